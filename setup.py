@@ -1,0 +1,13 @@
+"""The list of packages: pyproject.toml cannot say that launcher/ installs as disttorch_launcher."""
+
+from setuptools import find_packages, setup
+
+LAUNCHER = "disttorch_launcher"
+
+library = find_packages(include=["disttorch", "disttorch.*"])
+launcher = [
+    LAUNCHER + name.removeprefix("launcher")
+    for name in find_packages(include=["launcher", "launcher.*"])
+]
+
+setup(packages=library + launcher, package_dir={LAUNCHER: "launcher"})
