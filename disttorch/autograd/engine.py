@@ -1,0 +1,342 @@
+"""The backward sweep: nodes run when all their output gradients have come, newest first.
+
+One sweep works on raw arrays (the ordinary case) or, with ``create_graph=True``, on Tensors whose
+operations are recorded in turn. `_Sweep` holds what a sweep does; how gradients are added, fitted
+to a shape and shown to hooks differs between the two and is in `_RawGrads` and `_RecordedGrads`.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from sys import getrefcount
+from typing import Any
+
+from disttorch.autograd import anomaly
+from disttorch.autograd.grad_mode import STATE
+from disttorch.autograd.node import AccumulateGrad, Edge, Node
+from disttorch.autograd.recorded import RECORDED
+from disttorch.backends import Backend, backend_of
+from disttorch.tensor import Tensor
+
+
+class _RawGrads:
+    """Gradients as raw arrays: nothing is recorded."""
+
+    recorded = False
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.F: Any = backend.F
+
+    def enter(self, grad: Tensor) -> Any:
+        return grad._array
+
+    def show(self, grad: Any) -> Tensor:
+        """Wrap a gradient for a hook or for `.grad`."""
+        if type(grad) is not self.backend.array_type:
+            grad = self.backend.asarray(grad)
+        return Tensor._wrap(grad)
+
+    def fit(self, grad: Any, shape: tuple[int, ...], np_dtype: Any) -> Any:
+        """Undo broadcasting and promotion: sum to `shape`, cast to `np_dtype`."""
+        if not hasattr(grad, "dtype"):  # a Python number from a formula on 0-d operands
+            grad = self.backend.asarray(grad, np_dtype)
+        if grad.shape != shape:
+            grad = sum_to_shape(grad, shape, self.F)
+        if grad.dtype != np_dtype:
+            grad = (grad.real if np_dtype.kind != "c" else grad).astype(np_dtype)
+        return grad
+
+
+class _RecordedGrads(_RawGrads):
+    """Gradients as Tensors whose computation is recorded."""
+
+    recorded = True
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
+        self.F = RECORDED
+
+    def enter(self, grad: Tensor) -> Any:
+        return grad
+
+    def show(self, grad: Any) -> Tensor:
+        return grad  # type: ignore[no-any-return]
+
+    def fit(self, grad: Any, shape: tuple[int, ...], np_dtype: Any) -> Any:
+        if not isinstance(grad, Tensor):
+            grad = Tensor._wrap(self.backend.asarray(grad, np_dtype))
+        if grad._array.shape != shape:
+            grad = sum_to_shape(grad, shape, self.F)
+        if grad._array.dtype != np_dtype:
+            grad = self.F.cast_like(grad, np_dtype)
+        return grad
+
+
+def sum_to_shape(grad: Any, shape: tuple[int, ...], functions: Any) -> Any:
+    """Sum a gradient over the dimensions along which its input was broadcast from `shape`."""
+    lead = grad.ndim - len(shape)
+    if lead < 0 or any(n not in (1, m) for n, m in zip(shape, grad.shape[lead:], strict=True)):
+        raise RuntimeError(
+            f"the gradient of shape {list(grad.shape)} does not fit an input of shape {list(shape)}"
+        )
+    stretched = [lead + i for i, n in enumerate(shape) if n == 1 and grad.shape[lead + i] != 1]
+    dims = (*range(lead), *stretched)
+    summed = functions.sum(grad, dims, True) if dims else grad
+    return functions.reshape(summed, shape) if lead else summed
+
+
+class _Sweep:
+    """One run through the graph."""
+
+    def __init__(
+        self,
+        grads: _RawGrads,
+        keep_graph: bool,
+        captures: dict[Edge, int] | None,
+        accumulate_into: set[Node] | None = None,
+    ) -> None:
+        self.grads = grads
+        self.keep_graph = keep_graph
+        self.captures = captures
+        self.captured: list[Any] = [None] * len(captures or ())
+        self.capture_nodes = {node for node, _ in captures or ()}
+        self.accumulate_into = accumulate_into
+        self.pending: dict[Node, Any] = {}  # a gradient, or a list of them, by node
+        self.waiting: dict[Node, int] = {}  # how many consumers have yet to run
+        self.needed: set[Node] | None = None
+        self.ready: list[tuple[int, int, Node]] = []
+
+    def run(self, roots: Sequence[tuple[Edge, Any]]) -> None:
+        """Propagate the gradients of `roots` (edge, gradient)."""
+        self._count_consumers({edge[0] for edge, _ in roots})
+        for edge, grad in roots:
+            self._add(edge, grad)
+        for node in {edge[0] for edge, _ in roots}:
+            if self.waiting.get(node, 0) == 0:
+                self._push(node)
+        while self.ready:
+            node = heapq.heappop(self.ready)[2]
+            self._visit(node)
+
+    def _push(self, node: Node) -> None:
+        # Newest first; leaves at once, so that their hooks (and the communication they start)
+        # overlap with the rest of the sweep.
+        order = 0 if isinstance(node, AccumulateGrad) else 1
+        heapq.heappush(self.ready, (order, -node.seq, node))
+
+    def _count_consumers(self, roots: set[Node]) -> None:
+        """Count for each reachable node how many nodes will send it gradients."""
+        waiting = self.waiting
+        stack, seen = list(roots), set(roots)
+        while stack:
+            for edge in stack.pop().edges:
+                if edge is not None:
+                    node = edge[0]
+                    waiting[node] = waiting.get(node, 0) + 1
+                    if node not in seen:
+                        seen.add(node)
+                        stack.append(node)
+        targets = self.capture_nodes or self.accumulate_into
+        if targets:
+            self.needed = _ancestors_of(targets, seen)
+
+    def _add(self, edge: Edge, grad: Any) -> None:
+        """Add a gradient for one output of a node to what has come already."""
+        node, k = edge
+        grad = self.grads.fit(grad, *node.metas[k]) if node.metas else grad
+        n_outputs = len(node.metas)
+        if n_outputs <= 1:
+            before = self.pending.get(node)
+            self.pending[node] = grad if before is None else before + grad
+        else:
+            slots = self.pending.setdefault(node, [None] * n_outputs)
+            slots[k] = grad if slots[k] is None else slots[k] + grad
+
+    def _visit(self, node: Node) -> None:
+        grad = self.pending.pop(node, None)
+        grads = grad if type(grad) is list else [grad]
+        del grad
+        if node.tensor_hooks or node.pre_hooks or node.retained:
+            _run_pre_hooks(node, grads, self.grads)
+        if node in self.capture_nodes:
+            for k, g in enumerate(grads):
+                index = (self.captures or {}).get((node, k))
+                if index is not None:
+                    self.captured[index] = g
+        if isinstance(node, AccumulateGrad):
+            if self.captures is None and (
+                self.accumulate_into is None or node in self.accumulate_into
+            ):
+                _accumulate(node, grads, self.grads)
+            return
+        if self.needed is not None and node not in self.needed:
+            self._done(node, ())
+            return
+        self._propagate(node, grads)
+
+    def _propagate(self, node: Node, grads: list[Any]) -> None:
+        """Run the node's formula and hand its results on."""
+        if all(g is None for g in grads):
+            self._done(node, (None,) * len(node.edges))
+            return
+        shown = list(grads) if node.post_hooks else None
+        results = _run(node, grads, self.grads)
+        if shown is not None:
+            results = _run_post_hooks(node, results, shown, self.grads)
+        if not self.keep_graph:
+            node.release()
+        del grads
+        self._done(node, results)
+
+    def _done(self, node: Node, results: Any) -> None:
+        """Send results along the edges and queue the nodes that now have all they need."""
+        if type(results) is not tuple:
+            results = (results,)
+        padded = [*results, *[None] * (len(node.edges) - len(results))]
+        del results
+        for i, edge in enumerate(node.edges):
+            if edge is None:
+                continue
+            target = edge[0]
+            grad, padded[i] = padded[i], None
+            if grad is not None and (self.needed is None or target in self.needed):
+                self._add(edge, grad)
+            del grad
+            left = self.waiting[target] - 1
+            self.waiting[target] = left
+            if left == 0 and (self.needed is None or target in self.needed):
+                self._push(target)
+
+
+def _ancestors_of(targets: set[Node], reachable: set[Node]) -> set[Node]:
+    """Nodes of `reachable` from which a target can be reached, targets included."""
+    needed = set(targets)
+    # An edge always leads to an older node, so ascending age visits targets first.
+    for node in sorted(reachable, key=lambda n: n.seq):
+        if any(edge is not None and edge[0] in needed for edge in node.edges):
+            needed.add(node)
+    return needed
+
+
+def _run(node: Node, grads: list[Any], mode: _RawGrads) -> Any:
+    """Run a node's formula; in anomaly mode say where a failing node was recorded."""
+    if not anomaly.STATE.enabled:
+        return node.sweep(grads, mode.F)
+    try:
+        results = node.sweep(grads, mode.F)
+    except Exception:
+        anomaly.report(node.name(), node.forward_stack)
+        raise
+    if anomaly.STATE.check_nan:
+        for i, g in enumerate(results if type(results) is tuple else (results,)):
+            if g is not None and bool(mode.backend.xp.isnan(mode.show(g)._array).any()):
+                anomaly.report(node.name(), node.forward_stack)
+                raise RuntimeError(
+                    f"Function '{node.name()}' returned nan values in its {i}th output."
+                )
+    return results
+
+
+def _run_pre_hooks(node: Node, grads: list[Any], mode: _RawGrads) -> None:
+    """Run tensor hooks, node pre-hooks and `retain_grad`, in PyTorch's order; edits `grads`."""
+    for k, hooks in (node.tensor_hooks or {}).items():
+        for hook in list(hooks.values()):
+            if grads[k] is not None:
+                result = hook(mode.show(grads[k]))
+                if result is not None:
+                    grads[k] = mode.enter(result)
+    for hook in list((node.pre_hooks or {}).values()):
+        shown = tuple(None if g is None else mode.show(g) for g in grads)
+        replaced = hook(shown)
+        if replaced is not None:
+            replaced = replaced if isinstance(replaced, tuple) else (replaced,)
+            grads[:] = [None if g is None else mode.enter(g) for g in replaced]
+    for k, reference in (node.retained or {}).items():
+        tensor = reference()
+        if tensor is not None and grads[k] is not None:
+            tensor._grad = mode.show(grads[k])
+
+
+def _run_post_hooks(node: Node, results: Any, grads: list[Any], mode: _RawGrads) -> Any:
+    """Show input and output gradients to the node's hooks; they may replace the former."""
+    results = results if type(results) is tuple else (results,)
+    outputs = tuple(None if g is None else mode.show(g) for g in grads)
+    for hook in list((node.post_hooks or {}).values()):
+        inputs = tuple(None if g is None else mode.show(g) for g in results)
+        replaced = hook(inputs, outputs)
+        if replaced is not None:
+            replaced = replaced if isinstance(replaced, tuple) else (replaced,)
+            results = tuple(None if g is None else mode.enter(g) for g in replaced)
+    return results
+
+
+# References to a gradient that nobody else holds, as `_accumulate` sees it: the list slot and
+# getrefcount's own argument. Such an array may become `.grad` without a copy.
+_UNSHARED = 2
+
+
+def _accumulate(node: AccumulateGrad, grads: list[Any], mode: _RawGrads) -> None:
+    """Add a gradient to its leaf's `.grad`, then run the post-accumulate hooks."""
+    leaf = node.variable
+    if leaf is None or grads[0] is None:
+        return
+    if mode.recorded:
+        grad = grads[0]
+        leaf._grad = grad if leaf._grad is None else leaf._grad + grad
+    elif leaf._grad is not None:
+        total = leaf._grad._array
+        total += grads[0]
+        leaf._grad._cell[0] += 1
+    else:
+        owned = getrefcount(grads[0]) <= _UNSHARED and getattr(grads[0], "base", None) is None
+        leaf._grad = mode.show(grads[0] if owned else mode.backend.xp.copy(grads[0]))
+    for hook in list((node.post_accumulate_hooks or {}).values()):
+        hook(leaf)
+
+
+def run_backward(
+    tensors: Sequence[Tensor],
+    grad_tensors: Sequence[Tensor | None],
+    keep_graph: bool,
+    create_graph: bool,
+    captures: dict[Edge, int] | None = None,
+    accumulate_into: set[Node] | None = None,
+    edges: Sequence[Edge] = (),
+) -> list[Any]:
+    """Sweep from `tensors` (with these edges), return the captured gradients as Tensors or None."""
+    backend = backend_of(tensors[0]._array)
+    mode = _RecordedGrads(backend) if create_graph else _RawGrads(backend)
+    sweep = _Sweep(mode, keep_graph, captures, accumulate_into)
+    roots = [
+        (edge, mode.enter(_root_grad(t, g, mode)))
+        for t, g, edge in zip(tensors, grad_tensors, edges, strict=True)
+    ]
+    before = STATE.enabled
+    STATE.enabled = create_graph
+    try:
+        sweep.run(roots)
+    finally:
+        STATE.enabled = before
+    return [None if g is None else mode.show(g) for g in sweep.captured]
+
+
+def _root_grad(tensor: Tensor, grad: Tensor | None, mode: _RawGrads) -> Tensor:
+    """Check the gradient a sweep starts with; ones for a scalar."""
+    array = tensor._array
+    if grad is None:
+        if array.size != 1:
+            raise RuntimeError("grad can be implicitly created only for scalar outputs")
+        if array.dtype.kind == "c":
+            raise RuntimeError(
+                "grad can be implicitly created only for real scalar outputs but got "
+                f"torch.{array.dtype.name}"
+            )
+        return Tensor._wrap(mode.backend.xp.ones(array.shape, array.dtype))
+    if grad._array.shape != array.shape:
+        raise RuntimeError(
+            f"Mismatch in shape: grad_output[0] has a shape of {grad.shape} and output[0] has a "
+            f"shape of {tensor.shape}."
+        )
+    return grad

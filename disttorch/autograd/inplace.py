@@ -1,0 +1,155 @@
+"""In-place operators: the ordinary operator, then `overwrite`.
+
+An in-place operator computes its result out of place and then writes it over the tensor, which
+takes over the result's history. For a view the history of its base is rewritten: the base becomes
+"the old base with this region replaced" (`ReplaceRegion`), and every view of it rebuilds its own
+history from there when it is next asked (`Tensor._refresh`).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from disttorch.autograd.grad_mode import STATE
+from disttorch.autograd.op import Op
+from disttorch.dtype import TYPE_NAMES, can_cast
+from disttorch.tensor import Tensor
+
+Array = Any
+Steps = tuple[tuple[type, dict[str, Any]], ...]  # view ops that lead from a base to a view
+
+
+def check_writable(tensor: Tensor) -> None:
+    """Raise PyTorch's error if `tensor` must not be written in place (a leaf, an expanded one)."""
+    if STATE.enabled and tensor.requires_grad:
+        if tensor.grad_fn is None:
+            raise RuntimeError(
+                "a leaf Variable that requires grad is being used in an in-place operation."
+            )
+        base = tensor._base
+        if base is not None and base._requires_grad and base._grad_fn is None:
+            raise RuntimeError(
+                "a view of a leaf Variable that requires grad is being used in an in-place "
+                "operation."
+            )
+    array = tensor._array
+    if 0 in array.strides and any(
+        s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True)
+    ):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a "
+            "single memory location. Please clone() the tensor before performing the operation."
+        )
+
+
+def overwrite(target: Tensor, result: Tensor) -> Tensor:
+    """Write `result` over `target` in place and give `target` its history; return `target`.
+
+    Raises RuntimeError, with PyTorch's texts, if the shape or dtype of the result does not fit or
+    `target` must not be written.
+    """
+    check_writable(target)
+    if result._array.shape != target._array.shape:
+        raise RuntimeError(
+            f"output with shape {list(target.shape)} doesn't match the broadcast shape "
+            f"{list(result.shape)}"
+        )
+    if not can_cast(result.dtype, target.dtype):
+        raise RuntimeError(
+            f"result type {TYPE_NAMES[result.dtype]} can't be cast to the desired output type "
+            f"{TYPE_NAMES[target.dtype]}"
+        )
+    array = target._array
+    node = result._grad_fn
+    saved = getattr(node, "_saved", None)
+    if saved is not None:
+        saved.replace(array, array.copy())
+    if result._array is not array:
+        array[...] = result._array
+    target._cell[0] += 1
+    if STATE.enabled and (result._requires_grad or target._requires_grad):
+        _take_history(target, result)
+    return target
+
+
+def _take_history(target: Tensor, result: Tensor) -> None:
+    """Make `result`'s history that of `target`, or of the base it is a view of."""
+    base = target._base
+    if base is None:
+        target._grad_fn, target._output_nr = result._grad_fn, result._output_nr
+        target._requires_grad = result._requires_grad
+        target._cell[1] += 1
+        return
+    node = ReplaceRegion.__new__(ReplaceRegion)
+    node.steps = _steps_from(base, target)
+    node.backend = base.backend
+    node.xp = node.backend.xp
+    node._record((base, result), [base._array, result._array], (base,))
+    base._cell[1] += 1
+    target._refresh()
+
+
+def _steps_from(base: Tensor, view: Tensor) -> Steps:
+    """The view ops between a base and one of its views, outermost first."""
+    steps: list[tuple[type, dict[str, Any]]] = []
+    while view is not base:
+        assert view._view is not None
+        parent, op, params, _ = view._view
+        steps.append((op, params))
+        view = parent
+    return tuple(reversed(steps))
+
+
+class ReplaceRegion(Op):
+    """History of a base after one of its views was overwritten: (old base, new region) -> base.
+
+    Never applied forward: the values are in place already.
+    """
+
+    torch_name = "CopySlices"
+    steps: Steps
+
+    def backward(ctx, g):
+        """The old base gets the gradient outside the region, the new region what is inside."""
+        outside = ctx.call(ZeroRegion, g, steps=ctx.steps)
+        inside = g
+        for op, params in ctx.steps:
+            inside = ctx.call(op, inside, **params)
+        return outside, inside
+
+
+class ZeroRegion(Op):
+    """A copy of `x` with the region that the view ops `steps` lead to set to zero."""
+
+    def forward(ctx, x: Array, steps: Steps) -> Array:
+        """Copy, follow the view ops, write zeros."""
+        ctx.steps = steps
+        out = ctx.xp.array(x)
+        region = out
+        for op, params in steps:
+            region = op.run(ctx.backend, region, **params)
+        region[...] = 0
+        return out
+
+    def backward(ctx, g):
+        """The region contributes nothing."""
+        return ctx.call(ZeroRegion, g, steps=ctx.steps)
+
+
+def inplace_variant(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return ``name_`` for the public operator ``name``: overwrites its first argument."""
+
+    @functools.wraps(function)
+    def write(self: Tensor, *args: Any, **keywords: Any) -> Tensor:
+        check_writable(self)
+        return overwrite(self, function(self, *args, **keywords))
+
+    write.__name__ = function.__name__ + "_"
+    write.__qualname__ = write.__name__
+    write.__doc__ = f"In-place version of `{function.__name__}`."
+    return write
+
+
+__all__ = ["check_writable", "inplace_variant", "overwrite"]

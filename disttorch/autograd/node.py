@@ -1,0 +1,160 @@
+"""Nodes of the graph that a backward sweep walks, and the hooks on them."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from disttorch.tensor import Tensor
+
+Array = Any
+Edge = tuple["Node", int]  # a node and which of its outputs
+Meta = tuple[tuple[int, ...], Any]  # shape and array dtype of an output
+
+next_sequence = itertools.count(1).__next__
+
+
+class RemovableHandle:
+    """What `register_*_hook` returns: `remove()` takes the hook away again."""
+
+    _ids = itertools.count()
+
+    def __init__(self, hooks: OrderedDict[int, Any], extra: Any = ()) -> None:
+        self.id = next(RemovableHandle._ids)
+        self._hooks = weakref.ref(hooks)
+        self._extra = [weakref.ref(d) for d in (extra if isinstance(extra, list) else [])]
+
+    def remove(self) -> None:
+        """Take the hook away; a second call does nothing."""
+        for reference in (self._hooks, *self._extra):
+            hooks = reference()
+            if hooks is not None:
+                hooks.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+class HookDict(OrderedDict[int, Any]):
+    """Hooks by handle id; a class of its own because plain dicts cannot be weakly referenced."""
+
+
+def add_hook(hooks: HookDict, hook: Callable[..., Any]) -> RemovableHandle:
+    """Append `hook` and return its handle."""
+    handle = RemovableHandle(hooks)
+    hooks[handle.id] = hook
+    return handle
+
+
+class Node:
+    """A recorded operation: where its gradients go, and the hooks to run on the way.
+
+    `edges[i]` is where the gradient of input i goes (None: nowhere); `metas[k]` is the shape and
+    array dtype of output k, to which incoming gradients are fitted.
+    """
+
+    edges: tuple[Edge | None, ...] = ()
+    metas: tuple[Meta, ...] = ()
+    seq = 0
+    # Hooks are rare: None on the class until the first is registered.
+    tensor_hooks: dict[int, HookDict] | None = None  # by output, run on the output's gradient
+    pre_hooks: HookDict | None = None
+    post_hooks: HookDict | None = None
+    retained: dict[int, weakref.ref[Tensor]] | None = None  # outputs that keep their gradient
+    forward_stack: str | None = None  # where it was recorded, in anomaly mode
+
+    def name(self) -> str:
+        """Return PyTorch's name of this kind of node, such as ``AddBackward0``."""
+        return type(self).__name__
+
+    @property
+    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
+        """The nodes that receive this node's input gradients, as in PyTorch."""
+        return tuple((None, 0) if edge is None else edge for edge in self.edges)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """A dict for users' notes on the node."""
+        notes: dict[str, Any] = self.__dict__.setdefault("_metadata", {})
+        return notes
+
+    def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(grad_inputs, grad_outputs)`` after the node ran; it may replace the former."""
+        if self.post_hooks is None:
+            self.post_hooks = HookDict()
+        return add_hook(self.post_hooks, hook)
+
+    def register_prehook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(grad_outputs)`` before the node runs; it may return replacements."""
+        if self.pre_hooks is None:
+            self.pre_hooks = HookDict()
+        return add_hook(self.pre_hooks, hook)
+
+    def hook_output(self, output_nr: int, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(grad)`` on the gradient of one output; it may return a replacement."""
+        if self.tensor_hooks is None:
+            self.tensor_hooks = {}
+        return add_hook(self.tensor_hooks.setdefault(output_nr, HookDict()), hook)
+
+    def sweep(self, grads: list[Any], functions: Any) -> Any:
+        """Return one gradient (or None) for each input, given those of the outputs.
+
+        `functions` is the namespace `F` the formula computes with; `functions.recorded` tells
+        whether gradients are Tensors (create_graph) or raw arrays.
+        """
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Drop what was saved for backward; a second sweep then raises."""
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
+
+class AccumulateGrad(Node):
+    """The sink of a leaf's gradients: adds them to ``leaf.grad``.
+
+    The leaf owns its sink and the sink refers to the leaf weakly, so that a leaf dies by
+    reference count alone; gradients of a dead leaf have nowhere to be seen and are dropped.
+    """
+
+    post_accumulate_hooks: HookDict | None = None
+
+    def __init__(self, variable: Tensor) -> None:
+        self._variable = weakref.ref(variable)
+        self.seq = next_sequence()
+
+    @property
+    def metas(self) -> tuple[Meta, ...]:  # type: ignore[override]
+        """Shape and dtype of the leaf as it is now: `leaf.data` may have been replaced."""
+        variable = self._variable()
+        return () if variable is None else ((variable._array.shape, variable._array.dtype),)
+
+    @property
+    def variable(self) -> Tensor | None:
+        """The leaf, None once it is gone."""
+        return self._variable()
+
+
+def accumulator_of(leaf: Tensor) -> AccumulateGrad:
+    """Return the sink of a leaf that requires grad, made on first use."""
+    node = leaf._accumulator
+    if node is None:
+        node = leaf._accumulator = AccumulateGrad(leaf)
+    return node  # type: ignore[no-any-return]
+
+
+def edge_of(tensor: Tensor) -> Edge | None:
+    """Return where the gradient of `tensor` goes, None if it requires none."""
+    if tensor._view is not None:
+        tensor._refresh()
+    if tensor._grad_fn is not None:
+        return tensor._grad_fn, tensor._output_nr
+    return (accumulator_of(tensor), 0) if tensor._requires_grad else None

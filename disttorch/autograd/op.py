@@ -1,0 +1,284 @@
+"""How an operator is declared: one class, forward on arrays, one backward formula.
+
+    class Exp(Op):
+        def forward(ctx, x):
+            ctx.save_output()
+            return ctx.xp.exp(x)
+
+        def backward(ctx, gy):
+            (y,) = ctx.saved
+            return gy * y
+
+    @public(method=True, inplace=True)
+    def exp(input: Tensor) -> Tensor:
+        return Exp.apply(input)
+
+An instance of the class is both the context (`ctx`) of its two methods and the node of the graph.
+Tensors are positional, everything else is a keyword of `apply` and of `forward`. Inputs are saved
+by index and outputs by position, never by array identity: in ``x * x.detach()`` both inputs are
+the same array, and identity would give the second derivative of the wrong one.
+
+`backward` is written against operators and `ctx.F`: in an ordinary sweep its operands are raw
+arrays, with ``create_graph=True`` they are Tensors and the formula itself is recorded.
+Broadcasting and dtype promotion are undone by the engine, not by the formulas.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, ClassVar, TypeVar
+
+from disttorch.autograd import anomaly
+from disttorch.autograd.grad_mode import STATE
+from disttorch.autograd.node import Edge, Node, edge_of, next_sequence
+from disttorch.autograd.promotion import promote
+from disttorch.autograd.saved import SavedArrays
+from disttorch.backends import Backend, backend_of
+from disttorch.tensor import Tensor, refuse_mixed_devices
+
+Array = Any
+Fn = TypeVar("Fn", bound=Callable[..., Any])
+
+_DIFFERENTIABLE_KINDS = "fcV"  # NumPy kinds that carry gradients; V is bfloat16
+
+
+class Op(Node):
+    """An operator; subclasses define `forward(ctx, *arrays, **params)` and `backward(ctx, *grads)`.
+
+    Class attributes say what the machinery does around the formulas:
+
+    * `promotes`: None: inputs as they are; "same": all to their common dtype;
+      "float": the same, integers to the default floating dtype.
+    * `view`: the output may share the first input's memory and then its version counter.
+    * `differentiable`: False for operators without derivative (comparisons, floor...).
+    * `non_differentiable_outputs`: positions of outputs that carry no gradient (indices).
+    """
+
+    promotes: ClassVar[str | None] = None
+    view: ClassVar[bool] = False
+    differentiable: ClassVar[bool] = True
+    non_differentiable_outputs: ClassVar[tuple[int, ...]] = ()
+
+    backend: Backend
+    xp: Any
+    F: Any
+    _save_inputs: tuple[int, ...] = ()
+    _save_outputs: tuple[int, ...] = ()
+    _saved: SavedArrays | None = None
+    _released = False
+
+    def forward(ctx, *arrays: Array, **params: Any) -> Any:
+        """Compute the output array (or a tuple of them) from the input arrays."""
+        raise NotImplementedError
+
+    def backward(ctx, *grads: Any) -> Any:
+        """Return the gradient of each input (None where there is none), given the outputs'."""
+        raise NotImplementedError
+
+    # ---- for the formulas -------------------------------------------------------------------
+
+    def save(ctx, *inputs: int) -> None:
+        """Keep the inputs with these positions for `backward`, where they open `ctx.saved`."""
+        ctx._save_inputs = inputs
+
+    def save_output(ctx, *outputs: int) -> None:
+        """Keep outputs (the first by default) for `backward`; they follow the inputs in `saved`."""
+        ctx._save_outputs = outputs or (0,)
+
+    @property
+    def saved(ctx) -> tuple[Any, ...]:
+        """What `save` and `save_output` kept; RuntimeError once freed or if modified in place."""
+        if ctx._saved is None:
+            if ctx._released:
+                raise RuntimeError(_FREED)
+            return ()
+        return ctx._saved.unpack(ctx, recorded=ctx.F.recorded)
+
+    def needs_grad(ctx, i: int) -> bool:
+        """Whether the gradient of input `i` is wanted; formulas skip costly ones that are not."""
+        return ctx.edges[i] is not None
+
+    def constant(ctx, array: Array) -> Any:
+        """Make a raw array (a mask, say) an operand of `backward`'s formula; no gradient."""
+        return Tensor._wrap(array) if ctx.F.recorded else array
+
+    def call(ctx, op: type[Op], *inputs: Any, **params: Any) -> Any:
+        """Apply another op inside `backward`, recorded or raw as the sweep is."""
+        if ctx.F.recorded:
+            return op.apply(*inputs, **params)
+        return op.run(ctx.backend, *inputs, **params)
+
+    # ---- machinery --------------------------------------------------------------------------
+
+    @classmethod
+    def run(cls, backend: Backend, *arrays: Array, **params: Any) -> Any:
+        """Compute on raw arrays without recording anything."""
+        ctx = cls.__new__(cls)
+        ctx.backend, ctx.xp, ctx.F = backend, backend.xp, backend.F
+        return ctx.forward(*arrays, **params)
+
+    @classmethod
+    def apply(cls, *inputs: Any, **params: Any) -> Any:
+        """Compute on Tensors (numbers and None pass through) and record if any requires grad."""
+        ctx = cls.__new__(cls)
+        arrays: list[Any] = []
+        backend: Backend | None = None
+        requires_grad = False
+        for x in inputs:
+            if isinstance(x, Tensor):
+                array = x._array
+                if backend is None:
+                    backend = backend_of(array)
+                elif type(array) is not backend.array_type:
+                    _check_device(backend, x, inputs)
+                if x._view is not None:
+                    x._refresh()
+                requires_grad = requires_grad or x._requires_grad
+                arrays.append(array)
+            else:
+                arrays.append(x)
+        if backend is None:
+            raise TypeError(_no_tensor(cls, inputs))
+        if cls.promotes is not None:
+            promote(backend, arrays, cls.promotes)
+        ctx.backend, ctx.xp, ctx.F = backend, backend.xp, backend.F
+        result = ctx.forward(*arrays, **params)
+        outputs = result if type(result) is tuple else (result,)
+        tensors = tuple(ctx._wrap_output(backend, y) for y in outputs)
+        if cls.view:
+            _share_memory(cls, inputs[0], tensors, params)
+        if requires_grad and cls.differentiable and STATE.enabled:
+            ctx._record(inputs, arrays, tensors)
+        return tensors if type(result) is tuple else tensors[0]
+
+    @staticmethod
+    def _wrap_output(backend: Backend, array: Any) -> Tensor:
+        """Wrap an output; NumPy turns 0-d results into scalars, which are made arrays again."""
+        if type(array) is not backend.array_type:
+            array = backend.asarray(array)
+        return Tensor._wrap(array)
+
+    def _record(ctx, inputs: Any, arrays: list[Any], outputs: tuple[Tensor, ...]) -> None:
+        """Make this node the history of its outputs."""
+        ctx.edges = tuple([edge_of(x) if isinstance(x, Tensor) else None for x in inputs])
+        ctx.seq = next_sequence()
+        ctx.metas = tuple([(y._array.shape, y._array.dtype) for y in outputs])
+        recorded = False
+        for k, y in enumerate(outputs):
+            if y._array.dtype.kind in _DIFFERENTIABLE_KINDS and (
+                k not in ctx.non_differentiable_outputs
+            ):
+                y._grad_fn, y._output_nr, y._requires_grad = ctx, k, True
+                recorded = True
+        if recorded and (ctx._save_inputs or ctx._save_outputs):
+            ctx._saved = SavedArrays.pack(ctx, inputs, arrays, outputs)
+        if anomaly.STATE.enabled:
+            ctx.forward_stack = "".join(traceback.format_stack()[:-3])
+
+    def sweep(self, grads: list[Any], functions: Any) -> Any:
+        """Run the backward formula on raw arrays or, when `functions` records, on Tensors."""
+        self.F = functions
+        if len(grads) > 1 and any(g is None for g in grads):
+            grads = [
+                self._zero_output(k, functions) if g is None else g for k, g in enumerate(grads)
+            ]
+        return self.backward(*grads)
+
+    def _zero_output(self, k: int, functions: Any) -> Any:
+        """Gradient of an output that nobody used."""
+        if k in self.non_differentiable_outputs:
+            return None
+        shape, np_dtype = self.metas[k]
+        zeros = self.xp.zeros(shape, np_dtype)
+        return Tensor._wrap(zeros) if functions.recorded else zeros
+
+    def release(self) -> None:
+        """Drop the saved arrays; unpacking them again raises PyTorch's error."""
+        if self._saved is not None:
+            self._saved, self._released = None, True
+
+    def name(self) -> str:
+        """Return PyTorch's name of the backward node: class Add is ``AddBackward0``."""
+        return backward_name(type(self))
+
+
+_FREED = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after "
+    "they have already been freed). Saved intermediate values of the graph are freed when you call "
+    ".backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the "
+    "graph a second time or if you need to access saved tensors after calling backward."
+)
+
+
+@cache
+def backward_name(op: type) -> str:
+    """PyTorch's name for an op's node; a class may give its own as `torch_name`."""
+    given: str | None = getattr(op, "torch_name", None)
+    return given or re.sub("_+", "", op.__name__) + "Backward0"
+
+
+def _check_device(backend: Backend, x: Tensor, inputs: tuple[Any, ...]) -> None:
+    """Raise if `x` is on another device than the first tensor of `inputs`."""
+    if not isinstance(x._array, backend.array_type):
+        first = next(t for t in inputs if isinstance(t, Tensor))
+        refuse_mixed_devices(first.device, x.device)
+
+
+def _no_tensor(op: type, inputs: tuple[Any, ...]) -> str:
+    kinds = ", ".join(type(x).__name__ for x in inputs)
+    name = op.__name__.lower()
+    return f"{name}(): argument 'input' (position 1) must be Tensor, not {kinds}"
+
+
+def _share_memory(op: type, source: Any, outputs: tuple[Tensor, ...], params: Any) -> None:
+    """Give outputs that are views of `source`'s memory its version counter and view record."""
+    backend = backend_of(source._array)
+    for k, y in enumerate(outputs):
+        if not y._array.size or backend.shares_memory(source._array, y._array):
+            y._cell = source._cell
+            if len(outputs) == 1:
+                y._view = (source, op, params, source._cell[1])
+            else:
+                y._view = (source, NthOutput, {"op": op, "k": k, **params}, source._cell[1])
+
+
+class NthOutput:
+    """One output of a view op with several (unbind, split), applied anew for its history."""
+
+    @staticmethod
+    def apply(source: Tensor, op: type[Op], k: int, **params: Any) -> Tensor:
+        """Return output `k` of `op`."""
+        output: Tensor = op.apply(source, **params)[k]
+        return output
+
+
+@dataclass(frozen=True)
+class Public:
+    """How a function of `ops` is published besides `disttorch.<name>`."""
+
+    method: bool
+    inplace: bool
+    function: bool
+
+
+def public(
+    *, method: bool = False, inplace: bool = False, function: bool = True
+) -> Callable[[Fn], Fn]:
+    """Mark a function of `ops` as public.
+
+    `function`: as ``disttorch.name``; `method`: as ``Tensor.name``; `inplace`: also derive
+    ``name_``, which overwrites its first argument and takes over the result's history.
+    """
+
+    def mark(f: Fn) -> Fn:
+        f.__public__ = Public(method, inplace, function)  # type: ignore[attr-defined]
+        return f
+
+    return mark
+
+
+__all__ = ["Edge", "NthOutput", "Op", "Public", "backward_name", "public"]

@@ -1,0 +1,78 @@
+"""Methods of Tensor that belong to autograd: backward, hooks, retain_grad."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from disttorch.autograd.gradient import backward as _backward
+from disttorch.autograd.node import HookDict, RemovableHandle, accumulator_of, add_hook, edge_of
+from disttorch.tensor import Tensor
+
+
+def backward(
+    self: Tensor,
+    gradient: Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
+    **legacy: Any,
+) -> None:
+    """Add the gradient of this tensor to the `.grad` of the graph's leaves.
+
+    `gradient` has this tensor's shape; scalars need none. See `autograd.backward`.
+    """
+    if "retain_variables" in legacy:
+        raise TypeError("backward(): retain_variables was renamed; pass retain_graph instead")
+    if legacy:
+        raise TypeError(f"backward() got an unexpected keyword argument {next(iter(legacy))!r}")
+    _backward(self, gradient, retain_graph, create_graph, inputs)
+
+
+def register_hook(self: Tensor, hook: Callable[[Tensor], Any]) -> RemovableHandle:
+    """Call ``hook(grad)`` whenever this tensor's gradient is computed; it may return another.
+
+    Raises RuntimeError for a tensor that requires no gradient.
+    """
+    edge = edge_of(self)
+    if edge is None:
+        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+    node, output_nr = edge
+    return node.hook_output(output_nr, hook)
+
+
+def register_post_accumulate_grad_hook(
+    self: Tensor, hook: Callable[[Tensor], Any]
+) -> RemovableHandle:
+    """Call ``hook(leaf)`` after a gradient was added to this leaf's `.grad`."""
+    if not self.requires_grad:
+        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+    if self.grad_fn is not None:
+        raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+    node = accumulator_of(self)
+    if node.post_accumulate_hooks is None:
+        node.post_accumulate_hooks = HookDict()
+    return add_hook(node.post_accumulate_hooks, hook)
+
+
+def retain_grad(self: Tensor) -> None:
+    """Let this non-leaf keep its gradient in `.grad`; nothing happens for leaves.
+
+    Raises RuntimeError for a tensor that requires no gradient.
+    """
+    edge = edge_of(self)
+    if edge is None:
+        raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+    node, output_nr = edge
+    if self._grad_fn is None:
+        return
+    if node.retained is None:
+        node.retained = {}
+    node.retained[output_nr] = weakref.ref(self)
+
+
+METHODS = {
+    f.__name__: f
+    for f in (backward, register_hook, register_post_accumulate_grad_hook, retain_grad)
+}

@@ -1,0 +1,102 @@
+"""What an op may ask of a device: an array namespace `xp`, a functional namespace `F`, kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from disttorch.backends.raw import RawFunctions
+from disttorch.device import device
+
+Array = Any  # a NumPy or CuPy ndarray, or the strict fake of the tests
+
+
+class Backend:
+    """Arrays of one kind of device.
+
+    Ops see `ctx.backend` (this object), `ctx.xp` (its NumPy-like namespace) and `ctx.F` (the same
+    functions under PyTorch's names and conventions). Whatever NumPy and CuPy spell differently,
+    or a fast library does better, is a method here and has one implementation a subclass.
+    """
+
+    device_type: str
+    xp: Any
+    array_type: type
+
+    def __init__(self) -> None:
+        self.F = RawFunctions(self.xp)
+
+    def device_of(self, array: Array) -> device:
+        """Return the device that holds `array`."""
+        raise NotImplementedError
+
+    def asarray(self, value: Any, np_dtype: Any = None) -> Array:
+        """Return `value` (number, nested list, host array or own array) as this kind of array."""
+        raise NotImplementedError
+
+    def to_host(self, array: Array) -> Any:
+        """Return `array` as a NumPy array; a copy unless it is one already."""
+        raise NotImplementedError
+
+    def data_ptr(self, array: Array) -> int:
+        """Return the address of the first element, in bytes."""
+        raise NotImplementedError
+
+    def shares_memory(self, a: Array, b: Array) -> bool:
+        """Whether the memory ranges of two arrays overlap."""
+        return bool(self.xp.may_share_memory(a, b))
+
+    def as_strided(self, array: Array, shape: Sequence[int], strides: Sequence[int]) -> Array:
+        """View of the memory that starts at `array`'s first element; `strides` in bytes."""
+        return self.xp.lib.stride_tricks.as_strided(array, tuple(shape), tuple(strides))
+
+    def broadcast_writable(self, array: Array, shape: Sequence[int]) -> Array:
+        """Broadcast view that keeps the writable flag of its source, as a tensor view does."""
+        lead = len(shape) - array.ndim
+        strides = [0] * lead + [
+            s if n == wanted else 0
+            for s, n, wanted in zip(array.strides, array.shape, shape[lead:], strict=True)
+        ]
+        return self.as_strided(array, shape, strides)
+
+    def scatter_add(self, out: Array, index: Any, values: Array) -> None:
+        """Do ``out[index] += values`` with repeated indices adding up; `index` as in NumPy."""
+        self.xp.add.at(out, index, values)
+
+    def same_dtype_kind(self, array: Array) -> str:
+        """Return NumPy's one-letter kind of the array's dtype, 'f' for bfloat16 too."""
+        kind = array.dtype.kind
+        return "f" if kind == "V" else str(kind)
+
+
+_BY_TYPE: dict[type, Backend] = {}
+_BY_DEVICE: dict[str, Backend] = {}
+
+
+def register_backend(backend: Backend) -> None:
+    """Make a backend reachable by its array type and its device type."""
+    _BY_TYPE[backend.array_type] = backend
+    _BY_DEVICE[backend.device_type] = backend
+
+
+def backend_of(array: Array) -> Backend:
+    """Return the backend whose arrays are of `array`'s type; TypeError if there is none."""
+    try:
+        return _BY_TYPE[type(array)]
+    except KeyError:
+        for kind, backend in _BY_TYPE.items():
+            if isinstance(array, kind):
+                return backend
+    raise TypeError(f"no backend handles arrays of type {type(array).__name__}")
+
+
+def backend_for(where: device) -> Backend:
+    """Return the backend of a device; RuntimeError with PyTorch's text if there is none."""
+    try:
+        return _BY_DEVICE[where.type]
+    except KeyError:
+        if where.type == "cuda":
+            raise RuntimeError(
+                "Torch not compiled with CUDA enabled: this build has no CUDA backend"
+            ) from None
+        raise RuntimeError(f"no backend for device {where}") from None

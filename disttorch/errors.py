@@ -1,0 +1,23 @@
+"""Exceptions that belong to no single layer.
+
+RuntimeError
+└── OutOfMemoryError      an allocation did not fit
+ImportError
+└── MissingExtraError     an optional dependency is not installed; names the extra
+"""
+
+from __future__ import annotations
+
+
+class OutOfMemoryError(RuntimeError):
+    """An allocation on a device did not fit."""
+
+
+class MissingExtraError(ImportError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed; "
+            f"install it with: pip install 'disttorch[{extra}]'"
+        )

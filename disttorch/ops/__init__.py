@@ -1,0 +1,35 @@
+"""Operators, one family a file: class with forward and backward, then the public function.
+
+`MODULES` is the table of families. `PUBLIC` maps the names of functions marked `@public` to them,
+`METHODS` the names that become methods of Tensor, in-place variants included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from disttorch.autograd.inplace import inplace_variant
+from disttorch.autograd.recorded import RECORDED
+from disttorch.backends.raw import FUNCTION_NAMES
+from disttorch.ops import arithmetic, cast, create, operators, reduce, shape
+
+MODULES = (arithmetic, cast, create, reduce, shape)
+
+MARKED: dict[str, Callable[..., Any]] = {
+    name: getattr(module, name) for module in MODULES for name in module.__all__
+}
+PUBLIC = {name: f for name, f in MARKED.items() if f.__public__.function}  # type: ignore[attr-defined]
+_INPLACE = {
+    f"{name}_": inplace_variant(f)
+    for name, f in MARKED.items()
+    if f.__public__.inplace  # type: ignore[attr-defined]
+}
+METHODS = {
+    **{name: f for name, f in MARKED.items() if f.__public__.method},  # type: ignore[attr-defined]
+    **_INPLACE,
+    **operators.OPERATORS,
+}
+# The formulas' namespace on Tensors: the same names as on raw arrays, from the public operators.
+RECORDED.fill({name: MARKED[name] for name in FUNCTION_NAMES if name in MARKED})
+RECORDED.fill({"cast_like": cast.cast_array_dtype})

@@ -1,0 +1,506 @@
+"""`Tensor`: an array with autograd history. No maths here: operators are bound from `ops`.
+
+What a tensor holds:
+
+* `_array`: the backend's array; views are array views of the same memory.
+* `_cell`: ``[version, rewrites]``, shared by a tensor, its views and its `detach()`es. In-place
+  writes bump `version` (saved tensors check it); in-place writes that change history bump
+  `rewrites`, which tells the other views that theirs is stale.
+* `_grad_fn`, `_output_nr`: the node that made it; None for leaves.
+* `_view`: ``(parent, op class, parameters, rewrites)`` for a differentiable view, so that its
+  history can be rebuilt after an in-place write through another view.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from disttorch.backends import Backend, backend_for, backend_of
+from disttorch.backends.cpu.numpy_backend import CPU
+from disttorch.device import device as Device
+from disttorch.dtype import TYPE_NAMES, dtype, from_numpy_dtype, get_default_dtype
+from disttorch.size import Size
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from disttorch.autograd.node import Node
+
+Array = Any
+
+_NON_LEAF_GRAD = (
+    "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
+    "attribute won't be populated during autograd.backward(). If you indeed want the .grad field "
+    "to be populated for a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor. If you "
+    "access the non-leaf Tensor by mistake, make sure you access the leaf Tensor instead."
+)
+_NON_LEAF_DEEPCOPY = (
+    "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at "
+    "the moment.  If you were attempting to deepcopy a module, this may be because of a "
+    "torch.nn.utils.weight_norm usage, see https://github.com/pytorch/pytorch/pull/103001"
+)
+
+
+class Tensor:
+    """An n-dimensional array of one dtype on one device, which can require gradients.
+
+    ``Tensor(2, 3)`` is an uninitialised tensor of the default dtype, ``Tensor([1, 2])`` one with
+    these values; `disttorch.tensor` is the constructor to prefer.
+    """
+
+    # Defaults live on the class so that wrapping an array sets two attributes and no more: this
+    # is on the path of every operator.
+    _array: Array
+    _cell: list[int]
+    _requires_grad = False
+    _grad_fn: Node | None = None
+    _output_nr = 0
+    _view: tuple[Tensor, type, dict[str, Any], int] | None = None
+    _grad: Tensor | None = None
+    _accumulator: Any = None
+    _hooks: Any = None
+    # NumPy operators with a Tensor on the right hand side defer to ours.
+    __array_priority__ = 1000
+
+    def __new__(cls, *args: Any, device: Any = None, **_: Any) -> Tensor:
+        """Make a tensor from sizes, nested lists, an ndarray or another tensor."""
+        self = object.__new__(cls)
+        backend = backend_for(Device(device or "cpu"))
+        default = get_default_dtype().np
+        if len(args) == 1 and isinstance(args[0], Tensor):
+            array = args[0]._array
+        elif len(args) == 1 and not isinstance(args[0], (int, Size)):
+            array = backend.asarray(args[0], default)
+        else:
+            shape = args[0] if args and isinstance(args[0], Size) else args
+            array = backend.xp.empty(shape or (0,), default)
+        self._array = array
+        self._cell = [0, 0]
+        return self
+
+    @classmethod
+    def _wrap(cls, array: Array) -> Tensor:
+        """Wrap a backend array without copying; no history."""
+        self = object.__new__(cls)
+        self._array = array
+        self._cell = [0, 0]
+        return self
+
+    # ---- what it is -------------------------------------------------------------------------
+
+    @property
+    def backend(self) -> Backend:
+        """The backend whose array this tensor holds."""
+        return backend_of(self._array)
+
+    @property
+    def shape(self) -> Size:
+        """Length of each dimension."""
+        return Size(self._array.shape)
+
+    def size(self, dim: int | None = None) -> Any:
+        """Return the shape, or the length of dimension `dim`; IndexError if out of range."""
+        return Size(self._array.shape) if dim is None else self._array.shape[self._dim(dim)]
+
+    def _dim(self, dim: int) -> int:
+        """Check a dimension and make it non-negative."""
+        n = self._array.ndim or 1
+        if not -n <= dim < n:
+            raise IndexError(
+                f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})"
+            )
+        return dim % n
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        n: int = self._array.ndim
+        return n
+
+    def dim(self) -> int:
+        """Return the number of dimensions."""
+        return self.ndim
+
+    ndimension = dim
+
+    def numel(self) -> int:
+        """Return the number of elements."""
+        return int(self._array.size)
+
+    nelement = numel
+
+    @property
+    def dtype(self) -> dtype:
+        """Element type."""
+        return from_numpy_dtype(self._array.dtype)
+
+    @property
+    def device(self) -> Device:
+        """Where the memory is."""
+        return backend_of(self._array).device_of(self._array)
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether the memory is on a CUDA device."""
+        return self.device.type == "cuda"
+
+    @property
+    def is_sparse(self) -> bool:
+        """Always False: there are no sparse tensors here."""
+        return False
+
+    @property
+    def itemsize(self) -> int:
+        """Size of an element in bytes."""
+        return int(self._array.itemsize)
+
+    def element_size(self) -> int:
+        """Return the size of an element in bytes."""
+        return int(self._array.itemsize)
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all elements in bytes."""
+        return int(self._array.nbytes)
+
+    def is_floating_point(self) -> bool:
+        """Whether the dtype is a floating one."""
+        return self.dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        """Whether the dtype is complex."""
+        return self.dtype.is_complex
+
+    def is_signed(self) -> bool:
+        """Whether the dtype has negative values."""
+        return self.dtype.is_signed
+
+    def type(self, dtype: Any = None, non_blocking: bool = False) -> Any:
+        """Return the legacy type name such as ``torch.FloatTensor``, or a cast copy."""
+        if dtype is None:
+            place = "cuda." if self.is_cuda else ""
+            return f"torch.{place}{TYPE_NAMES[self.dtype]}Tensor"
+        if isinstance(dtype, str):
+            name = dtype.rpartition(".")[2].removesuffix("Tensor")
+            dtype = next(d for d, known in TYPE_NAMES.items() if known == name)
+        return self.to(dtype)  # type: ignore[attr-defined]
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Return the strides in elements, or that of dimension `dim`."""
+        item = self._array.itemsize
+        strides = tuple(s // item for s in self._array.strides)
+        return strides if dim is None else strides[self._dim(dim)]
+
+    def data_ptr(self) -> int:
+        """Return the address of the first element, in bytes."""
+        return backend_of(self._array).data_ptr(self._array)
+
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        """Whether elements lie in memory in row-major order."""
+        return bool(self._array.flags.c_contiguous)
+
+    # ---- autograd state ---------------------------------------------------------------------
+
+    def _refresh(self) -> None:
+        """Rebuild a view's history if its base was rewritten in place since it was made."""
+        if self._view is None or self._view[3] == self._cell[1]:
+            return
+        parent, op, params, _ = self._view
+        fresh = op.apply(parent, **params)  # type: ignore[attr-defined]
+        self._grad_fn, self._output_nr = fresh._grad_fn, fresh._output_nr
+        self._requires_grad = fresh._requires_grad
+        self._view = (parent, op, params, self._cell[1])
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """Node of the graph that made this tensor, None for a leaf."""
+        self._refresh()
+        return self._grad_fn
+
+    @property
+    def output_nr(self) -> int:
+        """Index of this tensor among the outputs of `grad_fn`."""
+        return self._output_nr
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made this tensor."""
+        return self.grad_fn is None
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on this tensor are recorded."""
+        self._refresh()
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if self.grad_fn is not None and not value:
+            raise RuntimeError(
+                "you can only change requires_grad flags of leaf variables. If you want to use a "
+                "computed variable in a subgraph that doesn't require differentiation use "
+                "var_no_grad = var.detach()."
+            )
+        if value and not (self.is_floating_point() or self.is_complex()):
+            raise RuntimeError(
+                "only Tensors of floating point dtype can require gradients"
+                if self.grad_fn is None
+                else "you can only change requires_grad flags of leaf variables."
+            )
+        self._requires_grad = bool(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Set `requires_grad` in place and return self."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def grad(self) -> Tensor | None:
+        """Gradient accumulated by `backward()`; None before the first."""
+        if self._grad is None and self._grad_fn is not None and not self.retains_grad:
+            warnings.warn(_NON_LEAF_GRAD, UserWarning, stacklevel=2)
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(
+                    f"assigned grad expected to be a Tensor or None but got grad of type "
+                    f"'{type(value).__name__}'"
+                )
+            if value is self:
+                raise RuntimeError("can't assign Variable as its own grad")
+            if value.shape != self.shape:
+                raise RuntimeError(
+                    f"assigned grad has data of a different size: expected {list(self.shape)}, "
+                    f"got {list(value.shape)}"
+                )
+            if value._array.dtype != self._array.dtype:
+                raise RuntimeError(
+                    f"assigned grad has data of a different type: expected {self.dtype}, "
+                    f"got {value.dtype}"
+                )
+        self._grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
+
+    @property
+    def retains_grad(self) -> bool:
+        """Whether this non-leaf keeps its gradient, after `retain_grad()`."""
+        node = self._grad_fn
+        return node is not None and node.retained is not None and self._output_nr in node.retained
+
+    @property
+    def _version(self) -> int:
+        return self._cell[0]
+
+    @property
+    def _base(self) -> Tensor | None:
+        """The tensor this one is a view of, None if it is no view."""
+        if self._view is None:
+            return None
+        root = self._view[0]
+        while root._view is not None:
+            root = root._view[0]
+        return root
+
+    def _is_view(self) -> bool:
+        return self._view is not None
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory without history and with a version counter of its own."""
+        return Tensor._wrap(self._array)
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        self._array = value._array
+
+    def detach(self) -> Tensor:
+        """Return the same memory without history; in-place writes are still seen by autograd."""
+        out = Tensor._wrap(self._array)
+        out._cell = self._cell
+        return out
+
+    def detach_(self) -> Tensor:
+        """Cut this tensor off from its history, in place; RuntimeError for a view."""
+        if self._view is not None:
+            raise RuntimeError(
+                "Can't detach views in-place. Use detach() instead. If you are using "
+                "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as "
+                "True, gradients are views of DDP buckets, and hence detach_() cannot be called on "
+                "these gradients. To fix this error, please refer to the Optimizer.zero_grad() "
+                "function in torch/optim/optimizer.py as the solution."
+            )
+        self._grad_fn, self._output_nr, self._requires_grad = None, 0, False
+        return self
+
+    # ---- to Python and NumPy ----------------------------------------------------------------
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """Return the values as an ndarray that shares memory with a CPU tensor.
+
+        Raises RuntimeError when gradients would be lost, unless `force`; TypeError off the CPU.
+        """
+        if force:
+            return self.backend.to_host(self._array)  # type: ignore[no-any-return]
+        if self.requires_grad:
+            raise RuntimeError(
+                "Can't call numpy() on Tensor that requires grad. "
+                "Use tensor.detach().numpy() instead."
+            )
+        if self.device.type != "cpu":
+            raise TypeError(
+                f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to "
+                "copy the tensor to host memory first."
+            )
+        return self._array  # type: ignore[no-any-return]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = self.numpy()
+        if dtype is not None and array.dtype != dtype:
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def __array_wrap__(self, array: np.ndarray, *_: Any) -> Tensor:
+        return Tensor._wrap(CPU.asarray(array))
+
+    def __dlpack__(self, **keywords: Any) -> Any:
+        if self.requires_grad:
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+        return self._array.__dlpack__(**keywords)
+
+    def __dlpack_device__(self) -> Any:
+        return self._array.__dlpack_device__()
+
+    def item(self) -> Any:
+        """Return the only element as a Python number; RuntimeError if there is not exactly one."""
+        if self._array.size != 1:
+            raise RuntimeError(
+                f"a Tensor with {self._array.size} elements cannot be converted to Scalar"
+            )
+        value = self._array.item()
+        return float(value) if self._array.dtype.kind == "V" else value
+
+    def tolist(self) -> Any:
+        """Return nested lists of Python numbers, a number for a 0-d tensor."""
+        array = self.backend.to_host(self._array)
+        return (array.astype("float32") if array.dtype.kind == "V" else array).tolist()
+
+    def __bool__(self) -> bool:
+        if self._array.size != 1:
+            values = "more than one value" if self._array.size else "no values"
+            raise RuntimeError(f"Boolean value of Tensor with {values} is ambiguous")
+        return bool(self._array)
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        if self._array.size != 1 or self._array.dtype.kind not in "iub":
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self._array.item())
+
+    def __len__(self) -> int:
+        if self._array.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return int(self._array.shape[0])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self._array.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return (self[i] for i in range(len(self)))  # type: ignore[index]
+
+    def __contains__(self, element: Any) -> bool:
+        if not isinstance(element, (Tensor, int, float, complex, bool)):
+            raise RuntimeError(
+                f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a "
+                f"{type(element)}."
+            )
+        return bool((self == element)._array.any())  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __format__(self, spec: str) -> str:
+        if self._array.ndim == 0 and self._view is None or (spec and self._array.size == 1):
+            return format(self.item(), spec)
+        return object.__format__(self, spec)
+
+    def __repr__(self) -> str:
+        from disttorch.printing import tensor_repr  # noqa: PLC0415 - needs Tensor for options only
+
+        return tensor_repr(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if id(self) in memo:
+            return memo[id(self)]  # type: ignore[no-any-return]
+        if not self.is_leaf:
+            raise RuntimeError(_NON_LEAF_DEEPCOPY)
+        out = type(self)._wrap(self._array.copy(order="K"))
+        memo[id(self)] = out
+        out._requires_grad = self._requires_grad
+        out._grad = copy.deepcopy(self._grad, memo)
+        for name, value in self._user_attributes().items():
+            setattr(out, name, copy.deepcopy(value, memo))
+        return out
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        if not self.is_leaf:
+            raise RuntimeError(
+                "Cowardly refusing to serialize non-leaf tensor which requires_grad, since "
+                "autograd does not support crossing process boundaries.  If you just want to "
+                "transfer the data, call detach() on the tensor before serializing (e.g., putting "
+                "it on the queue)."
+            )
+        host = self.backend.to_host(self._array)
+        state = self._user_attributes()
+        return _rebuild, (type(self), host, str(self.device), self._requires_grad, state)
+
+    def _user_attributes(self) -> dict[str, Any]:
+        """Attributes that users (or subclasses) set, which copies keep."""
+        return {k: v for k, v in self.__dict__.items() if k not in _INTERNAL}
+
+
+_INTERNAL = frozenset(Tensor.__annotations__) | {"_requires_grad", "_output_nr"}
+
+
+def _rebuild(
+    cls: type[Tensor], array: np.ndarray, where: str, requires_grad: bool, state: dict[str, Any]
+) -> Tensor:
+    """Undo `Tensor.__reduce_ex__`."""
+    out = cls._wrap(backend_for(Device(where)).asarray(array))
+    out._requires_grad = requires_grad
+    out.__dict__.update(state)
+    return out
+
+
+def bind_methods(methods: Mapping[str, Callable[..., Any]]) -> None:
+    """Give Tensor its operators; called once, when `disttorch` is imported.
+
+    Methods need ops and ops need Tensor: binding here keeps imports pointing down.
+    """
+    for name, function in methods.items():
+        setattr(Tensor, name, function)
+
+
+def refuse_mixed_devices(first: Device, second: Device) -> NoReturn:
+    """Raise PyTorch's error for operands on two devices."""
+    raise RuntimeError(
+        f"Expected all tensors to be on the same device, but found at least two devices, "
+        f"{first} and {second}!"
+    )
