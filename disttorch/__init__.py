@@ -1,8 +1,89 @@
-"""disttorch: PyTorch's API as a distributed training runtime in pure Python."""
+"""disttorch: PyTorch's API as a distributed training runtime in pure Python.
 
-from disttorch import ops
-from disttorch.autograd.tensor_methods import METHODS
-from disttorch.tensor import Tensor, bind_methods
+``import disttorch as torch``, then ordinary PyTorch code. Subpackages that cost time or memory
+(nn, optim, distributed, utils, vision...) are imported when they are first touched; none of them
+imports an optional dependency before it is used.
+"""
 
-bind_methods({**METHODS, **ops.METHODS})
+from importlib import import_module as _import_module
+from math import e, inf, nan, pi
+
+from disttorch import autograd, ops
+from disttorch.autograd.anomaly import is_anomaly_enabled
+from disttorch.autograd.grad_mode import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from disttorch.autograd.tensor_methods import METHODS as _AUTOGRAD_METHODS
+from disttorch.backends.cpu.alloc import keep_freed_memory as _keep_freed_memory
+from disttorch.backends.cpu.threads import get_num_threads, set_num_threads
+from disttorch.device import device
+from disttorch.dtype import (
+    bfloat16,
+    bool,
+    can_cast,
+    cdouble,
+    cfloat,
+    complex64,
+    complex128,
+    double,
+    dtype,
+    finfo,
+    float,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    half,
+    iinfo,
+    int,
+    int8,
+    int16,
+    int32,
+    int64,
+    long,
+    promote_types,
+    set_default_dtype,
+    short,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+from disttorch.errors import OutOfMemoryError
+from disttorch.layout import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    layout,
+    memory_format,
+    preserve_format,
+    strided,
+)
+from disttorch.size import Size
+from disttorch.tensor import Tensor, bind_methods, is_tensor
+from disttorch.version import __version__
+
+_LAZY = {"cuda", "distributed", "multiprocessing", "nn", "optim", "testing", "utils", "vision"}
+_LAZY_NAMES = {"load": "serialization", "save": "serialization"}
+
+# Ops need Tensor and Tensor's methods are ops: they meet here, once.
+bind_methods({**_AUTOGRAD_METHODS, **ops.METHODS})
 globals().update(ops.PUBLIC)
+_keep_freed_memory()
+
+
+def __getattr__(name: str) -> object:
+    if name in _LAZY:
+        return _import_module(f"disttorch.{name}")
+    if name in _LAZY_NAMES:
+        return getattr(_import_module(f"disttorch.{_LAZY_NAMES[name]}"), name)
+    raise AttributeError(f"module 'disttorch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY, *_LAZY_NAMES})

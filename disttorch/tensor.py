@@ -498,6 +498,11 @@ def bind_methods(methods: Mapping[str, Callable[..., Any]]) -> None:
         setattr(Tensor, name, function)
 
 
+def is_tensor(obj: Any) -> bool:
+    """Return whether `obj` is a Tensor."""
+    return isinstance(obj, Tensor)
+
+
 def refuse_mixed_devices(first: Device, second: Device) -> NoReturn:
     """Raise PyTorch's error for operands on two devices."""
     raise RuntimeError(

@@ -1,15 +1,19 @@
-"""`disttorch.autograd`: backward, grad, Function, grad modes, anomaly detection."""
+"""`disttorch.autograd`: backward, grad, Function, gradient checks, grad modes, anomaly mode."""
 
-from disttorch.autograd.anomaly import detect_anomaly, set_detect_anomaly
+from disttorch.autograd import function, graph
+from disttorch.autograd.anomaly import (
+    detect_anomaly,
+    is_anomaly_enabled,
+    set_detect_anomaly,
+)
+from disttorch.autograd.function import Function
 from disttorch.autograd.grad_mode import (
     enable_grad,
     inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
     no_grad,
     set_grad_enabled,
 )
+from disttorch.autograd.gradient import backward, grad
 from disttorch.tensor import Tensor as Variable
-
-__all__ = [
-    *("Variable", "detect_anomaly", "enable_grad", "inference_mode", "no_grad"),
-    *("set_detect_anomaly", "set_grad_enabled"),
-]

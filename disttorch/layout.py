@@ -1,0 +1,33 @@
+"""Memory formats and layouts under PyTorch's names."""
+
+from __future__ import annotations
+
+
+class _Named:
+    """A constant that prints as ``torch.<name>`` and pickles to itself."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self) -> str:
+        return self.name
+
+
+class memory_format(_Named):  # noqa: N801 - PyTorch's public name
+    """How the dimensions of a dense tensor lie in memory."""
+
+
+class layout(_Named):  # noqa: N801 - PyTorch's public name
+    """How a tensor stores its elements."""
+
+
+contiguous_format = memory_format("contiguous_format")
+channels_last = memory_format("channels_last")
+channels_last_3d = memory_format("channels_last_3d")
+preserve_format = memory_format("preserve_format")
+strided = layout("strided")
