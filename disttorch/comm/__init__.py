@@ -1,0 +1,5 @@
+"""Process groups, collectives, transports and the key-value store: bytes and arrays, never Tensors.
+
+Layers, each importing only those to its right:
+group > collectives > algorithms > mesh > transport | store > env | errors | deadline | wire.
+"""

@@ -1,0 +1,35 @@
+"""An absolute point in time, made once at a public call and passed down to every wait."""
+
+from __future__ import annotations
+
+import math
+import time
+
+
+class Deadline:
+    """A moment on the monotonic clock, with the time-out in seconds that it came from."""
+
+    __slots__ = ("at_s", "timeout_s")
+
+    def __init__(self, at_s: float, timeout_s: float) -> None:
+        self.at_s = at_s
+        self.timeout_s = timeout_s
+
+    @classmethod
+    def after(cls, timeout_s: float) -> Deadline:
+        """The moment `timeout_s` seconds from now; raises ValueError if it is negative or NaN."""
+        if not timeout_s >= 0:
+            raise ValueError(f"timeout_s must be at least 0, got {timeout_s}")
+        return cls(time.monotonic() + timeout_s, timeout_s)
+
+    def remaining_s(self) -> float:
+        """Seconds left, 0.0 once the moment has passed."""
+        return max(0.0, self.at_s - time.monotonic())
+
+    def remaining_ms(self) -> int:
+        """Milliseconds left, rounded up, so that a poll never returns just before the deadline."""
+        return math.ceil(min(self.remaining_s(), 1e6) * 1000)
+
+    def expired(self) -> bool:
+        """Whether the moment has passed."""
+        return time.monotonic() >= self.at_s

@@ -1,0 +1,72 @@
+"""The interface of a store, with torch.distributed.Store's operations and bytes as values."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+
+class Store(ABC):
+    """Keys (str) to values (bytes; a str is encoded as UTF-8), shared by the ranks of a job.
+
+    `get` and `wait` block until the keys exist and raise StoreTimeoutError after `timeout_s`
+    seconds, by default the store's own.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+
+    def set_timeout(self, timeout_s: float) -> None:
+        """Change the default time-out, in seconds, of all later blocking calls."""
+        self.timeout_s = timeout_s
+
+    @abstractmethod
+    def set(self, key: str, value: bytes | str) -> None:
+        """Store `value` under `key`, replacing what was there."""
+
+    @abstractmethod
+    def multi_get(self, keys: Sequence[str], timeout_s: float | None = None) -> list[bytes]:
+        """The values of `keys`, waiting until all are set."""
+
+    @abstractmethod
+    def add(self, key: str, amount: int) -> int:
+        """Add to the decimal number under `key` (0 if unset); returns the new number.
+
+        Raises DistStoreError if the value under `key` is not a number.
+        """
+
+    @abstractmethod
+    def compare_set(self, key: str, expected: bytes | str, desired: bytes | str) -> bytes:
+        """Set `key` to `desired` if it holds `expected`, or is unset and `expected` is empty.
+
+        Returns the value held afterwards; for an unset key that did not match, `expected`.
+        """
+
+    @abstractmethod
+    def wait(self, keys: Sequence[str], timeout_s: float | None = None) -> None:
+        """Block until all `keys` are set."""
+
+    @abstractmethod
+    def check(self, keys: Sequence[str]) -> bool:
+        """Whether all `keys` are set now."""
+
+    @abstractmethod
+    def delete_key(self, key: str) -> bool:
+        """Remove `key`; returns whether it was set."""
+
+    @abstractmethod
+    def num_keys(self) -> int:
+        """How many keys are set."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back sockets and memory; the store cannot be used afterwards."""
+
+    def get(self, key: str, timeout_s: float | None = None) -> bytes:
+        """The value of `key`, waiting until it is set."""
+        return self.multi_get([key], timeout_s)[0]
+
+
+def as_bytes(value: bytes | str) -> bytes:
+    """`value` itself, or its UTF-8 encoding."""
+    return value.encode() if isinstance(value, str) else bytes(value)

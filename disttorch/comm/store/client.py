@@ -1,0 +1,177 @@
+"""A rank's end of the store: one ZeroMQ socket a concurrent call, made when first needed."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from disttorch.comm.deadline import Deadline
+from disttorch.comm.errors import DistStoreError, StoreTimeoutError
+from disttorch.comm.store.base import Store, as_bytes
+from disttorch.comm.wire import Op, Reply, Request, Status, WireError, decode_reply, encode_request
+
+if TYPE_CHECKING:
+    import zmq
+
+# A wait ends at the server; the client gives the answer this long to arrive.
+_ANSWER_GRACE_S = 5.0
+
+
+class ZmqStore(Store):
+    """Client of the `StoreServer` at `address`; time-outs in seconds.
+
+    Safe to use from several threads, and in a forked child, which makes its own connections.
+    """
+
+    def __init__(self, address: str, timeout_s: float = 300.0) -> None:
+        super().__init__(timeout_s)
+        self.address = address
+        self._ids = itertools.count(1)
+        self._closed = False
+        self._idle: list[zmq.Socket[bytes]] = []
+        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
+        self._forget_sockets()
+
+    def set(self, key: str, value: bytes | str) -> None:
+        """Store `value` under `key`; at most 64 MiB."""
+        self._call(Op.SET, [as_bytes(key), as_bytes(value)])
+
+    def multi_get(self, keys: Sequence[str], timeout_s: float | None = None) -> list[bytes]:
+        """The values of `keys`, waiting until all are set."""
+        return list(self._call(Op.GET, list(map(as_bytes, keys)), timeout_s).fields) if keys else []
+
+    def add(self, key: str, amount: int) -> int:
+        """Add to the number under `key`; returns the new number."""
+        return int(self._call(Op.ADD, [as_bytes(key), b"%d" % amount]).fields[0])
+
+    def compare_set(self, key: str, expected: bytes | str, desired: bytes | str) -> bytes:
+        """Set `key` to `desired` if it holds `expected`; returns the value held afterwards."""
+        fields = [as_bytes(key), as_bytes(expected), as_bytes(desired)]
+        return self._call(Op.COMPARE_SET, fields).fields[0]
+
+    def wait(self, keys: Sequence[str], timeout_s: float | None = None) -> None:
+        """Block until all `keys` are set."""
+        if keys:
+            self._call(Op.WAIT, list(map(as_bytes, keys)), timeout_s)
+
+    def check(self, keys: Sequence[str]) -> bool:
+        """Whether all `keys` are set now."""
+        return not keys or bool(self._call(Op.CHECK, list(map(as_bytes, keys))).number)
+
+    def delete_key(self, key: str) -> bool:
+        """Remove `key`; returns whether it was set."""
+        return bool(self._call(Op.DELETE, [as_bytes(key)]).number)
+
+    def num_keys(self) -> int:
+        """How many keys are set."""
+        return self._call(Op.NUM_KEYS, []).number
+
+    def close(self) -> None:
+        """Close the sockets; safe to call twice. Calls in other threads end first."""
+        self._closed = True
+        if self._pid == os.getpid():
+            self._close_unused()
+
+    def __enter__(self) -> ZmqStore:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _call(self, op: Op, fields: list[bytes], timeout_s: float | None = None) -> Reply:
+        if self._closed:
+            raise DistStoreError(f"the store at {self.address} was closed")
+        deadline = Deadline.after(self.timeout_s if timeout_s is None else timeout_s)
+        request = Request(op, next(self._ids), deadline.remaining_ms(), tuple(fields))
+        try:
+            frames = encode_request(request)
+        except WireError as error:
+            raise DistStoreError(f"store {op.name.lower()}: {error}") from None
+        with self._borrowed_socket() as socket:
+            socket.send_multipart(frames)
+            reply = self._receive(socket, request, deadline)
+        return self._checked(request, reply, deadline)
+
+    def _receive(self, socket: zmq.Socket[bytes], request: Request, deadline: Deadline) -> Reply:
+        patience = Deadline.after(deadline.remaining_s() + _ANSWER_GRACE_S)
+        while socket.poll(patience.remaining_ms()):
+            try:
+                reply = decode_reply(socket.recv_multipart())
+            except WireError as error:
+                raise DistStoreError(
+                    f"the store at {self.address} answered garbage: {error}"
+                ) from None
+            if reply.request_id == request.request_id:
+                return reply
+        raise StoreTimeoutError(
+            f"store {request.op.name.lower()}: no answer from {self.address} within "
+            f"{patience.timeout_s:g} s; is the launcher that serves it still running?"
+        )
+
+    def _checked(self, request: Request, reply: Reply, deadline: Deadline) -> Reply:
+        name = request.op.name.lower()
+        if reply.status is Status.TIMED_OUT:
+            missing = [field.decode(errors="replace") for field in reply.fields]
+            raise StoreTimeoutError(
+                f"store {name}: wait timeout after {deadline.timeout_s:g} s, "
+                f"keys never set: {missing}"
+            )
+        if reply.status is Status.REFUSED:
+            key = request.fields[0].decode(errors="replace")
+            reason = reply.fields[0].decode(errors="replace")
+            raise DistStoreError(f"store {name} of key {key!r}: {reason}")
+        return reply
+
+    @contextmanager
+    def _borrowed_socket(self) -> Iterator[zmq.Socket[bytes]]:
+        if self._pid != os.getpid():
+            self._forget_sockets()
+        with self._lock:
+            self._n_borrowed += 1
+            socket = self._idle.pop() if self._idle else self._connect()
+        healthy = False
+        try:
+            yield socket
+            healthy = True
+        finally:
+            with self._lock:
+                self._n_borrowed -= 1
+                if healthy:
+                    self._idle.append(socket)
+                else:
+                    # A late answer would come to the next call on this socket.
+                    socket.close(0)
+            if self._closed:
+                self._close_unused()
+
+    def _close_unused(self) -> None:
+        # A socket may only be closed by the thread that uses it, so the last call ends the context.
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close(0)
+            if self._n_borrowed == 0 and self._context is not None:
+                self._context.term()
+                self._context = None
+
+    def _connect(self) -> zmq.Socket[bytes]:
+        import zmq  # here, so that importing disttorch does not load it
+
+        if self._context is None:
+            self._context = zmq.Context(io_threads=1)
+        socket = self._context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.connect(self.address)
+        return socket
+
+    def _forget_sockets(self) -> None:
+        # In a forked child the inherited sockets belong to threads that do not exist here; zmq
+        # itself never closes them in another process.
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._n_borrowed = 0
+        self._idle = []
+        self._context = None

@@ -1,0 +1,65 @@
+"""A part of another store under its own prefix, so that two users of one store cannot collide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from disttorch.comm.store.base import Store
+
+
+class PrefixStore(Store):
+    """Every key becomes `prefix/key` in `store`; closing it leaves `store` open."""
+
+    def __init__(self, prefix: str, store: Store) -> None:
+        super().__init__(store.timeout_s)
+        self._prefix = prefix
+        self._store = store
+
+    @property
+    def underlying_store(self) -> Store:
+        """The store that holds the keys."""
+        return self._store
+
+    def set(self, key: str, value: bytes | str) -> None:
+        """Store `value` under the prefixed key."""
+        self._store.set(self._name(key), value)
+
+    def multi_get(self, keys: Sequence[str], timeout_s: float | None = None) -> list[bytes]:
+        """The values of the prefixed keys, waiting until all are set."""
+        return self._store.multi_get(self._names(keys), self._timeout_s(timeout_s))
+
+    def add(self, key: str, amount: int) -> int:
+        """Add to the number under the prefixed key."""
+        return self._store.add(self._name(key), amount)
+
+    def compare_set(self, key: str, expected: bytes | str, desired: bytes | str) -> bytes:
+        """Set the prefixed key to `desired` if it holds `expected`."""
+        return self._store.compare_set(self._name(key), expected, desired)
+
+    def wait(self, keys: Sequence[str], timeout_s: float | None = None) -> None:
+        """Block until all prefixed keys are set."""
+        self._store.wait(self._names(keys), self._timeout_s(timeout_s))
+
+    def check(self, keys: Sequence[str]) -> bool:
+        """Whether all prefixed keys are set now."""
+        return self._store.check(self._names(keys))
+
+    def delete_key(self, key: str) -> bool:
+        """Remove the prefixed key; returns whether it was set."""
+        return self._store.delete_key(self._name(key))
+
+    def num_keys(self) -> int:
+        """How many keys the underlying store holds, under any prefix."""
+        return self._store.num_keys()
+
+    def close(self) -> None:
+        """Leave the underlying store open for its other users."""
+
+    def _name(self, key: str) -> str:
+        return f"{self._prefix}/{key}"
+
+    def _names(self, keys: Sequence[str]) -> list[str]:
+        return [self._name(key) for key in keys]
+
+    def _timeout_s(self, timeout_s: float | None) -> float:
+        return self.timeout_s if timeout_s is None else timeout_s

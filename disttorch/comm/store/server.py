@@ -1,0 +1,156 @@
+"""The store's server: one ZeroMQ socket in the launcher, never in a rank."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import threading
+import time
+from typing import Any
+
+from disttorch.comm.errors import DistStoreError
+from disttorch.comm.store.service import StoreService
+from disttorch.comm.wire import MAX_FIELDS, MAX_VALUE_BYTES, encode_reply
+
+_IPC = "ipc://"
+_MAX_SOCKET_PATH = 107
+_MAX_MESSAGES_PER_STEP = 256
+_IDLE_STEP_S = 60.0
+
+
+class StoreServer:
+    """Serves a store at `address`: `ipc://` and a path in a directory that is its owner's alone.
+
+    Either `start()` a daemon thread or call `step()` from an event loop, not both. Raises
+    PermissionError if others may enter the directory, DistStoreError if the address is taken.
+    """
+
+    def __init__(self, address: str) -> None:
+        import zmq  # here, so that importing disttorch does not load it
+
+        _check_private(address)
+        self.address = address
+        self._service = StoreService()
+        self._zmq = zmq
+        self._context = zmq.Context(io_threads=1)
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        # A frame above this ends its connection before it is buffered.
+        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_VALUE_BYTES)
+        self._garbage = self._socket.get_monitor_socket(_garbage_events(zmq))
+        self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._thread: threading.Thread | None = None
+        self._closing = False
+        self._closed = False
+        self._bound = False
+        try:
+            self._socket.bind(address)
+            self._bound = True
+        except zmq.ZMQError as error:
+            self.close()
+            raise DistStoreError(f"cannot serve a store at {address}: {error}") from None
+        self._poller = zmq.Poller()
+        for source in (self._socket, self._garbage, self._wake_fd):
+            self._poller.register(source, zmq.POLLIN)
+
+    @property
+    def dropped(self) -> int:
+        """How many malformed or oversize messages and connections were ignored."""
+        return self._service.dropped
+
+    def start(self) -> None:
+        """Serve in a daemon thread until `close()`."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="store-server", daemon=True)
+            self._thread.start()
+
+    def step(self, timeout_s: float = 0.0) -> None:
+        """Serve what has come, waiting up to `timeout_s` seconds for the first message."""
+        until_expiry_s = self._service.next_expiry_s() - time.monotonic()
+        wait_ms = math.ceil(max(0.0, min(timeout_s, until_expiry_s)) * 1000)
+        ready = dict(self._poller.poll(wait_ms))
+        if self._garbage in ready:
+            self._count_garbage()
+        if self._socket in ready:
+            self._serve_messages()
+        self._send(self._service.expire(time.monotonic()))
+
+    def close(self) -> None:
+        """Stop serving and remove the socket file; safe to call twice. Waits at most 5 s."""
+        if self._closed:
+            return
+        self._closing = True
+        if self._thread is not None:
+            os.eventfd_write(self._wake_fd, 1)
+            self._thread.join(5.0)
+            if self._thread.is_alive():
+                raise DistStoreError(f"the store's thread at {self.address} did not stop in 5 s")
+        self._closed = True
+        self._socket.disable_monitor()
+        self._garbage.close(0)
+        self._socket.close(0)
+        self._context.term()
+        os.close(self._wake_fd)
+        if self._bound:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.address[len(_IPC) :])
+
+    def __enter__(self) -> StoreServer:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        while not self._closing:
+            self.step(_IDLE_STEP_S)
+
+    def _serve_messages(self) -> None:
+        # Bounded, so that one busy client cannot keep expired waits from being answered.
+        for _ in range(_MAX_MESSAGES_PER_STEP):
+            try:
+                frames = self._socket.recv_multipart(self._zmq.NOBLOCK)
+            except self._zmq.Again:
+                return
+            if len(frames) > MAX_FIELDS + 2:
+                self._service.dropped += 1
+                continue
+            self._send(self._service.handle(frames[0], frames[1:], time.monotonic()))
+
+    def _send(self, outgoing: list[Any]) -> None:
+        for client, reply in outgoing:
+            try:
+                self._socket.send_multipart([client, *encode_reply(reply)], self._zmq.NOBLOCK)
+            except self._zmq.Again:
+                self._service.dropped += 1
+
+    def _count_garbage(self) -> None:
+        from zmq.utils.monitor import recv_monitor_message
+
+        while self._garbage.poll(0):
+            recv_monitor_message(self._garbage)
+            self._service.dropped += 1
+
+
+def _garbage_events(zmq: Any) -> int:
+    return int(
+        zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+        | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+        | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    )
+
+
+def _check_private(address: str) -> None:
+    if not address.startswith(_IPC):
+        raise ValueError(f"a store's address starts with {_IPC}, got {address!r}")
+    path = address[len(_IPC) :]
+    if len(os.fsencode(path)) > _MAX_SOCKET_PATH:
+        raise ValueError(f"socket path of more than {_MAX_SOCKET_PATH} bytes: {path}")
+    directory = os.path.dirname(path)
+    mode = os.stat(directory).st_mode
+    if mode & 0o077:
+        raise PermissionError(
+            f"{directory} may be entered by others (mode {mode & 0o777:o}), and so could the store "
+            f"in it; make it with mode 700"
+        )

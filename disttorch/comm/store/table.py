@@ -1,0 +1,53 @@
+"""The store's contents and rules, without sockets, threads or clocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class Table:
+    """Keys and values as bytes, with the operations of `Store` that never wait."""
+
+    def __init__(self) -> None:
+        self._values: dict[bytes, bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def has_all(self, keys: Iterable[bytes]) -> bool:
+        """Whether all keys are set."""
+        return all(key in self._values for key in keys)
+
+    def missing(self, keys: Iterable[bytes]) -> list[bytes]:
+        """Those of the keys that are not set, in the order given."""
+        return [key for key in keys if key not in self._values]
+
+    def get_all(self, keys: Iterable[bytes]) -> list[bytes]:
+        """The values of keys that are all set."""
+        return [self._values[key] for key in keys]
+
+    def set(self, key: bytes, value: bytes) -> None:
+        """Store a value."""
+        self._values[key] = value
+
+    def add(self, key: bytes, amount: int) -> int:
+        """Add to a decimal number; raises ValueError if the value is not one."""
+        total = int(self._values.get(key, b"0")) + amount
+        self._values[key] = b"%d" % total
+        return total
+
+    def compare_set(self, key: bytes, expected: bytes, desired: bytes) -> bytes:
+        """Set if the value is the expected one; an unset key matches an empty expectation."""
+        current = self._values.get(key)
+        if current is None:
+            if expected:
+                return expected
+            current = b""
+        if current != expected:
+            return current
+        self._values[key] = desired
+        return desired
+
+    def delete(self, key: bytes) -> bool:
+        """Remove a key; returns whether it was set."""
+        return self._values.pop(key, None) is not None

@@ -1,0 +1,219 @@
+"""Every store answers alike; the server outlives garbage and its clients' deaths."""
+
+import os
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from disttorch.comm.errors import DistStoreError, StoreTimeoutError
+from disttorch.comm.store import HashStore, PrefixStore, Store, StoreServer, ZmqStore
+from disttorch.comm.wire import MAX_VALUE_BYTES
+
+
+@pytest.fixture
+def server(tmp_path: Path):
+    tmp_path.chmod(0o700)
+    with StoreServer(f"ipc://{tmp_path}/store.sock") as server:
+        server.start()
+        yield server
+
+
+@pytest.fixture(params=["hash", "prefix", "zmq"])
+def store(request: pytest.FixtureRequest):
+    made: Store
+    if request.param == "zmq":
+        made = ZmqStore(request.getfixturevalue("server").address, timeout_s=20.0)
+    else:
+        made = HashStore(20.0)
+        if request.param == "prefix":
+            made = PrefixStore("part", made)
+    yield made
+    made.close()
+
+
+def test_operations(store: Store) -> None:
+    store.set("k", "text")
+    store.set("b", b"\x00\xff")
+    assert store.multi_get(["b", "k"]) == [b"\x00\xff", b"text"]
+    assert [store.add("n", 2), store.add("n", -5)] == [2, -3]
+    assert store.get("n") == b"-3"
+    assert store.check(["k", "n"])
+    assert not store.check(["k", "missing"])
+    assert store.num_keys() == 3
+    assert store.delete_key("k")
+    assert not store.delete_key("k")
+    assert store.multi_get([]) == []
+
+
+@pytest.mark.parametrize(
+    ("held", "expected", "desired", "answer"),
+    [
+        (None, "", "new", b"new"),
+        (None, "old", "new", b"old"),
+        ("old", "old", "new", b"new"),
+        ("old", "other", "new", b"old"),
+        ("old", "", "new", b"old"),
+    ],
+)
+def test_compare_set(store: Store, held, expected, desired, answer) -> None:
+    if held is not None:
+        store.set("k", held)
+    assert store.compare_set("k", expected, desired) == answer
+    assert store.check(["k"]) == (held is not None or answer == b"new")
+
+
+def test_get_waits_for_another_threads_set(store: Store) -> None:
+    waiter_result: list[bytes] = []
+    waiter = threading.Thread(target=lambda: waiter_result.append(store.get("late")))
+    waiter.start()
+    store.set("late", b"value")
+    waiter.join(20)
+    assert waiter_result == [b"value"]
+
+
+def test_missing_keys_are_named_at_the_deadline(store: Store) -> None:
+    store.set("here", b"1")
+    with pytest.raises(StoreTimeoutError, match=r"wait timeout after 0\.05 s.*\['.*gone'\]"):
+        store.wait(["here", "gone"], timeout_s=0.05)
+
+
+def test_add_to_text_is_an_error(store: Store) -> None:
+    store.set("k", "text")
+    with pytest.raises(DistStoreError, match="not a number"):
+        store.add("k", 1)
+
+
+def test_prefixes_keep_users_apart() -> None:
+    base = HashStore()
+    PrefixStore("a", base).set("k", b"1")
+    nested = PrefixStore("b", PrefixStore("a", base))
+    nested.set("k", b"2")
+    assert base.multi_get(["a/k", "a/b/k"]) == [b"1", b"2"]
+    assert isinstance(nested.underlying_store, PrefixStore)
+
+
+def test_the_server_outlives_raw_garbage(server: StoreServer) -> None:
+    path = server.address.removeprefix("ipc://")
+    with ZmqStore(server.address, 20.0) as client:
+        for junk in (b"", b"GET / HTTP/1.1\r\n\r\n", bytes(range(256)) * 40):
+            with socket.socket(socket.AF_UNIX) as raw:
+                raw.connect(path)
+                raw.sendall(junk)
+                raw.shutdown(socket.SHUT_WR)
+                raw.settimeout(20)
+                while _received(raw):
+                    pass
+        client.set("k", b"v")
+        assert client.get("k") == b"v"
+    assert server.dropped > 0
+
+
+def _received(raw: socket.socket) -> bytes:
+    try:
+        return raw.recv(4096)
+    except ConnectionResetError:
+        return b""
+
+
+@pytest.mark.parametrize("frames", [[b"junk"], [b""] * 3, [b"dts1" + bytes(20), b"x" * 99]])
+def test_the_server_outlives_malformed_messages(server: StoreServer, frames: list[bytes]) -> None:
+    import zmq
+
+    with zmq.Context() as context, context.socket(zmq.DEALER) as raw:
+        raw.setsockopt(zmq.LINGER, 20_000)
+        raw.connect(server.address)
+        raw.send_multipart(frames)
+    with ZmqStore(server.address, 20.0) as client:
+        client.set("k", b"v")
+        while server.dropped == 0:
+            client.add("asked", 1)
+        assert client.get("k") == b"v"
+
+
+def test_oversize_values_are_refused_by_the_client(server: StoreServer) -> None:
+    with ZmqStore(server.address, 20.0) as client:
+        with pytest.raises(DistStoreError, match="above the limit"):
+            client.set("k", bytes(MAX_VALUE_BYTES + 1))
+        assert client.num_keys() == 0
+
+
+def test_oversize_frames_end_their_connection_only(server: StoreServer) -> None:
+    import zmq
+
+    with ZmqStore(server.address, 20.0) as client:
+        with zmq.Context() as context, context.socket(zmq.DEALER) as raw:
+            raw.setsockopt(zmq.LINGER, 0)
+            monitor = raw.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+            raw.connect(server.address)
+            raw.send(bytes(MAX_VALUE_BYTES + 1))
+            assert monitor.poll(20_000)
+            raw.disable_monitor()
+            monitor.close()
+        assert client.num_keys() == 0
+
+
+def test_calls_in_a_forked_child_do_not_disturb_the_parent(server: StoreServer) -> None:
+    with ZmqStore(server.address, 20.0) as client:
+        client.set("before", b"1")
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                client.set("from child", client.get("before"))
+                client.close()
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitpid(child, 0)[1] == 0
+        assert client.multi_get(["from child", "before"]) == [b"1", b"1"]
+
+
+def test_the_socket_file_goes_with_the_server(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    server = StoreServer(f"ipc://{tmp_path}/store.sock")
+    assert stat.S_ISSOCK((tmp_path / "store.sock").stat().st_mode)
+    server.close()
+    server.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_step_serves_without_a_thread(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    with StoreServer(f"ipc://{tmp_path}/store.sock") as server:
+        results: list[int] = []
+        with ZmqStore(server.address, 20.0) as client:
+            thread = threading.Thread(target=lambda: results.append(client.add("n", 4)))
+            thread.start()
+            while not results:
+                server.step(0.01)
+            thread.join(20)
+        assert results == [4]
+
+
+def test_a_directory_open_to_others_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    with pytest.raises(PermissionError, match="mode 700"):
+        StoreServer(f"ipc://{tmp_path}/store.sock")
+
+
+@pytest.mark.parametrize("address", ["tcp://0.0.0.0:1", "ipc://" + "x" * 108])
+def test_bad_addresses(address: str) -> None:
+    with pytest.raises(ValueError, match="address starts with ipc://|socket path of more than"):
+        StoreServer(address)
+
+
+def test_a_closed_store_says_so(server: StoreServer) -> None:
+    client = ZmqStore(server.address, 20.0)
+    client.close()
+    with pytest.raises(DistStoreError, match="was closed"):
+        client.get("k")
+
+
+def test_importing_the_store_loads_no_zmq() -> None:
+    code = "import sys, disttorch.comm.store, disttorch.comm.env; assert 'zmq' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
