@@ -8,7 +8,7 @@ from typing import Any
 _KNOWN = ("cpu", "cuda", "meta", "fake")
 
 
-class device:  # noqa: N801 - PyTorch's public name
+class device:
     """Where a tensor's memory lives: a type and, for accelerators, an index.
 
     Raises RuntimeError for an unknown type or a malformed string, as PyTorch does.
@@ -18,12 +18,12 @@ class device:  # noqa: N801 - PyTorch's public name
     type: str
     index: int | None
 
-    def __init__(self, type: Any, index: int | None = None) -> None:  # noqa: A002
+    def __init__(self, type: Any, index: int | None = None) -> None:
         if isinstance(type, device):
             self.type, self.index = type.type, type.index
             return
         if isinstance(type, int):
-            type, index = "cuda", type  # noqa: A001
+            type, index = "cuda", type
         match = re.fullmatch(r"([a-z]+)(?::(\d+))?", type)
         if match is None:
             raise RuntimeError(f"Invalid device string: '{type}'")
@@ -42,9 +42,7 @@ class device:  # noqa: N801 - PyTorch's public name
         self.index = int(digits) if digits is not None else index
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, device) and self.type == other.type and self.index == other.index
-        )
+        return isinstance(other, device) and self.type == other.type and self.index == other.index
 
     def __hash__(self) -> int:
         return hash((self.type, self.index))

@@ -25,7 +25,7 @@ class Category(IntEnum):
     COMPLEX = 3
 
 
-class dtype:  # noqa: N801 - PyTorch's public name
+class dtype:
     """An element type such as ``disttorch.float32``; one instance a type, compared by identity."""
 
     __slots__ = ("category", "is_signed", "itemsize", "name", "np")
@@ -69,7 +69,7 @@ class dtype:  # noqa: N801 - PyTorch's public name
 
 float16 = half = dtype("float16", np.float16, Category.FLOATING)
 bfloat16 = dtype("bfloat16", ml_dtypes.bfloat16, Category.FLOATING)
-float32 = float = dtype("float32", np.float32, Category.FLOATING)  # noqa: A001
+float32 = float = dtype("float32", np.float32, Category.FLOATING)
 float64 = double = dtype("float64", np.float64, Category.FLOATING)
 complex64 = cfloat = dtype("complex64", np.complex64, Category.COMPLEX)
 complex128 = cdouble = dtype("complex128", np.complex128, Category.COMPLEX)
@@ -79,9 +79,9 @@ uint32 = dtype("uint32", np.uint32, Category.INTEGRAL)
 uint64 = dtype("uint64", np.uint64, Category.INTEGRAL)
 int8 = dtype("int8", np.int8, Category.INTEGRAL)
 int16 = short = dtype("int16", np.int16, Category.INTEGRAL)
-int32 = int = dtype("int32", np.int32, Category.INTEGRAL)  # noqa: A001
+int32 = int = dtype("int32", np.int32, Category.INTEGRAL)
 int64 = long = dtype("int64", np.int64, Category.INTEGRAL)
-bool = dtype("bool", np.bool_, Category.BOOL)  # noqa: A001
+bool = dtype("bool", np.bool_, Category.BOOL)
 
 ALL = (
     *(float16, bfloat16, float32, float64, complex64, complex128),
@@ -206,7 +206,7 @@ def can_cast(from_: dtype, to: dtype) -> builtins.bool:
 class _Info:
     """Numeric limits of a dtype."""
 
-    def __init__(self, type: dtype, limits: Any, names: tuple[str, ...]) -> None:  # noqa: A002
+    def __init__(self, type: dtype, limits: Any, names: tuple[str, ...]) -> None:
         self.dtype = type.name
         self._names = names
         for name in names:
@@ -219,10 +219,10 @@ class _Info:
         return f"{type(self).__name__}({fields}, dtype={self.dtype})"
 
 
-class finfo(_Info):  # noqa: N801 - PyTorch's public name
+class finfo(_Info):
     """Limits of a floating dtype: bits, eps, max, min, tiny, smallest_normal, resolution."""
 
-    def __init__(self, type: dtype | None = None) -> None:  # noqa: A002
+    def __init__(self, type: dtype | None = None) -> None:
         chosen = (type or _Default.floating).to_real()
         if not chosen.is_floating_point:
             raise TypeError(
@@ -233,10 +233,10 @@ class finfo(_Info):  # noqa: N801 - PyTorch's public name
         super().__init__(chosen, ml_dtypes.finfo(chosen.np), names)
 
 
-class iinfo(_Info):  # noqa: N801 - PyTorch's public name
+class iinfo(_Info):
     """Limits of an integral dtype: bits, max, min."""
 
-    def __init__(self, type: dtype) -> None:  # noqa: A002
+    def __init__(self, type: dtype) -> None:
         if not type.is_integral:
             raise TypeError(
                 f"torch.iinfo() requires an integer input type. Use torch.finfo to handle '{type}'"

@@ -18,11 +18,11 @@ class _Named:
         return self.name
 
 
-class memory_format(_Named):  # noqa: N801 - PyTorch's public name
+class memory_format(_Named):
     """How the dimensions of a dense tensor lie in memory."""
 
 
-class layout(_Named):  # noqa: N801 - PyTorch's public name
+class layout(_Named):
     """How a tensor stores its elements."""
 
 

@@ -110,7 +110,8 @@ class Tensor:
         n = self._array.ndim or 1
         if not -n <= dim < n:
             raise IndexError(
-                f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})"
+                f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], "
+                f"but got {dim})"
             )
         return dim % n
 
@@ -437,7 +438,7 @@ class Tensor:
         return id(self)
 
     def __format__(self, spec: str) -> str:
-        if self._array.ndim == 0 and self._view is None or (spec and self._array.size == 1):
+        if self._array.ndim == 0:
             return format(self.item(), spec)
         return object.__format__(self, spec)
 

@@ -19,7 +19,7 @@ def is_anomaly_enabled() -> bool:
     return STATE.enabled
 
 
-class set_detect_anomaly:  # noqa: N801 - PyTorch's public name
+class set_detect_anomaly:
     """Switch anomaly detection on or off, at once and, as a context, until its end."""
 
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
@@ -33,7 +33,7 @@ class set_detect_anomaly:  # noqa: N801 - PyTorch's public name
         STATE.enabled, STATE.check_nan = self._before
 
 
-class detect_anomaly(set_detect_anomaly):  # noqa: N801 - PyTorch's public name
+class detect_anomaly(set_detect_anomaly):
     """Context in which failing backward formulas print where their forward was called."""
 
     def __init__(self, check_nan: bool = True) -> None:

@@ -103,27 +103,40 @@ class _Sweep:
         self.captured: list[Any] = [None] * len(captures or ())
         self.capture_nodes = {node for node, _ in captures or ()}
         self.accumulate_into = accumulate_into
-        self.pending: dict[Node, Any] = {}  # a gradient, or a list of them, by node
+        self.pending: dict[Node, list[Any]] = {}  # the gradients of a node's outputs so far
         self.waiting: dict[Node, int] = {}  # how many consumers have yet to run
         self.needed: set[Node] | None = None
         self.ready: list[tuple[int, int, Node]] = []
 
     def run(self, roots: Sequence[tuple[Edge, Any]]) -> None:
         """Propagate the gradients of `roots` (edge, gradient)."""
-        self._count_consumers({edge[0] for edge, _ in roots})
+        nodes = {edge[0] for edge, _ in roots}
+        self._count_consumers(nodes)
         for edge, grad in roots:
             self._add(edge, grad)
-        for node in {edge[0] for edge, _ in roots}:
-            if self.waiting.get(node, 0) == 0:
+        for node in nodes:
+            if node not in self.waiting:
                 self._push(node)
-        while self.ready:
-            node = heapq.heappop(self.ready)[2]
-            self._visit(node)
+        ready, pending, targets = self.ready, self.pending, self.capture_nodes
+        while ready:
+            node = heapq.heappop(ready)[2]
+            grads = pending.pop(node, None)
+            if grads is None:
+                grads = [None] * len(node.metas)
+            if node.hooked:
+                _run_pre_hooks(node, grads, self.grads)
+            if node in targets:
+                self._capture(node, grads)
+            if type(node) is AccumulateGrad:
+                if self._accumulates(node):
+                    _accumulate(node, grads, self.grads)
+            else:
+                self._propagate(node, grads)
 
     def _push(self, node: Node) -> None:
         # Newest first; leaves at once, so that their hooks (and the communication they start)
         # overlap with the rest of the sweep.
-        order = 0 if isinstance(node, AccumulateGrad) else 1
+        order = 0 if type(node) is AccumulateGrad else 1
         heapq.heappush(self.ready, (order, -node.seq, node))
 
     def _count_consumers(self, roots: set[Node]) -> None:
@@ -134,8 +147,10 @@ class _Sweep:
             for edge in stack.pop().edges:
                 if edge is not None:
                     node = edge[0]
-                    waiting[node] = waiting.get(node, 0) + 1
-                    if node not in seen:
+                    if node in seen:
+                        waiting[node] = waiting.get(node, 0) + 1
+                    else:
+                        waiting[node] = 1
                         seen.add(node)
                         stack.append(node)
         targets = self.capture_nodes or self.accumulate_into
@@ -145,69 +160,65 @@ class _Sweep:
     def _add(self, edge: Edge, grad: Any) -> None:
         """Add a gradient for one output of a node to what has come already."""
         node, k = edge
-        grad = self.grads.fit(grad, *node.metas[k]) if node.metas else grad
-        n_outputs = len(node.metas)
-        if n_outputs <= 1:
-            before = self.pending.get(node)
-            self.pending[node] = grad if before is None else before + grad
+        metas = node.metas
+        if metas:  # an AccumulateGrad whose leaf is gone has none
+            shape, np_dtype = metas[k]
+            if getattr(grad, "shape", None) != shape or grad.dtype != np_dtype:
+                grad = self.grads.fit(grad, shape, np_dtype)
+        slots = self.pending.get(node)
+        if slots is None:
+            if len(metas) > 1:
+                slots = self.pending[node] = [None] * len(metas)
+                slots[k] = grad
+            else:
+                self.pending[node] = [grad]
         else:
-            slots = self.pending.setdefault(node, [None] * n_outputs)
             slots[k] = grad if slots[k] is None else slots[k] + grad
 
-    def _visit(self, node: Node) -> None:
-        grad = self.pending.pop(node, None)
-        grads = grad if type(grad) is list else [grad]
-        del grad
-        if node.tensor_hooks or node.pre_hooks or node.retained:
-            _run_pre_hooks(node, grads, self.grads)
-        if node in self.capture_nodes:
-            for k, g in enumerate(grads):
-                index = (self.captures or {}).get((node, k))
-                if index is not None:
-                    self.captured[index] = g
-        if isinstance(node, AccumulateGrad):
-            if self.captures is None and (
-                self.accumulate_into is None or node in self.accumulate_into
-            ):
-                _accumulate(node, grads, self.grads)
-            return
-        if self.needed is not None and node not in self.needed:
-            self._done(node, ())
-            return
-        self._propagate(node, grads)
+    def _capture(self, node: Node, grads: list[Any]) -> None:
+        """Note the gradients that `autograd.grad` asked for."""
+        for k, g in enumerate(grads):
+            index = (self.captures or {}).get((node, k))
+            if index is not None:
+                self.captured[index] = g
+
+    def _accumulates(self, node: Node) -> bool:
+        """Whether this sweep adds to the `.grad` of this leaf."""
+        return self.captures is None and (
+            self.accumulate_into is None or node in self.accumulate_into
+        )
 
     def _propagate(self, node: Node, grads: list[Any]) -> None:
-        """Run the node's formula and hand its results on."""
-        if all(g is None for g in grads):
-            self._done(node, (None,) * len(node.edges))
-            return
-        shown = list(grads) if node.post_hooks else None
-        results = _run(node, grads, self.grads)
-        if shown is not None:
-            results = _run_post_hooks(node, results, shown, self.grads)
-        if not self.keep_graph:
-            node.release()
+        """Run the node's formula, send the results along its edges, queue nodes now complete."""
+        needed = self.needed
+        skip = (needed is not None and node not in needed) or all([g is None for g in grads])
+        results: Any = () if skip else self._formula(node, grads)
         del grads
-        self._done(node, results)
-
-    def _done(self, node: Node, results: Any) -> None:
-        """Send results along the edges and queue the nodes that now have all they need."""
-        if type(results) is not tuple:
-            results = (results,)
-        padded = [*results, *[None] * (len(node.edges) - len(results))]
-        del results
+        results = results if type(results) is tuple else (results,)
+        waiting, n = self.waiting, len(results)
         for i, edge in enumerate(node.edges):
             if edge is None:
                 continue
             target = edge[0]
-            grad, padded[i] = padded[i], None
-            if grad is not None and (self.needed is None or target in self.needed):
-                self._add(edge, grad)
-            del grad
-            left = self.waiting[target] - 1
-            self.waiting[target] = left
-            if left == 0 and (self.needed is None or target in self.needed):
-                self._push(target)
+            if needed is None or target in needed:
+                if i < n and results[i] is not None:
+                    self._add(edge, results[i])
+                waiting[target] -= 1
+                if not waiting[target]:
+                    self._push(target)
+
+    def _formula(self, node: Node, grads: list[Any]) -> Any:
+        """Return the gradients of the node's inputs, with hooks run and saved arrays freed."""
+        if node.post_hooks is None and not anomaly.STATE.enabled:
+            results = node.sweep(grads, self.grads.F)
+        else:
+            shown = list(grads)
+            results = _run(node, grads, self.grads)
+            if node.post_hooks:
+                results = _run_post_hooks(node, results, shown, self.grads)
+        if not self.keep_graph:
+            node.release()
+        return results
 
 
 def _ancestors_of(targets: set[Node], reachable: set[Node]) -> set[Node]:
@@ -272,8 +283,8 @@ def _run_post_hooks(node: Node, results: Any, grads: list[Any], mode: _RawGrads)
     return results
 
 
-# References to a gradient that nobody else holds, as `_accumulate` sees it: the list slot and
-# getrefcount's own argument. Such an array may become `.grad` without a copy.
+# References to a gradient that nobody else holds, as `_accumulate` sees it: the list slot
+# and getrefcount's own argument. Such an array may become `.grad` without a copy.
 _UNSHARED = 2
 
 

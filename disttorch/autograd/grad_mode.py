@@ -99,19 +99,19 @@ class _BareDecorator(_GradSwitch):
         """Do nothing: `__new__` has set everything."""
 
 
-class no_grad(_BareDecorator):  # noqa: N801 - PyTorch's public name
+class no_grad(_BareDecorator):
     """Do not record operations: ``with no_grad():``, ``@no_grad()`` or ``@no_grad``."""
 
     mode = False
 
 
-class enable_grad(_BareDecorator):  # noqa: N801 - PyTorch's public name
+class enable_grad(_BareDecorator):
     """Record operations again inside a `no_grad` block."""
 
     mode = True
 
 
-class set_grad_enabled(_GradSwitch):  # noqa: N801 - PyTorch's public name
+class set_grad_enabled(_GradSwitch):
     """Set recording on or off: takes effect at once, and is undone when used as a context."""
 
     def __init__(self, mode: bool) -> None:
@@ -129,7 +129,7 @@ class set_grad_enabled(_GradSwitch):  # noqa: N801 - PyTorch's public name
         return super().__call__(function)
 
 
-class inference_mode(_GradSwitch):  # noqa: N801 - PyTorch's public name
+class inference_mode(_GradSwitch):
     """Like `no_grad`; ``inference_mode(False)`` records again."""
 
     def __init__(self, mode: bool = True) -> None:

@@ -34,9 +34,7 @@ def _checked_grads(tensors: Sequence[Tensor], grads: Any) -> tuple[Tensor | None
         raise RuntimeError(f"got {len(tensors)} tensors and {len(given)} gradients")
     for g in given:
         if g is not None and not isinstance(g, Tensor):
-            raise TypeError(
-                f"gradients can be either Tensors or None, but got {type(g).__name__}"
-            )
+            raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
     return given
 
 

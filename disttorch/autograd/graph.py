@@ -12,7 +12,7 @@ from disttorch.tensor import Tensor
 __all__ = ["Node", "save_on_cpu", "saved_tensors_hooks"]
 
 
-class saved_tensors_hooks:  # noqa: N801 - PyTorch's public name
+class saved_tensors_hooks:
     """Context in which saved tensors pass through `pack_hook` and come back by `unpack_hook`."""
 
     def __init__(
@@ -27,7 +27,7 @@ class saved_tensors_hooks:  # noqa: N801 - PyTorch's public name
         SAVED_HOOKS.pop()
 
 
-class save_on_cpu(saved_tensors_hooks):  # noqa: N801 - PyTorch's public name
+class save_on_cpu(saved_tensors_hooks):
     """Keep saved tensors in host memory until backward needs them."""
 
     def __init__(self, pin_memory: bool = False, device_type: str = "cuda") -> None:

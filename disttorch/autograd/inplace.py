@@ -14,6 +14,7 @@ from typing import Any
 
 from disttorch.autograd.grad_mode import STATE
 from disttorch.autograd.op import Op
+from disttorch.autograd.saved import replace_input
 from disttorch.dtype import TYPE_NAMES, can_cast
 from disttorch.tensor import Tensor
 
@@ -63,9 +64,8 @@ def overwrite(target: Tensor, result: Tensor) -> Tensor:
         )
     array = target._array
     node = result._grad_fn
-    saved = getattr(node, "_saved", None)
-    if saved is not None:
-        saved.replace(array, array.copy())
+    if isinstance(node, Op) and node._saved:
+        replace_input(node._saved, array, array.copy())
     if result._array is not array:
         array[...] = result._array
     target._cell[0] += 1
@@ -85,7 +85,6 @@ def _take_history(target: Tensor, result: Tensor) -> None:
     node = ReplaceRegion.__new__(ReplaceRegion)
     node.steps = _steps_from(base, target)
     node.backend = base.backend
-    node.xp = node.backend.xp
     node._record((base, result), [base._array, result._array], (base,))
     base._cell[1] += 1
     target._refresh()
@@ -111,7 +110,7 @@ class ReplaceRegion(Op):
     torch_name = "CopySlices"
     steps: Steps
 
-    def backward(ctx, g):
+    def backward(ctx, g: Any) -> Any:
         """The old base gets the gradient outside the region, the new region what is inside."""
         outside = ctx.call(ZeroRegion, g, steps=ctx.steps)
         inside = g
@@ -133,7 +132,7 @@ class ZeroRegion(Op):
         region[...] = 0
         return out
 
-    def backward(ctx, g):
+    def backward(ctx, g: Any) -> Any:
         """The region contributes nothing."""
         return ctx.call(ZeroRegion, g, steps=ctx.steps)
 

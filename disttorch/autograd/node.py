@@ -63,7 +63,9 @@ class Node:
     edges: tuple[Edge | None, ...] = ()
     metas: tuple[Meta, ...] = ()
     seq = 0
-    # Hooks are rare: None on the class until the first is registered.
+    # Hooks are rare: None on the class until the first is registered; `hooked` says that some
+    # run before the formula.
+    hooked = False
     tensor_hooks: dict[int, HookDict] | None = None  # by output, run on the output's gradient
     pre_hooks: HookDict | None = None
     post_hooks: HookDict | None = None
@@ -86,19 +88,21 @@ class Node:
         return notes
 
     def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call ``hook(grad_inputs, grad_outputs)`` after the node ran; it may replace the former."""
+        """Call ``hook(grad_inputs, grad_outputs)`` after the node; it may replace the former."""
         if self.post_hooks is None:
             self.post_hooks = HookDict()
         return add_hook(self.post_hooks, hook)
 
     def register_prehook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(grad_outputs)`` before the node runs; it may return replacements."""
+        self.hooked = True
         if self.pre_hooks is None:
             self.pre_hooks = HookDict()
         return add_hook(self.pre_hooks, hook)
 
     def hook_output(self, output_nr: int, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(grad)`` on the gradient of one output; it may return a replacement."""
+        self.hooked = True
         if self.tensor_hooks is None:
             self.tensor_hooks = {}
         return add_hook(self.tensor_hooks.setdefault(output_nr, HookDict()), hook)

@@ -36,13 +36,14 @@ from disttorch.autograd import anomaly
 from disttorch.autograd.grad_mode import STATE
 from disttorch.autograd.node import Edge, Node, edge_of, next_sequence
 from disttorch.autograd.promotion import promote
-from disttorch.autograd.saved import SavedArrays
-from disttorch.backends import Backend, backend_of
+from disttorch.autograd.saved import Entry, pack, unpack
+from disttorch.backends import BACKEND_BY_TYPE, Backend, backend_of
 from disttorch.tensor import Tensor, refuse_mixed_devices
 
 Array = Any
 Fn = TypeVar("Fn", bound=Callable[..., Any])
 
+_new = object.__new__
 _DIFFERENTIABLE_KINDS = "fcV"  # NumPy kinds that carry gradients; V is bfloat16
 
 
@@ -64,11 +65,10 @@ class Op(Node):
     non_differentiable_outputs: ClassVar[tuple[int, ...]] = ()
 
     backend: Backend
-    xp: Any
     F: Any
     _save_inputs: tuple[int, ...] = ()
     _save_outputs: tuple[int, ...] = ()
-    _saved: SavedArrays | None = None
+    _saved: list[Entry] | None = None
     _released = False
 
     def forward(ctx, *arrays: Array, **params: Any) -> Any:
@@ -96,7 +96,7 @@ class Op(Node):
             if ctx._released:
                 raise RuntimeError(_FREED)
             return ()
-        return ctx._saved.unpack(ctx, recorded=ctx.F.recorded)
+        return unpack(ctx, ctx._saved, ctx.F.recorded)
 
     def needs_grad(ctx, i: int) -> bool:
         """Whether the gradient of input `i` is wanted; formulas skip costly ones that are not."""
@@ -114,17 +114,22 @@ class Op(Node):
 
     # ---- machinery --------------------------------------------------------------------------
 
+    @property
+    def xp(ctx) -> Any:
+        """The NumPy-like namespace of the arrays at hand."""
+        return ctx.backend.xp
+
     @classmethod
     def run(cls, backend: Backend, *arrays: Array, **params: Any) -> Any:
         """Compute on raw arrays without recording anything."""
-        ctx = cls.__new__(cls)
-        ctx.backend, ctx.xp, ctx.F = backend, backend.xp, backend.F
+        ctx = _new(cls)
+        ctx.backend, ctx.F = backend, backend.F
         return ctx.forward(*arrays, **params)
 
     @classmethod
-    def apply(cls, *inputs: Any, **params: Any) -> Any:
+    def apply(cls, *inputs: Any, **params: Any) -> Any:  # noqa: PLR0912 - every call costs here
         """Compute on Tensors (numbers and None pass through) and record if any requires grad."""
-        ctx = cls.__new__(cls)
+        ctx = _new(cls)
         arrays: list[Any] = []
         backend: Backend | None = None
         requires_grad = False
@@ -132,12 +137,13 @@ class Op(Node):
             if isinstance(x, Tensor):
                 array = x._array
                 if backend is None:
-                    backend = backend_of(array)
+                    backend = BACKEND_BY_TYPE.get(type(array)) or backend_of(array)
                 elif type(array) is not backend.array_type:
                     _check_device(backend, x, inputs)
                 if x._view is not None:
                     x._refresh()
-                requires_grad = requires_grad or x._requires_grad
+                if x._requires_grad:
+                    requires_grad = True
                 arrays.append(array)
             else:
                 arrays.append(x)
@@ -145,37 +151,43 @@ class Op(Node):
             raise TypeError(_no_tensor(cls, inputs))
         if cls.promotes is not None:
             promote(backend, arrays, cls.promotes)
-        ctx.backend, ctx.xp, ctx.F = backend, backend.xp, backend.F
+        ctx.backend = backend
         result = ctx.forward(*arrays, **params)
-        outputs = result if type(result) is tuple else (result,)
-        tensors = tuple(ctx._wrap_output(backend, y) for y in outputs)
+        # One output is by far the usual case and on the path of every operator.
+        if type(result) is not tuple:
+            if type(result) is not backend.array_type:
+                result = backend.asarray(result)  # NumPy turns 0-d results into scalars
+            y = _new(Tensor)
+            y._array = result
+            y._cell = [0, 0]
+            outputs: Any = (y,)
+        else:
+            outputs = tuple([_wrapped(backend, array) for array in result])
         if cls.view:
-            _share_memory(cls, inputs[0], tensors, params)
-        if requires_grad and cls.differentiable and STATE.enabled:
-            ctx._record(inputs, arrays, tensors)
-        return tensors if type(result) is tuple else tensors[0]
-
-    @staticmethod
-    def _wrap_output(backend: Backend, array: Any) -> Tensor:
-        """Wrap an output; NumPy turns 0-d results into scalars, which are made arrays again."""
-        if type(array) is not backend.array_type:
-            array = backend.asarray(array)
-        return Tensor._wrap(array)
+            _share_memory(cls, inputs[0], outputs, params)
+        if requires_grad and STATE.enabled and cls.differentiable:
+            ctx._record(inputs, arrays, outputs)
+        return outputs if type(result) is tuple else y
 
     def _record(ctx, inputs: Any, arrays: list[Any], outputs: tuple[Tensor, ...]) -> None:
         """Make this node the history of its outputs."""
         ctx.edges = tuple([edge_of(x) if isinstance(x, Tensor) else None for x in inputs])
         ctx.seq = next_sequence()
-        ctx.metas = tuple([(y._array.shape, y._array.dtype) for y in outputs])
+        metas = []
         recorded = False
         for k, y in enumerate(outputs):
-            if y._array.dtype.kind in _DIFFERENTIABLE_KINDS and (
+            array = y._array
+            metas.append((array.shape, array.dtype))
+            if array.dtype.kind in _DIFFERENTIABLE_KINDS and (
                 k not in ctx.non_differentiable_outputs
             ):
-                y._grad_fn, y._output_nr, y._requires_grad = ctx, k, True
+                y._grad_fn, y._requires_grad = ctx, True
+                if k:
+                    y._output_nr = k
                 recorded = True
+        ctx.metas = tuple(metas)
         if recorded and (ctx._save_inputs or ctx._save_outputs):
-            ctx._saved = SavedArrays.pack(ctx, inputs, arrays, outputs)
+            ctx._saved = pack(ctx, inputs, arrays, outputs)
         if anomaly.STATE.enabled:
             ctx.forward_stack = "".join(traceback.format_stack()[:-3])
 
@@ -193,7 +205,7 @@ class Op(Node):
         if k in self.non_differentiable_outputs:
             return None
         shape, np_dtype = self.metas[k]
-        zeros = self.xp.zeros(shape, np_dtype)
+        zeros = self.backend.xp.zeros(shape, np_dtype)
         return Tensor._wrap(zeros) if functions.recorded else zeros
 
     def release(self) -> None:
@@ -219,6 +231,12 @@ def backward_name(op: type) -> str:
     """PyTorch's name for an op's node; a class may give its own as `torch_name`."""
     given: str | None = getattr(op, "torch_name", None)
     return given or re.sub("_+", "", op.__name__) + "Backward0"
+
+
+def _wrapped(backend: Backend, array: Any) -> Tensor:
+    """Wrap one of several outputs."""
+    own = type(array) is backend.array_type
+    return Tensor._wrap(array if own else backend.asarray(array))
 
 
 def _check_device(backend: Backend, x: Tensor, inputs: tuple[Any, ...]) -> None:

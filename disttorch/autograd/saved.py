@@ -4,121 +4,107 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from disttorch.dtype import TYPE_NAMES, from_numpy_dtype
 from disttorch.tensor import Tensor
 
 if TYPE_CHECKING:
     from disttorch.autograd.op import Op
 
 
-class _Entry:
-    """One saved value: the array, its version then, and where its gradient would go."""
-
-    __slots__ = ("cell", "edge", "hooked", "input_nr", "output_nr", "value", "version")
-
-    def __init__(self, value: Any, cell: list[int] | None) -> None:
-        self.value = value
-        self.cell = cell
-        self.version = cell[0] if cell is not None else 0
-        self.edge: Any = None
-        self.input_nr: int | None = None
-        self.output_nr: int | None = None
-        self.hooked: Any = None
+# One saved value: the array (or number), the version cell to watch (None: nobody else can write
+# it), the version then, and its place: i >= 0 for input i, -1 - k for output k, None for numbers.
+Entry = tuple[Any, list[int] | None, int, int | None]
 
 
-class SavedArrays:
-    """The saved inputs, then the saved outputs, of one node.
+def pack(node: Op, inputs: Any, arrays: list[Any], outputs: tuple[Tensor, ...]) -> list[Entry]:
+    """Keep what the node asked for with `save` and `save_output`, inputs first.
 
     Arrays are stored raw and re-wrapped on access, with the edge of the input or the node itself
     as their history: storing Tensors would tie outputs to their own node in a reference cycle.
+    `arrays` are the inputs after promotion; where that made a new array there is no version to
+    watch.
     """
-
-    __slots__ = ("entries",)
-
-    def __init__(self, entries: list[_Entry]) -> None:
-        self.entries = entries
-
-    @classmethod
-    def pack(
-        cls, node: Op, inputs: Any, arrays: list[Any], outputs: tuple[Tensor, ...]
-    ) -> SavedArrays:
-        """Keep what the node asked for with `save` and `save_output`.
-
-        `arrays` are the inputs after promotion: those are saved, and where promotion made a new
-        array there is no version to watch.
-        """
-        entries = []
-        for i in node._save_inputs:
-            x = inputs[i]
-            if isinstance(x, Tensor):
-                entry = _Entry(arrays[i], x._cell if arrays[i] is x._array else None)
-                entry.edge = node.edges[i]
-                entry.input_nr = i
+    entries: list[Entry] = []
+    for i in node._save_inputs:
+        x, array = inputs[i], arrays[i]
+        if isinstance(x, Tensor):
+            cell = x._cell
+            if array is x._array:
+                entries.append((array, cell, cell[0], i))
             else:
-                entry = _Entry(arrays[i], None)
-            entries.append(entry)
-        for k in node._save_outputs:
-            entry = _Entry(outputs[k]._array, outputs[k]._cell)
-            entry.output_nr = k
-            entries.append(entry)
-        hooks = SAVED_HOOKS[-1] if SAVED_HOOKS else None
-        if hooks is not None:
-            for entry in entries:
-                if entry.input_nr is not None or entry.output_nr is not None:
-                    entry.hooked = (hooks[1], hooks[0](Tensor._wrap(entry.value)))
-                    entry.value = None
-        return cls(entries)
-
-    def unpack(self, node: Op, recorded: bool) -> tuple[Any, ...]:
-        """Return the saved values, as Tensors with their history if `recorded`, else as arrays."""
-        values = []
-        for entry in self.entries:
-            value = entry.value
-            if entry.hooked is not None:
-                unpack, packed = entry.hooked
-                value = unpack(packed)._array
-            elif entry.cell is not None and entry.cell[0] != entry.version:
-                raise RuntimeError(self._modified(node, entry))
-            if recorded and (entry.input_nr is not None or entry.output_nr is not None):
-                value = self._rewrap(node, entry, value)
-            values.append(value)
-        return tuple(values)
-
-    @staticmethod
-    def _rewrap(node: Op, entry: _Entry, array: Any) -> Tensor:
-        edge = entry.edge if entry.output_nr is None else (node, entry.output_nr)
-        tensor = Tensor._wrap(array)
-        if entry.cell is not None:
-            tensor._cell = entry.cell
-        if edge is not None:
-            tensor._grad_fn, tensor._output_nr = edge
-            tensor._requires_grad = True
-        return tensor
-
-    @staticmethod
-    def _modified(node: Op, entry: _Entry) -> str:
-        from disttorch.dtype import TYPE_NAMES, from_numpy_dtype  # noqa: PLC0415 - error path
-
-        assert entry.cell is not None
-        kind = TYPE_NAMES[from_numpy_dtype(entry.value.dtype)]
-        if entry.output_nr is not None:
-            origin = f"which is output {entry.output_nr} of {node.name()}, "
-        elif entry.edge is not None:
-            origin = f"which is output {entry.edge[1]} of {entry.edge[0].name()}, "
+                entries.append((array, None, 0, i))
         else:
-            origin = ""
-        return (
-            "one of the variables needed for gradient computation has been modified by an inplace "
-            f"operation: [torch.{kind}Tensor {list(entry.value.shape)}], {origin}is at version "
-            f"{entry.cell[0]}; expected version {entry.version} instead. Hint: enable anomaly "
-            "detection to find the operation that failed to compute its gradient, with "
-            "torch.autograd.set_detect_anomaly(True)."
-        )
+            entries.append((array, None, 0, None))
+    for k in node._save_outputs:
+        cell = outputs[k]._cell
+        entries.append((outputs[k]._array, cell, cell[0], -1 - k))
+    if SAVED_HOOKS:
+        pack_hook, unpack_hook = SAVED_HOOKS[-1]
+        entries = [
+            e if e[3] is None else (_Packed(pack_hook, unpack_hook, e[0]), None, 0, e[3])
+            for e in entries
+        ]
+    return entries
 
-    def replace(self, array: Any, copy: Any) -> None:
-        """Point entries that hold `array` at a copy, before `array` is overwritten in place."""
-        for entry in self.entries:
-            if entry.value is array and entry.input_nr == 0:
-                entry.value, entry.cell = copy, None
+
+class _Packed:
+    """A saved array that went through the user's `pack_hook`."""
+
+    __slots__ = ("packed", "unpack_hook")
+
+    def __init__(self, pack_hook: Any, unpack_hook: Any, array: Any) -> None:
+        self.packed = pack_hook(Tensor._wrap(array))
+        self.unpack_hook = unpack_hook
+
+
+def unpack(node: Op, entries: list[Entry], recorded: bool) -> tuple[Any, ...]:
+    """Return the saved values, as Tensors with their history if `recorded`, else as arrays.
+
+    Raises RuntimeError, with PyTorch's text, for one that was modified in place since.
+    """
+    values = []
+    for entry in entries:
+        value, cell, version, place = entry
+        if cell is not None and cell[0] != version:
+            raise RuntimeError(_modified(node, entry))
+        if type(value) is _Packed:
+            value = value.unpack_hook(value.packed)._array
+        if recorded and place is not None:
+            value = _rewrap(node, place, value, cell)
+        values.append(value)
+    return tuple(values)
+
+
+def _rewrap(node: Op, place: int, array: Any, cell: list[int] | None) -> Tensor:
+    edge = node.edges[place] if place >= 0 else (node, -1 - place)
+    tensor = Tensor._wrap(array)
+    if cell is not None:
+        tensor._cell = cell
+    if edge is not None:
+        tensor._grad_fn, tensor._output_nr = edge
+        tensor._requires_grad = True
+    return tensor
+
+
+def _modified(node: Op, entry: Entry) -> str:
+    array, cell, version, place = entry
+    assert cell is not None and place is not None
+    edge = node.edges[place] if place >= 0 else (node, -1 - place)
+    origin = "" if edge is None else f"which is output {edge[1]} of {edge[0].name()}, "
+    return (
+        "one of the variables needed for gradient computation has been modified by an inplace "
+        f"operation: [torch.{TYPE_NAMES[from_numpy_dtype(array.dtype)]}Tensor "
+        f"{list(array.shape)}], {origin}is at version {cell[0]}; expected version {version} "
+        "instead. Hint: enable anomaly detection to find the operation that failed to compute its "
+        "gradient, with torch.autograd.set_detect_anomaly(True)."
+    )
+
+
+def replace_input(entries: list[Entry], array: Any, copy: Any) -> None:
+    """Point a saved first input that is `array` at a copy, before `array` is overwritten."""
+    for position, entry in enumerate(entries):
+        if entry[0] is array and entry[3] == 0:
+            entries[position] = (copy, None, 0, 0)
 
 
 # Innermost last: (pack, unpack) pairs of `saved_tensors_hooks`.

@@ -69,6 +69,7 @@ def retain_grad(self: Tensor) -> None:
         return
     if node.retained is None:
         node.retained = {}
+    node.hooked = True
     node.retained[output_nr] = weakref.ref(self)
 
 

@@ -1,5 +1,9 @@
-"""The only place that knows NumPy, CuPy, oneDNN and Numba: arrays by device, found by array type."""
+"""The only place that knows NumPy, CuPy, oneDNN and Numba; arrays are found by their type."""
 
-from disttorch.backends.base import Backend, backend_for, backend_of, register_backend
-
-__all__ = ["Backend", "backend_for", "backend_of", "register_backend"]
+from disttorch.backends.base import (
+    BACKEND_BY_TYPE,
+    Backend,
+    backend_for,
+    backend_of,
+    register_backend,
+)

@@ -69,22 +69,22 @@ class Backend:
         return "f" if kind == "V" else str(kind)
 
 
-_BY_TYPE: dict[type, Backend] = {}
+BACKEND_BY_TYPE: dict[type, Backend] = {}
 _BY_DEVICE: dict[str, Backend] = {}
 
 
 def register_backend(backend: Backend) -> None:
     """Make a backend reachable by its array type and its device type."""
-    _BY_TYPE[backend.array_type] = backend
+    BACKEND_BY_TYPE[backend.array_type] = backend
     _BY_DEVICE[backend.device_type] = backend
 
 
 def backend_of(array: Array) -> Backend:
     """Return the backend whose arrays are of `array`'s type; TypeError if there is none."""
     try:
-        return _BY_TYPE[type(array)]
+        return BACKEND_BY_TYPE[type(array)]
     except KeyError:
-        for kind, backend in _BY_TYPE.items():
+        for kind, backend in BACKEND_BY_TYPE.items():
             if isinstance(array, kind):
                 return backend
     raise TypeError(f"no backend handles arrays of type {type(array).__name__}")
