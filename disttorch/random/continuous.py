@@ -1,0 +1,204 @@
+"""Continuous distributions that fill ndarrays with torch's own numbers.
+
+Each `fill_*` writes into `out` (any shape, any strides) and returns it. Given the same generator
+state, values agree with torch 2.13 on the CPU to rounding, and as many words are drawn.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from disttorch.dtype import TYPE_NAMES, dtype, finfo, from_numpy_dtype
+from disttorch.random.filling import (
+    CPP_NAMES,
+    Array,
+    assign,
+    chunks,
+    continuous_dtype,
+    fill_by_chunk,
+    unit_float32,
+    unit_float64,
+    visit,
+)
+from disttorch.random.generator import Generator, default_generator
+
+_BLOCK = 16
+
+
+def _as_real(out: Array) -> Array:
+    """View complex numbers (*) as reals (*, 2)."""
+    return out[..., None].view(out.real.dtype)
+
+
+def fill_uniform(
+    out: Array, low: float = 0.0, high: float = 1.0, generator: Generator | None = None
+) -> Array:
+    """Fill floating or complex `out` (any shape) uniformly from [low, high).
+
+    Raises RuntimeError for bounds out of order or out of the dtype's range.
+    """
+    source = generator or default_generator
+    kind = continuous_dtype(out, "check_uniform_bounds")
+    if kind.is_complex:
+        fill_uniform(_as_real(out), low, high, source)
+        return out
+    if (low, high) != (0.0, 1.0):
+        _check_uniform_bounds(low, high, kind)
+    if kind.itemsize < 4:
+        return _fill_uniform_rounded(out, low, high, source)
+    unit = unit_float64 if out.dtype == np.float64 else unit_float32
+    if low == 0.0 and high == 1.0:
+        return fill_by_chunk(out, lambda n: unit(n, source))
+    real = out.dtype.type
+    first, width = float(real(low)), float(real(high) - real(low))
+    # In float64 the product of two float32 is exact, as in torch's fused multiply-add.
+    return fill_by_chunk(out, lambda n: unit(n, source).astype(np.float64) * width + first)
+
+
+def _fill_uniform_rounded(out: Array, low: float, high: float, source: Generator) -> Array:
+    """16-bit types: computed in float32; what rounds up to the excluded `high` becomes `low`."""
+    first, width = float(np.float32(low)), float(np.float32(high) - np.float32(low))
+    bounds = np.array([low, high]).astype(out.dtype)
+
+    def draw(n: int) -> Array:
+        exact = unit_float32(n, source).astype(np.float64) * width + first
+        rounded = exact.astype(np.float32).astype(out.dtype)
+        rounded[rounded >= bounds[1]] = bounds[0]
+        return rounded
+
+    return fill_by_chunk(out, draw)
+
+
+def _check_uniform_bounds(low: float, high: float, kind: dtype) -> None:
+    largest = float(finfo(kind).max)
+    for name, value in (("from", low), ("to", high)):
+        if not -largest <= value <= largest:
+            raise RuntimeError(f"{name} is out of bounds for {CPP_NAMES[kind.name]}")
+    if low > high:
+        raise RuntimeError(
+            f"uniform_ expects to return a [from, to) range, but found from={low:g} > to={high:g}"
+        )
+    if high - low > largest:
+        raise RuntimeError(
+            f"uniform_ expects to-from <= std::numeric_limits<{TYPE_NAMES[kind]}>::max(), but "
+            f"found to={high:g} and from={low:g} which result in to-from to exceed the limit"
+        )
+
+
+# ---- normal numbers --------------------------------------------------------------------------
+
+
+def fill_normal(
+    out: Array, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
+) -> Array:
+    """Fill floating or complex `out` (any shape) from the normal distribution.
+
+    Complex numbers get `std` as a whole: each of their two parts has ``std / sqrt(2)``. Raises
+    RuntimeError for a negative `std`.
+    """
+    if not std >= 0.0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
+    source = generator or default_generator
+    if continuous_dtype(out, "normal_kernel_cpu").is_complex:
+        fill_normal(_as_real(out), mean, std / math.sqrt(2.0), source)
+    elif out.size >= _BLOCK and out.flags.c_contiguous:
+        _fill_normal_blocks(out.reshape(-1), mean, std, source)
+    else:
+        visit(out, lambda flat: assign(flat, _normal_pairs(flat.size, source) * std + mean))
+    return out
+
+
+def _fill_normal_blocks(flat: Array, mean: float, std: float, source: Generator) -> None:
+    """Fill 16 or more contiguous elements in blocks of 16; a last part block is drawn anew."""
+    work = np.float64 if flat.dtype == np.float64 else np.float32
+    unit = unit_float64 if work is np.float64 else unit_float32
+    whole = flat.size - flat.size % _BLOCK
+    for part in chunks(whole):
+        flat[part] = _box_muller(unit(part.stop - part.start, source), mean, std)
+    if flat.size > whole:
+        if flat.dtype == work:
+            # torch draws uniforms for every element before it overwrites the last 16.
+            unit(flat.size - whole, source)
+        flat[-_BLOCK:] = _box_muller(unit(_BLOCK, source), mean, std)
+
+
+def _box_muller(u: Array, mean: float, std: float) -> Array:
+    """Normal numbers from uniform ones (n,), n a multiple of 16: 8 radii, then 8 angles."""
+    dtype_of = u.dtype.type
+    halves = u.reshape(-1, 2, _BLOCK // 2)
+    # Contiguous work arrays: the log, sqrt, sin and cos loops need them to use vector units.
+    radius = dtype_of(1) - halves[:, 0].reshape(-1)
+    np.log(radius, out=radius)
+    radius *= dtype_of(-2)
+    np.sqrt(radius, out=radius)
+    theta = halves[:, 1].reshape(-1)
+    theta *= dtype_of(2 * math.pi)
+    halves[:, 0] = (np.cos(theta) * radius).reshape(-1, _BLOCK // 2)
+    halves[:, 1] = (np.sin(theta, out=theta) * radius).reshape(-1, _BLOCK // 2)
+    if mean == 0.0 and std == 1.0:
+        return u
+    exact = u.astype(np.float64) * float(dtype_of(std)) + float(dtype_of(mean))
+    return exact.astype(u.dtype)
+
+
+def _normal_pairs(n: int, source: Generator) -> Array:
+    """The scalar path: `n` standard normals, float64 (n,), the odd one kept for the next call."""
+    kept, source.next_normal = source.next_normal, None
+    start = [] if kept is None else [kept]
+    n_pairs = max(0, n - len(start) + 1) // 2
+    u = unit_float64(2 * n_pairs, source).reshape(-1, 2)
+    radius, theta = np.sqrt(-2.0 * np.log1p(-u[:, 1])), 2.0 * math.pi * u[:, 0]
+    pairs = np.stack([radius * np.cos(theta), radius * np.sin(theta)], axis=1)
+    normals = np.concatenate([start, pairs.reshape(-1)])
+    if normals.size > n:
+        source.next_normal = float(normals[n])
+    return normals[:n]
+
+
+def fill_log_normal(
+    out: Array, mean: float = 1.0, std: float = 2.0, generator: Generator | None = None
+) -> Array:
+    """Fill floating `out` with exp of normal numbers; RuntimeError unless ``std > 0``."""
+    if not std > 0.0:
+        raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std:g}")
+    source = generator or default_generator
+    continuous_dtype(out, "log_normal_cpu")
+    return visit(
+        out, lambda flat: assign(flat, np.exp(_normal_pairs(flat.size, source) * std + mean))
+    )
+
+
+# ---- other continuous distributions ----------------------------------------------------------
+
+
+def _require_floating(out: Array, name: str) -> None:
+    kind = from_numpy_dtype(out.dtype)
+    if not kind.is_floating_point:
+        raise RuntimeError(
+            f"{name} distribution is a continuous probability distribution. dtype must be a "
+            f"floating point but you specified {TYPE_NAMES[kind]}"
+        )
+
+
+def fill_exponential(out: Array, lambd: float = 1.0, generator: Generator | None = None) -> Array:
+    """Fill floating `out` from the exponential distribution of rate `lambd` > 0."""
+    if not lambd > 0.0:
+        raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd:g}")
+    _require_floating(out, "Exponential")
+    source = generator or default_generator
+    return fill_by_chunk(out, lambda n: -1.0 / lambd * np.log1p(-unit_float64(n, source)))
+
+
+def fill_cauchy(
+    out: Array, median: float = 0.0, sigma: float = 1.0, generator: Generator | None = None
+) -> Array:
+    """Fill floating `out` from the Cauchy distribution; RuntimeError unless ``sigma > 0``."""
+    if not sigma > 0.0:
+        raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma:g}")
+    _require_floating(out, "Cauchy")
+    source = generator or default_generator
+    return fill_by_chunk(
+        out, lambda n: median + sigma * np.tan(math.pi * (unit_float64(n, source) - 0.5))
+    )

@@ -1,0 +1,324 @@
+"""Discrete distributions, integers and choices with torch's own numbers, on ndarrays.
+
+Each `fill_*` writes into `out` (any shape, any strides) and returns it.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+
+from disttorch.dtype import TYPE_NAMES, dtype, finfo, from_numpy_dtype
+from disttorch.random.continuous import fill_exponential
+from disttorch.random.filling import (
+    CPP_NAMES,
+    Array,
+    assign,
+    continuous_dtype,
+    fill_by_chunk,
+    memory_order,
+    unit_float32,
+    unit_float64,
+    visit,
+)
+from disttorch.random.generator import Generator, default_generator
+
+_INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
+# From this range on torch draws 64 bits a number, to keep the skew of `%` small.
+_WIDE_RANGE = 1 << 28
+_MAX_CATEGORIES = 1 << 24
+_DIGITS = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
+
+
+# ---- discrete distributions ------------------------------------------------------------------
+
+
+def fill_geometric(out: Array, p: float, generator: Generator | None = None) -> Array:
+    """Fill `out` (any dtype but bool) with the number of trials up to the first success."""
+    if not 0.0 < p < 1.0:
+        raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p:g}")
+    source = generator or default_generator
+    scale = math.log(1.0 - p)
+
+    def draw(n: int) -> Array:
+        with np.errstate(divide="ignore"):
+            return np.ceil(np.log(unit_float64(n, source)) / scale)
+
+    return fill_by_chunk(out, draw)
+
+
+def fill_bernoulli(out: Array, p: float = 0.5, generator: Generator | None = None) -> Array:
+    """Fill `out` (any real dtype) with 1 with probability `p`, else 0; dropout's mask is this."""
+    if not 0.0 <= p <= 1.0:
+        raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p:g}")
+    source = generator or default_generator
+    return fill_by_chunk(out, lambda n: unit_float64(n, source) < p)
+
+
+def fill_bernoulli_from(out: Array, p: Array, generator: Generator | None = None) -> Array:
+    """Fill `out` with 1 with probability `p`, elementwise; `p` is floating and broadcasts to `out`.
+
+    Raises NotImplementedError for a `p` that is not floating, RuntimeError for one outside [0, 1].
+    """
+    continuous_dtype(p, "bernoulli_tensor_cpu_p_")
+    source = generator or default_generator
+    if not np.all((p >= 0) & (p <= 1)):
+        raise RuntimeError(
+            "Expected p_in >= 0 && p_in <= 1 to be true, but got false.  (Could this error message "
+            "be improved?  If so, please report an enhancement request to PyTorch.)"
+        )
+    unit = unit_float64 if p.dtype == np.float64 else unit_float32
+    exact = np.broadcast_to(p, out.shape).transpose(memory_order(out))
+    probability = exact.astype(np.float64 if unit is unit_float64 else np.float32).reshape(-1)
+    return visit(out, lambda flat: assign(flat, unit(flat.size, source) < probability))
+
+
+def fill_poisson(out: Array, rates: Array, generator: Generator | None = None) -> Array:
+    """Fill `out` with Poisson counts of mean `rates` (same shape); RuntimeError if one is < 0."""
+    if np.any(rates < 0):
+        raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+    uniforms = _Uniforms(generator or default_generator)
+    ordered = rates.transpose(memory_order(out)).reshape(-1).astype(np.float64).tolist()
+    counts = [_poisson(rate, uniforms) for rate in ordered]
+    uniforms.close()
+    return visit(out, lambda flat: assign(flat, np.array(counts)))
+
+
+class _Uniforms:
+    """Numbers of [0, 1) one at a time, for rejection methods that need an unknown number.
+
+    Draws blocks ahead; `close` sets the generator to just after the last number handed out.
+    """
+
+    def __init__(self, source: Generator) -> None:
+        self._source, self._before = source, source.get_state()
+        self._drawn, self._at = 0, 0
+        self._block: list[float] = []
+
+    def next(self) -> float:
+        """Return the next number."""
+        if self._at == len(self._block):
+            self._drawn += self._at
+            self._block, self._at = unit_float64(256, self._source).tolist(), 0
+        self._at += 1
+        return self._block[self._at - 1]
+
+    def close(self) -> None:
+        """Leave the generator where a generator asked number by number would stand."""
+        self._source.set_state(self._before)
+        self._source.skip(2 * (self._drawn + self._at))
+
+
+def _poisson(rate: float, uniforms: _Uniforms) -> int:
+    """One Poisson count: multiplication below a rate of 10, Hoermann's PTRS (1993) from there."""
+    if rate < 10.0:
+        if rate == 0.0:
+            return 0
+        limit, product, count = math.exp(-rate), uniforms.next(), 0
+        while product > limit:
+            product, count = product * uniforms.next(), count + 1
+        return count
+    b = 0.931 + 2.53 * math.sqrt(rate)
+    a = -0.059 + 0.02483 * b
+    log_inv_alpha = math.log(1.1239 + 1.1328 / (b - 3.4))
+    accept_below, log_rate = 0.9277 - 3.6224 / (b - 2.0), math.log(rate)
+    while True:
+        u, v = uniforms.next() - 0.5, uniforms.next()
+        us = 0.5 - abs(u)
+        k = math.floor((2.0 * a / us + b) * u + rate + 0.43) if us else -1
+        if us >= 0.07 and v <= accept_below:
+            return k
+        if k < 0 or (us < 0.013 and v > us):
+            continue
+        bound = -rate + k * log_rate - math.lgamma(k + 1.0)
+        if v == 0.0 or math.log(v) + log_inv_alpha - math.log(a / (us * us) + b) <= bound:
+            return k
+
+
+# ---- integers --------------------------------------------------------------------------------
+
+
+def fill_random(out: Array, generator: Generator | None = None) -> Array:
+    """Fill `out` with integers from 0 to the largest that its dtype holds exactly.
+
+    Raises NotImplementedError for the unsigned types wider than 8 bits and for complex numbers.
+    """
+    source = generator or default_generator
+    kind = from_numpy_dtype(out.dtype)
+    if kind.is_complex or kind.name in ("uint16", "uint32", "uint64"):
+        raise NotImplementedError(f"\"random_kernel_cpu\" not implemented for '{TYPE_NAMES[kind]}'")
+    modulus = _largest_exact(kind) + 1
+    words = source.words64 if kind.name in ("int64", "float64") else source.words
+    return fill_by_chunk(out, lambda n: words(n) % np.uint64(modulus))
+
+
+def fill_random_range(
+    out: Array, low: int, high: int | None, generator: Generator | None = None
+) -> Array:
+    """Fill `out` with integers of [low, high); None means up to the largest that the dtype holds.
+
+    Raises RuntimeError when ``low >= high`` or a bound does not fit the dtype.
+    """
+    source = generator or default_generator
+    if high is None and low == _INT64_MIN:
+        return _fill_full_range(out, source)
+    low, high = _integer_bounds(from_numpy_dtype(out.dtype), low, high)
+    width = high - low
+    words = source.words64 if width >= _WIDE_RANGE else source.words
+
+    def draw(n: int) -> Array:
+        numbers = words(n)
+        numbers %= np.uint64(width)
+        numbers = numbers.view(np.int64)
+        numbers += np.int64(low)
+        return numbers
+
+    return fill_by_chunk(out, draw)
+
+
+def _fill_full_range(out: Array, source: Generator) -> Array:
+    """Fill with all of the 64-bit range, as `random_(-2**63, None)` does."""
+    kind = from_numpy_dtype(out.dtype)
+    if kind.name not in ("int64", "float64", "float32", "bfloat16"):
+        raise RuntimeError(
+            "random_full_64_bits_range_kernel_cpu handles only int64, double, float and bfloat16"
+        )
+    return fill_by_chunk(out, lambda n: source.words64(n).view(np.int64))
+
+
+def _integer_bounds(kind: dtype, low: int, high: int | None) -> tuple[int, int]:
+    """Check the bounds of a half-open range and round them to numbers that the dtype holds."""
+    if kind.is_complex:
+        raise RuntimeError(
+            "check_random_bounds handles only integral, floating-point and boolean types"
+        )
+    if high is None:
+        high = _largest_exact(kind) + 1
+    elif low >= high:
+        raise RuntimeError(
+            f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
+        )
+    elif kind.is_floating_point:
+        low, high = _round_up(low, kind), _round_down(high, kind)
+        if low >= high:
+            raise RuntimeError(
+                "random_ expects 'from' casted to dtype to be less than 'to' casted to dtype, but "
+                f"got from={low} >= to={high}"
+            )
+    for name, value in (("from", low), ("to - 1", high - 1)):
+        _check_holds(kind, name, value)
+    return low, high
+
+
+def _largest_exact(kind: dtype) -> int:
+    """Largest integer such that the dtype holds all from 0 to it."""
+    if kind.is_floating_point:
+        return 1 << _DIGITS[kind.name]
+    if kind.name == "bool":
+        return 1
+    return min(int(np.iinfo(kind.np).max), _INT64_MAX)
+
+
+def _cast(value: int, kind: dtype) -> int:
+    """`value` rounded to the dtype and back, saturated where it does not fit."""
+    with np.errstate(over="ignore"):
+        rounded = float(kind.np.type(value))
+    return int(rounded) if math.isfinite(rounded) else _INT64_MAX if value > 0 else _INT64_MIN
+
+
+def _round_up(low: int, kind: dtype) -> int:
+    rounded = _cast(low + 1, kind)
+    if rounded < low:
+        low = rounded + (1 << abs(low + 1).bit_length() - _DIGITS[kind.name])
+    return low
+
+
+def _round_down(high: int, kind: dtype) -> int:
+    rounded = _cast(high - 1, kind)
+    if high <= rounded < _INT64_MAX:
+        high = rounded - (1 << abs(high - 1).bit_length() - _DIGITS[kind.name])
+    return high
+
+
+def _check_holds(kind: dtype, name: str, value: int) -> None:
+    """RuntimeError if a bound lies outside the dtype, UserWarning if it is not exact in it."""
+    cpp_name = CPP_NAMES[kind.name]
+    if kind.is_floating_point:
+        fits = abs(value) <= float(finfo(kind).max)
+    elif kind.name == "bool":
+        fits = value in (0, 1)
+    else:
+        limits = np.iinfo(kind.np)
+        fits = int(limits.min) <= value <= int(limits.max)
+    if not fits:
+        raise RuntimeError(f"{name} is out of bounds for {cpp_name}")
+    digits = _DIGITS.get(kind.name)
+    if digits is not None and abs(value) > 1 << digits:
+        warnings.warn(
+            f"{name} is out of bounds [-(2^{digits}), 2^{digits}]. Due to precision limitations "
+            f"{cpp_name} can support discrete uniform distribution only within this range. This "
+            "warning will become an error in version 1.7 release, please fix the code in advance",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+# ---- choosing --------------------------------------------------------------------------------
+
+
+def multinomial(
+    weights: Array, n_samples: int, replacement: bool = False, generator: Generator | None = None
+) -> Array:
+    """Draw category indices by `weights`: (categories,) or (rows, categories), floating.
+
+    Returns int64 (n_samples,) or (rows, n_samples). Raises RuntimeError for weights that are
+    negative, not finite or all zero, and for more samples than there are to draw.
+    """
+    _check_multinomial(weights, n_samples, replacement)
+    source = generator or default_generator
+    if not replacement or n_samples == 1:
+        return _exponential_race(weights, n_samples, source)
+    rows = np.atleast_2d(weights).astype(np.promote_types(weights.dtype, np.float32))
+    cumulative = np.cumsum(rows, axis=1)
+    cumulative /= cumulative[:, -1:]
+    cumulative[:, -1] = 1
+    uniform = unit_float64(rows.shape[0] * n_samples, source).reshape(rows.shape[0], n_samples)
+    chosen = [
+        np.searchsorted(c, u) for c, u in zip(cumulative.astype(np.float64), uniform, strict=True)
+    ]
+    return np.array(chosen, np.int64).reshape(*weights.shape[:-1], n_samples)
+
+
+def _exponential_race(weights: Array, n_samples: int, source: Generator) -> Array:
+    """Draw without replacement: weights over exponential numbers, the largest first."""
+    race = fill_exponential(np.empty(weights.shape, weights.dtype), 1.0, source)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        np.divide(weights, race, out=race)
+    if n_samples == 1:
+        return race.argmax(axis=-1, keepdims=True)
+    return np.argsort(-race, axis=-1, kind="stable")[..., :n_samples]
+
+
+def _check_multinomial(weights: Array, n_samples: int, replacement: bool) -> None:
+    kind = from_numpy_dtype(weights.dtype)
+    if not 1 <= weights.ndim <= 2:
+        raise RuntimeError("prob_dist must be 1 or 2 dim")
+    if not kind.is_floating_point:
+        raise RuntimeError(
+            "multinomial only supports floating-point dtypes for input, got: " + TYPE_NAMES[kind]
+        )
+    if n_samples <= 0:
+        raise RuntimeError("cannot sample n_sample <= 0 samples")
+    n_categories = weights.shape[-1]
+    if not replacement and n_samples > n_categories:
+        raise RuntimeError(
+            "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
+        )
+    if n_categories > _MAX_CATEGORIES:
+        raise RuntimeError("number of categories cannot exceed 2^24")
+    if not (np.all(weights >= 0) and np.all(np.isfinite(weights))):
+        raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+    if np.any(weights.sum(axis=-1) == 0):
+        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")

@@ -1,0 +1,98 @@
+"""How samplers write arrays: visiting order, chunks, and the uniform numbers all others use.
+
+Elements are visited in memory order, the way torch visits them, so a transposed array gets the
+same values at the same addresses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from disttorch.dtype import TYPE_NAMES, dtype, from_numpy_dtype
+from disttorch.random.generator import Generator
+
+Array = np.ndarray
+Draw = Callable[[int], Array]
+
+# Elements worked on at a time: the words and the results of one chunk stay in the L2 cache.
+# A multiple of 16, the block of the vectorised Box-Muller transform.
+_CHUNK = 1 << 15
+CPP_NAMES = {
+    **{"float16": "c10::Half", "bfloat16": "c10::BFloat16", "float32": "float"},
+    **{"float64": "double", "uint8": "unsigned char", "int8": "signed char", "int16": "short"},
+    **{"int32": "int", "int64": "long", "bool": "bool", "uint16": "unsigned short"},
+    **{"uint32": "unsigned int", "uint64": "unsigned long"},
+}
+
+
+# ---- visiting an array -----------------------------------------------------------------------
+
+
+def chunks(n: int) -> Iterator[slice]:
+    """Cut ``range(n)`` into slices of the working size."""
+    return (slice(i, min(i + _CHUNK, n)) for i in range(0, n, _CHUNK))
+
+
+def memory_order(out: Array) -> tuple[int, ...]:
+    """Dimensions from the slowest in memory to the fastest; ties keep their order."""
+    return tuple(sorted(range(out.ndim), key=lambda d: -abs(out.strides[d])))
+
+
+def visit(out: Array, fill: Callable[[Array], None]) -> Array:
+    """Let `fill` write a flat contiguous array, whose values become `out`'s in memory order."""
+    if out.size == 0:
+        return out
+    ordered = out if out.flags.c_contiguous else out.transpose(memory_order(out))
+    if ordered.flags.c_contiguous:
+        fill(ordered.reshape(-1))
+    else:
+        flat = np.empty(out.size, out.dtype)
+        fill(flat)
+        ordered[...] = flat.reshape(ordered.shape)
+    return out
+
+
+def fill_by_chunk(out: Array, draw: Draw) -> Array:
+    """Fill `out` with ``draw(n)``, a chunk at a time."""
+
+    def fill(flat: Array) -> None:
+        for part in chunks(flat.size):
+            assign(flat[part], draw(part.stop - part.start))
+
+    return visit(out, fill)
+
+
+def assign(flat: Array, values: Array) -> None:
+    """Copy `values` into `flat`, casting; float64 reaches the 16-bit types by way of float32."""
+    if flat.dtype.itemsize == 2 and values.dtype == np.float64:
+        values = values.astype(np.float32)
+    flat[:] = values
+
+
+def continuous_dtype(out: Array, kernel: str) -> dtype:
+    """Dtype of `out`; NotImplementedError unless floating or complex."""
+    kind = from_numpy_dtype(out.dtype)
+    if not (kind.is_floating_point or kind.is_complex):
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{TYPE_NAMES[kind]}'")
+    return kind
+
+
+# ---- uniform numbers -------------------------------------------------------------------------
+
+
+def unit_float32(n: int, generator: Generator) -> Array:
+    """Return the next `n` numbers of [0, 1) with 24 random bits, float32 (n,)."""
+    words = generator.words(n)
+    words &= np.uint64(0xFFFFFF)
+    # Signed integers convert to floating point several times faster than unsigned ones.
+    scale = np.float32(2.0**-24)
+    return np.multiply(words.view(np.int64), scale, dtype=np.float32, casting="unsafe")
+
+
+def unit_float64(n: int, generator: Generator) -> Array:
+    """Return the next `n` numbers of [0, 1) with 53 random bits, float64 (n,)."""
+    words = generator.words64(n)
+    words &= np.uint64((1 << 53) - 1)
+    return words.view(np.int64) * 2.0**-53

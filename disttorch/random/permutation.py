@@ -1,0 +1,89 @@
+"""Random permutations equal to torch's, without a loop over the swaps.
+
+A shuffle is a list of swaps, one a step, each of the step's own position with a drawn target.
+Instead of doing them one after the other, each position asks which step wrote to it last; these
+links form a forest, and following them to the roots gives the permutation in a few passes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from disttorch.dtype import TYPE_NAMES, dtype
+from disttorch.random.generator import Generator, default_generator
+
+Array = np.ndarray
+
+# From this length on torch permutes with 64-bit draws, by the inside-out shuffle.
+_LONG = 0xFFFFFFFF // 20
+
+
+def permutation(n: int, kind: dtype, generator: Generator | None = None) -> Array:
+    """Return 0 .. n - 1 in random order, of dtype `kind`, (n,).
+
+    Raises RuntimeError for a negative `n` and NotImplementedError for bool.
+    """
+    if n < 0:
+        raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")
+    if kind.name == "bool" or kind.is_complex:
+        raise NotImplementedError(f"\"randperm\" not implemented for '{TYPE_NAMES[kind]}'")
+    source = generator or default_generator
+    steps = np.arange(n)
+    if n < _LONG:
+        targets = steps.copy()
+        draws = source.words(max(n - 1, 0)).view(np.int64)
+        targets[:-1] += draws % (n - steps[:-1])
+        return shuffled(targets).astype(kind.np)
+    draws = source.words64(n) % (steps + 1).astype(np.uint64)
+    return shuffled_inside_out(draws.view(np.int64)).astype(kind.np)
+
+
+def shuffled(targets: Array) -> Array:
+    """Return 0 .. n - 1 after swapping positions i and ``targets[i] >= i``, i = 0, 1, ..., (n,)."""
+    previous, last = _hits(targets)
+    steps = np.arange(targets.size)
+    # What leaves position i at step i was put there by the last earlier swap that hit i, and had
+    # left its own position then; an element whose position was never hit is where it started.
+    earlier = np.where(last == steps, previous, last)
+    leaving = _roots(np.where(earlier < 0, steps, earlier))
+    return np.where(previous < 0, targets, leaving[previous])
+
+
+def shuffled_inside_out(targets: Array) -> Array:
+    """Return the list grown by appending i and swapping it with ``targets[i] <= i``, (n,)."""
+    previous, last = _hits(targets)
+    steps = np.arange(targets.size)
+    # Step i appends what stood at its target: the element of the last step that hit the target,
+    # else whatever was appended there when that position was new.
+    origin = _roots(np.where(previous < 0, targets, steps))
+    appended = np.where(previous < 0, steps, previous)[origin]
+    return np.where(last < 0, appended, last)
+
+
+def _hits(targets: Array) -> tuple[Array, Array]:
+    """For each step the step before with the same target, for each position the last to hit it.
+
+    Both int64 (n,), -1 where there is none.
+    """
+    n = targets.size
+    shift = n.bit_length()
+    keys = targets << shift
+    keys |= np.arange(n)
+    keys.sort()
+    step = keys & ((1 << shift) - 1)
+    keys >>= shift
+    same = keys[1:] == keys[:-1]
+    previous, last = np.full(n, -1), np.full(n, -1)
+    previous[step[1:][same]] = step[:-1][same]
+    ends = np.append(~same, True)[:n]
+    last[keys[ends]] = step[ends]
+    return previous, last
+
+
+def _roots(parents: Array) -> Array:
+    """Follow `parents` (n,) from each element to its root; roots are their own parents."""
+    while True:
+        further = parents[parents]
+        if np.array_equal(further, parents):
+            return parents
+        parents = further
