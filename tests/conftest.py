@@ -1,0 +1,49 @@
+"""Around every test: fixed seeds before it, and afterwards a look at what it left behind."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import tempfile
+
+import numpy as np
+import pytest
+
+import disttorch
+from tests import leaks
+
+# Threads and processes that have been told to end may take a moment.
+PATIENCE_S = 2.0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _session_mark():
+    """Mark our processes, and give run directories a place of their own with a short name."""
+    base = tempfile.mkdtemp(prefix="dt", dir="/tmp")
+    os.environ[leaks.MARK] = str(os.getpid())
+    os.environ[leaks.RUN_DIRECTORIES] = base
+    files = leaks.unused_shared_files()
+    yield
+    shutil.rmtree(base)
+    left = leaks.unused_shared_files() - files
+    assert not left, f"the session left behind shared memory: {left}"
+
+
+@pytest.fixture(autouse=True)
+def _no_leaks(_session_mark):
+    """Fail a test that leaves threads, descriptors, processes, shared memory or settings."""
+    check = leaks.LeakCheck()
+    yield
+    left = check.wait(PATIENCE_S)
+    if left:
+        check.kill()
+        pytest.fail("the test left behind:\n  " + "\n  ".join(left), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def _seeds():
+    """Each test draws the same numbers, whichever ran before it."""
+    random.seed(0)
+    np.random.seed(0)
+    disttorch.manual_seed(0)
