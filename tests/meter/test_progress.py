@@ -1,0 +1,48 @@
+import io
+import re
+
+import pytest
+
+from disttorch.meter import AverageMeter, progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("rank", "show", "lines"), [("0", None, 1), ("1", None, 0), ("1", True, 1), ("0", False, 0)]
+)
+def test_only_rank_0_draws_unless_told(monkeypatch, rank, show, lines):
+    monkeypatch.setenv("RANK", rank)
+    out = io.StringIO()
+    assert list(progress(range(3), "epoch 1", show=show, file=out)) == [0, 1, 2]
+    assert out.getvalue().count("\n") == lines
+
+
+def test_the_finished_line_counts_and_notes():
+    out = io.StringIO()
+    list(progress(iter(range(4)), "train", total=4, note=lambda: "loss 0.5", show=True, file=out))
+    assert re.fullmatch(r"train \|#{24}\| 4/4 \[[\d.]+/s\]  loss 0.5\n", out.getvalue())
+
+
+def test_without_a_total_only_the_count_is_shown():
+    out = io.StringIO()
+    list(progress(iter("ab"), "read", show=True, file=out))
+    assert out.getvalue().startswith("read 2 [")
+
+
+def test_a_terminal_is_redrawn_in_place():
+    out = Terminal()
+    list(progress(range(2), "x", show=True, file=out))
+    assert out.getvalue().startswith("\r")
+    assert out.getvalue().count("\n") == 1
+
+
+def test_average_meter_weighs():
+    meter = AverageMeter()
+    assert meter.average != meter.average
+    meter.update(1.0, n=3)
+    meter.update(5.0)
+    assert meter.average == 2.0
