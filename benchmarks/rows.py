@@ -1,0 +1,74 @@
+"""The table of what is compared. A new row is a new entry; a new body goes to bodies.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from types import ModuleType
+
+from benchmarks import bodies
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Repeat a body in `n_ranks` processes under each library's own launcher; seconds a step."""
+
+    body: Callable[[ModuleType], bodies.Work]
+    n_ranks: int = 1
+    unit: str = field(default="s", init=False)
+
+
+@dataclass(frozen=True)
+class Launched:
+    """Run a script to its end with `n_ranks` ranks; seconds of wall-clock time."""
+
+    script: str
+    n_ranks: int
+    unit: str = field(default="s", init=False)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Import the library in a new interpreter; `quantity` is "seconds" or "rss_bytes"."""
+
+    quantity: str
+    unit: str
+
+
+@dataclass(frozen=True)
+class Installed:
+    """Bytes on disk of the library and everything it requires."""
+
+    unit: str = field(default="B", init=False)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: what users read, and how it is measured."""
+
+    title: str
+    kind: Timed | Launched | Imported | Installed
+
+
+KB, MB = 1 << 10, 1 << 20
+
+
+def _all_reduce(nbytes: int) -> Timed:
+    return Timed(partial(bodies.all_reduce, nbytes=nbytes), n_ranks=2)
+
+
+ROWS: dict[str, Row] = {
+    "tiny-op": Row("x * y, 4 floats, with grad", Timed(bodies.tiny_op)),
+    "chain": Row("20 muls forward + backward", Timed(bodies.chain)),
+    "mlp": Row("MLP training step, batch 64", Timed(bodies.mlp)),
+    "lenet": Row("LeNet training step, batch 64", Timed(bodies.lenet)),
+    "all-reduce-1K": Row("all-reduce 1 KB, 2 ranks", _all_reduce(KB)),
+    "all-reduce-64K": Row("all-reduce 64 KB, 2 ranks", _all_reduce(64 * KB)),
+    "all-reduce-1M": Row("all-reduce 1 MB, 2 ranks", _all_reduce(MB)),
+    "all-reduce-100M": Row("all-reduce 100 MB, 2 ranks", _all_reduce(100 * MB)),
+    "launch": Row("launch 2 ranks, one all-reduce, leave", Launched("one_all_reduce.py", 2)),
+    "import-time": Row("import", Imported("seconds", "s")),
+    "import-rss": Row("memory after import", Imported("rss_bytes", "B")),
+    "installed-size": Row("installed size with dependencies", Installed()),
+}
