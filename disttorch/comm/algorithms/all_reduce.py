@@ -1,0 +1,91 @@
+"""Three ways to reduce over all ranks. Each reduces in rank order, so all ranks get equal bits.
+
+In each the first `sync` is the one that compares headers. P ranks, n bytes, chunks of c bytes:
+
+| way         | steps       | copied and reduced by each rank                               |
+|-------------|-------------|---------------------------------------------------------------|
+| direct      | n / c       | copies n in, reduces P n                                      |
+| scattered   | n / c + 1   | copies n (P - 1) / P in, reduces n, copies n (P - 1) / P out  |
+| in place    | 2           | reduces n, writes n                                           |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from disttorch.comm.deadline import Deadline
+from disttorch.comm.mesh import SharedMesh
+from disttorch.comm.reduce_op import Reduce
+from disttorch.comm.transport.arena import Array
+
+# Elements a slice boundary is rounded to, so that ranks do not share cache lines.
+_ALIGN = 64
+# Bytes of each rank's slice reduced before the result is spread, so that they stay in L2.
+_IN_PLACE_BLOCK_BYTES = 128 << 10
+
+
+def cuts(n_items: int, n_parts: int) -> list[int]:
+    """`n_parts` + 1 bounds that split `n_items` into aligned, nearly equal slices."""
+    width = -(-n_items // n_parts)
+    width = -(-width // _ALIGN) * _ALIGN
+    return [min(i * width, n_items) for i in range(n_parts)] + [n_items]
+
+
+def direct(mesh: SharedMesh, flat: Array, reduce: Reduce, deadline: Deadline) -> None:
+    """Reduce `flat` in place: every rank reads every rank's chunk."""
+    width = mesh.stage_items(flat.dtype)
+    for start in range(0, flat.size or 1, width):
+        out = flat[start : start + width]
+        n_items = out.size
+        parts = [stage[:n_items] for stage in mesh.stages(flat.dtype)]
+        parts[mesh.rank][...] = out
+        mesh.sync(deadline)
+        reduce(out, parts)
+
+
+def scattered(mesh: SharedMesh, flat: Array, reduce: Reduce, deadline: Deadline) -> None:
+    """Reduce `flat` in place: each rank reduces one slice of a chunk and the others copy it out.
+
+    A step carries chunk k in and the slices of chunk k - 1 out, so it takes one `sync` a chunk.
+    """
+    rank, size = mesh.rank, mesh.size
+    # The results of the last chunk lie in the stage behind the next chunk.
+    room = mesh.stage_items(flat.dtype)
+    width = (room - 2 * _ALIGN) * size // (size + 1) // _ALIGN * _ALIGN
+    n_chunks = max(1, -(-flat.size // width))
+    before: list[Array] = []
+    for k in range(n_chunks + 1):
+        stages = mesh.stages(flat.dtype)
+        chunk = flat[k * width : (k + 1) * width]
+        own, bounds = stages[rank], cuts(min(width, flat.size - (k - 1) * width), size)
+        own[: chunk.size] = chunk
+        low, high = bounds[rank], bounds[rank + 1]
+        if k > 0:
+            reduce(own[width : width + high - low], [stage[low:high] for stage in before])
+        mesh.sync(deadline)
+        if k > 0:
+            _copy_out(flat[(k - 1) * width : k * width], stages, bounds, width)
+        before = stages
+
+
+def in_place(mesh: SharedMesh, arrays: Sequence[Array], reduce: Reduce, deadline: Deadline) -> None:
+    """Reduce arrays that all ranks can write: each reduces its slice and writes it to all of them.
+
+    `arrays` are the flat arrays of all ranks in group order. To be called after the first `sync`.
+    """
+    bounds = cuts(arrays[0].size, mesh.size)
+    low, high = bounds[mesh.rank], bounds[mesh.rank + 1]
+    step = max(1, _IN_PLACE_BLOCK_BYTES // arrays[0].itemsize)
+    for start in range(low, high, step):
+        blocks = [array[start : min(start + step, high)] for array in arrays]
+        reduce(blocks[0], blocks)
+        for block in blocks[1:]:
+            np.copyto(block, blocks[0])
+    mesh.sync(deadline)
+
+
+def _copy_out(out: Array, stages: Sequence[Array], bounds: Sequence[int], at: int) -> None:
+    for stage, low, high in zip(stages, bounds[:-1], bounds[1:], strict=True):
+        out[low:high] = stage[at : at + high - low]

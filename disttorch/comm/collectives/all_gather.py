@@ -1,0 +1,69 @@
+"""Copy all ranks' arrays to all ranks, or to one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from disttorch.comm.algorithms import movement
+from disttorch.comm.collectives.context import (
+    Context,
+    FlatOutputs,
+    Run,
+    check_array,
+    check_blocks,
+    check_list,
+    split_blocks,
+)
+from disttorch.comm.deadline import Deadline
+from disttorch.comm.header import EncodedCall
+from disttorch.comm.transport.arena import Array
+
+
+def all_gather(context: Context, outputs: Sequence[Array], array: Array) -> Run:
+    """Copy the `array` of rank r to `outputs[r]` on all ranks; all of one shape and dtype."""
+    check_array(array, "array", written=False)
+    check_list(outputs, array, context.mesh.size, "outputs", written=True)
+    return _to_list(context, context.call("all_gather", array), outputs, array)
+
+
+def all_gather_into(context: Context, output: Array, array: Array) -> Run:
+    """Copy all ranks' `array` one after another into `output`, which has P times its elements."""
+    mesh = context.mesh
+    check_array(array, "array", written=False)
+    check_array(output, "output", written=True)
+    check_blocks(output, array, mesh.size, ("output", "array"))
+    call = context.call("all_gather_into_tensor", array)
+
+    def run(deadline: Deadline) -> None:
+        outputs = FlatOutputs([output])
+        mesh.open(call)
+        outs = split_blocks(outputs.flats[0], mesh.size)
+        movement.gather(mesh, outs, array.reshape(-1), deadline)
+        outputs.commit()
+
+    return run
+
+
+def gather(context: Context, array: Array, outputs: Sequence[Array] | None, root: int) -> Run:
+    """Copy the `array` of rank r to `outputs[r]` on `root`; the others pass None."""
+    context.check_rank(root, "root")
+    check_array(array, "array", written=False)
+    if context.mesh.rank != root:
+        if outputs:
+            raise ValueError("outputs must be None on all ranks but the root")
+        outputs = []
+    else:
+        check_list(outputs or [], array, context.mesh.size, "outputs", written=True)
+    return _to_list(context, context.call("gather", array, root=root), outputs or [], array)
+
+
+def _to_list(context: Context, call: EncodedCall, outputs: Sequence[Array], array: Array) -> Run:
+    mesh = context.mesh
+
+    def run(deadline: Deadline) -> None:
+        mesh.open(call)
+        outs = FlatOutputs(outputs)
+        movement.gather(mesh, outs.flats, array.reshape(-1), deadline)
+        outs.commit()
+
+    return run

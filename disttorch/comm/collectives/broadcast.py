@@ -1,0 +1,27 @@
+"""Copy one rank's array to all."""
+
+from __future__ import annotations
+
+from disttorch.comm.algorithms import movement
+from disttorch.comm.collectives.context import Context, FlatOutputs, Run, check_array
+from disttorch.comm.deadline import Deadline
+from disttorch.comm.transport.arena import Array
+
+
+def broadcast(context: Context, array: Array, root: int) -> Run:
+    """Overwrite `array` on all ranks with that of `root`."""
+    context.check_rank(root, "root")
+    mesh = context.mesh
+    check_array(array, "array", written=mesh.rank != root)
+    call = context.call("broadcast", array, root=root)
+
+    def run(deadline: Deadline) -> None:
+        mesh.open(call)
+        if mesh.rank == root:
+            movement.broadcast(mesh, array.reshape(-1), root, deadline)
+            return
+        outputs = FlatOutputs([array])
+        movement.broadcast(mesh, outputs.flats[0], root, deadline)
+        outputs.commit()
+
+    return run

@@ -1,0 +1,73 @@
+"""A new group of some ranks of a group, connected through it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from disttorch.comm.collectives.allocate import agree
+from disttorch.comm.collectives.context import Context, Run
+from disttorch.comm.connect import STAGE_BYTES, Link, layout_for, open_pages
+from disttorch.comm.deadline import Deadline
+from disttorch.comm.errors import SharedMemoryError
+from disttorch.comm.header import EncodedCall
+from disttorch.comm.mesh import SharedMesh
+from disttorch.comm.transport.segment import Segment
+
+
+def new_group(context: Context, results: list[Link], ranks: Sequence[int], parent: Link) -> Run:
+    """Connect `ranks` of the parent group; members find the new link in `results`.
+
+    Called by all ranks of the parent with the same `ranks`. Raises SharedMemoryError, on all ranks
+    alike, if one of them is short of memory.
+    """
+    members = tuple(ranks)
+    for member in members:
+        context.check_rank(member, "each of ranks")
+    if not members or len(set(members)) != len(members):
+        raise ValueError(f"ranks must be one or more different ranks, got {list(members)}")
+    calls = [context.calls.find(name, shape=members) for name in ("new_group", "new_group (map)")]
+
+    def run(deadline: Deadline) -> None:
+        link = _connect(context, calls, members, parent, deadline)
+        if link is not None:
+            results.append(link)
+
+    return run
+
+
+def _connect(
+    context: Context,
+    calls: list[EncodedCall],
+    members: tuple[int, ...],
+    parent: Link,
+    deadline: Deadline,
+) -> Link | None:
+    rank = context.mesh.rank
+    problem, segment, link = "", None, None
+    layout = layout_for(len(members))
+    try:
+        if rank in members:
+            segment = Segment(layout.nbytes, layout.rings_at)
+    except SharedMemoryError as error:
+        problem = str(error)
+    try:
+        all_fds = agree(context, calls[0], problem, segment.fd if segment else -1, deadline)
+        if segment is not None:
+            try:
+                link = _open(segment, members, all_fds, parent)
+            except SharedMemoryError as error:
+                problem = str(error)
+        agree(context, calls[1], problem, 0, deadline)
+    except BaseException:
+        if segment is not None:
+            segment.close_fd()
+        raise
+    return link
+
+
+def _open(segment: Segment, members: tuple[int, ...], fds: list[int], parent: Link) -> Link:
+    processes = tuple(parent.processes[member] for member in members)
+    own = members.index(parent.mesh.rank)
+    pages = open_pages(segment, own, processes, [fds[member] for member in members])
+    ranks = [parent.mesh.ranks[member] for member in members]
+    return Link(SharedMesh(own, ranks, pages, STAGE_BYTES, parent.watch), processes, parent.watch)

@@ -1,0 +1,473 @@
+"""ProcessGroup: the collectives of some ranks of a job, on NumPy arrays."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from disttorch.comm import lifecycle
+from disttorch.comm.collectives import (
+    all_gather,
+    all_reduce,
+    allocate,
+    barrier,
+    broadcast,
+    objects,
+    reduce,
+    reduce_scatter,
+    scatter,
+    send_recv,
+    subgroup,
+)
+from disttorch.comm.collectives.context import Context, Run
+from disttorch.comm.connect import Link, alone, connect
+from disttorch.comm.deadline import Deadline
+from disttorch.comm.env import DEFAULT_TIMEOUT_S, RankEnv
+from disttorch.comm.errors import (
+    CollectiveMismatchError,
+    DistError,
+    GroupUnusableError,
+    SharedMemoryError,
+)
+from disttorch.comm.mailbox import Mailbox
+from disttorch.comm.reduce_op import ReduceOp
+from disttorch.comm.store.base import Store
+from disttorch.comm.transport.arena import Array, Condition
+from disttorch.comm.work import Runner, Work
+
+# After these every rank has raised alike and no step is half done, so the group stays usable.
+_CLEAN_ERRORS = (CollectiveMismatchError, SharedMemoryError)
+
+
+class ProcessGroup:
+    """Some ranks of a job and what they do together; `rank`, roots and peers are group ranks.
+
+    All ranks must make the same collective calls in the same order. Each call has a deadline,
+    `timeout_s` seconds from the call or the group's default, and raises PeerLostError if a rank is
+    gone, CollectiveTimeoutError if one does not come in time, CollectiveMismatchError on all ranks
+    if their arguments disagree, GroupUnusableError after an error or `close()`.
+
+    With `async_op=True` a call returns a `Work` at once and runs in the background, in the order of
+    calls; its arrays must not be touched before `Work.wait()`. Otherwise it returns None.
+    """
+
+    def __init__(self, link: Link, timeout_s: float, name: str) -> None:
+        mesh = link.mesh
+        self.rank = mesh.rank
+        self.size = mesh.size
+        self.ranks = mesh.ranks
+        self.name = name
+        self.timeout_s = timeout_s
+        self._link = link
+        self._mesh = mesh
+        self._context = Context(mesh, link.processes)
+        self._mailbox = Mailbox(mesh)
+        self._collectives = Runner(f"collectives of {name}")
+        self._messages = Runner(f"messages of {name}")
+        self._lock = threading.Lock()
+        self._unusable = ""
+        self._pid = os.getpid()
+        self._is_subgroup = False
+        lifecycle.register(self)
+
+    @classmethod
+    def from_env(
+        cls, env: RankEnv, store: Store | None = None, timeout_s: float | None = None
+    ) -> ProcessGroup:
+        """Join all ranks of the job; `timeout_s` is also that of joining, by default the job's.
+
+        `store` is needed unless WORLD_SIZE is 1. Raises what `connect` raises.
+        """
+        timeout_s = env.timeout_s if timeout_s is None else timeout_s
+        if env.world_size == 1:
+            return cls.single(timeout_s)
+        if store is None:
+            raise ValueError(f"a job of {env.world_size} ranks needs a store to find each other")
+        deadline = Deadline.after(timeout_s)
+        link = connect(store, env.rank, env.world_size, env.restart_count, deadline)
+        return cls(link, timeout_s, "world")
+
+    @classmethod
+    def single(cls, timeout_s: float = DEFAULT_TIMEOUT_S) -> ProcessGroup:
+        """A group of this process alone, without a store."""
+        return cls(alone(), timeout_s, "world")
+
+    # Collectives on arrays
+
+    def all_reduce(
+        self,
+        array: Array,
+        op: ReduceOp = ReduceOp.SUM,
+        *,
+        async_op: bool = False,
+        timeout_s: float | None = None,
+    ) -> Work | None:
+        """Reduce `array` over all ranks in place; bit-identical on all ranks.
+
+        Without any copy if the array lies in memory of `allocate`, at one place on all ranks.
+        """
+        return self._run(all_reduce.all_reduce(self._context, array, op), async_op, timeout_s)
+
+    def broadcast(
+        self,
+        array: Array,
+        root: int = 0,
+        *,
+        async_op: bool = False,
+        timeout_s: float | None = None,
+    ) -> Work | None:
+        """Overwrite `array` on all ranks with that of `root`."""
+        return self._run(broadcast.broadcast(self._context, array, root), async_op, timeout_s)
+
+    def reduce(
+        self,
+        array: Array,
+        root: int = 0,
+        op: ReduceOp = ReduceOp.SUM,
+        *,
+        async_op: bool = False,
+        timeout_s: float | None = None,
+    ) -> Work | None:
+        """Reduce `array` over all ranks into that of `root`; the others' stay as they are."""
+        return self._run(reduce.reduce(self._context, array, root, op), async_op, timeout_s)
+
+    def all_gather(
+        self,
+        outputs: Sequence[Array],
+        array: Array,
+        *,
+        async_op: bool = False,
+        timeout_s: float | None = None,
+    ) -> Work | None:
+        """Copy the `array` of rank r to `outputs[r]` on all ranks."""
+        run = all_gather.all_gather(self._context, outputs, array)
+        return self._run(run, async_op, timeout_s)
+
+    def all_gather_into(
+        self,
+        output: Array,
+        array: Array,
+        *,
+        async_op: bool = False,
+        timeout_s: float | None = None,
+    ) -> Work | None:
+        """Copy all ranks' `array` one after another into `output`, of `size` times its elements."""
+        run = all_gather.all_gather_into(self._context, output, array)
+        return self._run(run, async_op, timeout_s)
+
+    def gather(
+        self,
+        array: Array,
+        outputs: Sequence[Array] | None = None,
+        root: int = 0,
+        *,
+        async_op: bool = False,
+        timeout_s: float | None = None,
+    ) -> Work | None:
+        """Copy the `array` of rank r to `outputs[r]` on `root`; the others pass None."""
+        run = all_gather.gather(self._context, array, outputs, root)
+        return self._run(run, async_op, timeout_s)
+
+    def scatter(
+        self,
+        output: Array,
+        inputs: Sequence[Array] | None = None,
+        root: int = 0,
+        *,
+        async_op: bool = False,
+        timeout_s: float | None = None,
+    ) -> Work | None:
+        """Copy `inputs[r]` of `root` to the `output` of rank r; the others pass None."""
+        run = scatter.scatter(self._context, output, inputs, root)
+        return self._run(run, async_op, timeout_s)
+
+    def reduce_scatter(
+        self,
+        output: Array,
+        inputs: Sequence[Array],
+        op: ReduceOp = ReduceOp.SUM,
+        *,
+        async_op: bool = False,
+        timeout_s: float | None = None,
+    ) -> Work | None:
+        """Reduce `inputs[r]` of all ranks into the `output` of rank r."""
+        run = reduce_scatter.reduce_scatter(self._context, output, inputs, op)
+        return self._run(run, async_op, timeout_s)
+
+    def reduce_scatter_from(
+        self,
+        output: Array,
+        array: Array,
+        op: ReduceOp = ReduceOp.SUM,
+        *,
+        async_op: bool = False,
+        timeout_s: float | None = None,
+    ) -> Work | None:
+        """Reduce the r-th of `size` equal parts of all ranks' `array` into rank r's `output`."""
+        run = reduce_scatter.reduce_scatter_from(self._context, output, array, op)
+        return self._run(run, async_op, timeout_s)
+
+    def all_to_all(
+        self,
+        outputs: Sequence[Array],
+        inputs: Sequence[Array],
+        *,
+        async_op: bool = False,
+        timeout_s: float | None = None,
+    ) -> Work | None:
+        """Copy `inputs[r]` of rank s to `outputs[s]` of rank r; all of one shape and dtype."""
+        run = scatter.all_to_all(self._context, outputs, inputs)
+        return self._run(run, async_op, timeout_s)
+
+    def all_to_all_single(
+        self,
+        output: Array,
+        array: Array,
+        *,
+        async_op: bool = False,
+        timeout_s: float | None = None,
+    ) -> Work | None:
+        """Copy part r, of `size` equal ones, of rank s's `array` to part s of rank r's `output`."""
+        run = scatter.all_to_all_single(self._context, output, array)
+        return self._run(run, async_op, timeout_s)
+
+    def barrier(self, *, async_op: bool = False, timeout_s: float | None = None) -> Work | None:
+        """Return on no rank before all ranks have called it."""
+        return self._run(barrier.barrier(self._context), async_op, timeout_s)
+
+    # Messages between two ranks
+
+    def send(
+        self,
+        array: Array,
+        dst: int,
+        tag: int = 0,
+        *,
+        async_op: bool = False,
+        timeout_s: float | None = None,
+    ) -> Work | None:
+        """Send `array` to group rank `dst`; returns when it may be changed again.
+
+        Messages of one pair and tag arrive in order; large ones wait for their receive.
+        """
+        message = send_recv.send(self._context, array, dst, tag, self._deadline(timeout_s))
+        return self._exchange(message, self._mailbox.post_send, async_op)
+
+    def recv(
+        self,
+        array: Array,
+        src: int | None = None,
+        tag: int = 0,
+        *,
+        timeout_s: float | None = None,
+    ) -> int:
+        """Receive into `array` from group rank `src`, by default any; returns the sender's rank.
+
+        Raises CollectiveMismatchError, here only, if the sender's array has another size or dtype.
+        """
+        message = send_recv.recv(self._context, array, src, tag, self._deadline(timeout_s))
+        self._exchange(message, self._mailbox.post_receive, False)
+        send_recv.finish_recv(message, array)
+        assert message.peer is not None
+        return message.peer
+
+    def irecv(
+        self,
+        array: Array,
+        src: int | None = None,
+        tag: int = 0,
+        *,
+        timeout_s: float | None = None,
+    ) -> Work:
+        """Start receiving into `array`, which must be contiguous; see `recv`."""
+        if not array.flags.c_contiguous:
+            raise ValueError("a receive in the background needs a contiguous array")
+        message = send_recv.recv(self._context, array, src, tag, self._deadline(timeout_s))
+        work = self._exchange(message, self._mailbox.post_receive, True)
+        assert work is not None
+        return work
+
+    # Collectives on Python objects
+
+    def all_gather_object(self, obj: object, *, timeout_s: float | None = None) -> list[Any]:
+        """The objects of all ranks, in order. Unpickles what the other ranks of the job sent."""
+        results: list[Any] = []
+        self._run(objects.all_gather_object(self._context, results, obj), False, timeout_s)
+        return results
+
+    def gather_object(
+        self, obj: object, root: int = 0, *, timeout_s: float | None = None
+    ) -> list[Any] | None:
+        """The objects of all ranks on `root`, None on the others."""
+        results: list[Any] = []
+        self._run(objects.gather_object(self._context, results, obj, root), False, timeout_s)
+        return results if self.rank == root else None
+
+    def broadcast_object(
+        self, obj: object = None, root: int = 0, *, timeout_s: float | None = None
+    ) -> Any:
+        """The object of `root`; the others' `obj` is ignored."""
+        results: list[Any] = []
+        self._run(objects.broadcast_object(self._context, results, obj, root), False, timeout_s)
+        return results[0]
+
+    def scatter_object(
+        self,
+        objs: Sequence[object] | None = None,
+        root: int = 0,
+        *,
+        timeout_s: float | None = None,
+    ) -> Any:
+        """The r-th of `root`'s objects on rank r; the others pass None."""
+        results: list[Any] = []
+        self._run(objects.scatter_object(self._context, results, objs, root), False, timeout_s)
+        return results[0]
+
+    def send_object(
+        self, obj: object, dst: int, tag: int = 0, *, timeout_s: float | None = None
+    ) -> None:
+        """Send an object to group rank `dst`, to be taken by `recv_object`."""
+        packed = np.frombuffer(b"".join(objects.dumps(obj)), np.uint8)
+        self.send(np.array([packed.size]), dst, tag, timeout_s=timeout_s)
+        self.send(packed, dst, tag, timeout_s=timeout_s)
+
+    def recv_object(
+        self, src: int | None = None, tag: int = 0, *, timeout_s: float | None = None
+    ) -> Any:
+        """The object that group rank `src`, by default any, sent with `send_object`."""
+        size = np.zeros(1, np.int64)
+        src = self.recv(size, src, tag, timeout_s=timeout_s)
+        packed = np.empty(int(size[0]), np.uint8)
+        self.recv(packed, src, tag, timeout_s=timeout_s)
+        return objects.loads(packed)
+
+    # Memory, subgroups, end
+
+    def allocate(self, nbytes: int, *, timeout_s: float | None = None) -> Array:
+        """`nbytes` of zeroed, page-aligned memory as a flat uint8 array; called by all ranks alike.
+
+        `all_reduce` of arrays in it, at one offset on all ranks, moves no data through copies. It
+        is given back when the last array in it dies. Raises SharedMemoryError on all ranks if one
+        is short of memory.
+        """
+        results: list[Array] = []
+        self._run(allocate.allocate(self._context, results, nbytes), False, timeout_s)
+        return results[0]
+
+    def new_group(
+        self, ranks: Sequence[int], *, timeout_s: float | None = None
+    ) -> ProcessGroup | None:
+        """A group of some group ranks, called by all ranks of this one; None on non-members.
+
+        `timeout_s` becomes the new group's default. Raises ValueError for unknown or double ranks.
+        """
+        results: list[Link] = []
+        self._run(subgroup.new_group(self._context, results, ranks, self._link), False, None)
+        if not results:
+            return None
+        name = f"{self.name}/{','.join(map(str, ranks))}"
+        group = ProcessGroup(results[0], self.timeout_s if timeout_s is None else timeout_s, name)
+        group._is_subgroup = True
+        return group
+
+    def close(self) -> None:
+        """Leave the group, telling the other ranks; waits for no other rank. Safe to call twice."""
+        if self._pid != os.getpid():
+            return
+        self._mesh.leave(Condition.CLOSED)
+        if not self._unusable.startswith("closed"):
+            self._unusable = "closed by this rank"
+            self._collectives.close()
+            self._messages.close()
+            self._context.windows.clear()
+            self._mesh.close()
+            if not self._is_subgroup:
+                self._link.watch.close()
+            lifecycle.unregister(self)
+
+    def leave(self, condition: Condition, text: str) -> None:
+        """Tell the other ranks why this one takes part no more; does not block."""
+        self._mesh.leave(condition, text)
+
+    def forget(self) -> None:
+        """Refuse all further use: this process is a forked child and not the rank."""
+        self._unusable = (
+            f"of rank {self.ranks[self.rank]} (pid {self._pid}), but this is a forked child of it, "
+            f"such as a DataLoader worker; only the rank itself may communicate"
+        )
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> ProcessGroup:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _deadline(self, timeout_s: float | None) -> Deadline:
+        return Deadline.after(self.timeout_s if timeout_s is None else timeout_s)
+
+    def _check_usable(self) -> None:
+        if self._unusable:
+            raise GroupUnusableError(f"process group {self.name!r} is {self._unusable}")
+
+    def _run(self, run: Run, async_op: bool, timeout_s: float | None) -> Work | None:
+        if not async_op and self._collectives.idle:
+            with self._lock:
+                self._guard(run, self._deadline(timeout_s))
+            return None
+        self._check_usable()
+
+        def in_background() -> None:
+            with self._lock:
+                self._mesh.set_eager(False)
+                try:
+                    self._guard(run, self._deadline(timeout_s))
+                finally:
+                    self._mesh.set_eager(True)
+
+        work = Work(f"collective of group {self.name!r}")
+        self._collectives.submit(in_background, work)
+        if async_op:
+            return work
+        work.wait()
+        return None
+
+    def _guard(self, run: Run, deadline: Deadline) -> None:
+        if self._unusable:
+            self._check_usable()
+        try:
+            run(deadline)
+        except _CLEAN_ERRORS:
+            raise
+        except BaseException as error:
+            # Other ranks may be at any step by now, so no further call could be trusted.
+            self._break(error)
+            raise
+
+    def _break(self, error: BaseException) -> None:
+        self._unusable = f"broken by an earlier error: {type(error).__name__}: {error}"
+        self._mesh.leave(Condition.GAVE_UP, f"{type(error).__name__}: {error}")
+
+    def _exchange(
+        self, message: send_recv.Message, post: Callable[[send_recv.Message], None], async_op: bool
+    ) -> Work | None:
+        self._check_usable()
+        if async_op:
+            message.work = Work(message.what)
+            post(message)
+            if not message.done:
+                self._messages.submit(lambda: self._mailbox.serve(message, self._break), None)
+            return message.work
+        try:
+            post(message)
+            self._mailbox.wait(message, eager=True)
+        except CollectiveMismatchError:
+            raise
+        except (DistError, KeyboardInterrupt) as error:
+            self._break(error)
+            raise
+        return None

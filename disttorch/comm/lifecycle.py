@@ -1,0 +1,71 @@
+"""What happens to process groups when their process forks, fails or ends."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import weakref
+from types import TracebackType
+from typing import Protocol
+
+from disttorch.comm.transport.arena import Condition
+
+
+class Leaver(Protocol):
+    """A process group, as far as the end of its process concerns it."""
+
+    def leave(self, condition: Condition, text: str) -> None:
+        """Tell the other ranks why this one takes part no more; must not block."""
+
+    def forget(self) -> None:
+        """Refuse all further use: this process is a forked child and not the rank."""
+
+
+_groups: weakref.WeakSet[Leaver] = weakref.WeakSet()
+_owner_pid = 0
+
+
+def register(group: Leaver) -> None:
+    """Look after a group until it is closed or dies; installs the hooks at the first call."""
+    global _owner_pid
+    if not _owner_pid:
+        atexit.register(_at_exit)
+        os.register_at_fork(after_in_child=_after_fork)
+        _hook_exceptions()
+    _owner_pid = os.getpid()
+    _groups.add(group)
+
+
+def unregister(group: Leaver) -> None:
+    """Stop looking after a group."""
+    _groups.discard(group)
+
+
+def _at_exit() -> None:
+    # A forked child that runs exit handlers must not speak for the rank.
+    if os.getpid() == _owner_pid:
+        for group in list(_groups):
+            group.leave(Condition.EXITED, "")
+
+
+def _after_fork() -> None:
+    for group in list(_groups):
+        group.forget()
+    _groups.clear()
+
+
+def _hook_exceptions() -> None:
+    """Let an uncaught exception end the waits of other ranks at once, before the process dies."""
+    previous = sys.excepthook
+
+    def hook(
+        kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
+        if os.getpid() == _owner_pid and threading.current_thread() is threading.main_thread():
+            for group in list(_groups):
+                group.leave(Condition.RAISED, f"{kind.__name__}: {error}")
+        previous(kind, error, traceback)
+
+    sys.excepthook = hook

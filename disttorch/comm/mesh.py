@@ -1,0 +1,192 @@
+"""A group's ranks on one host, in step: each writes its own stage, then reads those of all.
+
+A step is a full synchronisation. Slots alternate, so a rank may write the slot of step s + 2 only
+after all have posted step s + 1, that is after all have finished reading step s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from disttorch.comm import diagnosis, header
+from disttorch.comm.deadline import Deadline
+from disttorch.comm.diagnosis import PeerReport
+from disttorch.comm.errors import CollectiveMismatchError, CollectiveTimeoutError, PeerLostError
+from disttorch.comm.header import SEQUENCE, SIGNATURE, TOKEN, EncodedCall
+from disttorch.comm.transport.arena import Array, Condition, OwnPage, Page
+from disttorch.comm.transport.process import ProcessWatch
+from disttorch.comm.transport.waiting import fence, spins_for, wait_until
+
+
+class SharedMesh:
+    """`pages` are the segments of all ranks in group order; `ranks` their global numbers."""
+
+    def __init__(
+        self,
+        rank: int,
+        ranks: Sequence[int],
+        pages: Sequence[Page],
+        stage_bytes: int,
+        watch: ProcessWatch,
+    ) -> None:
+        own = pages[rank]
+        assert isinstance(own, OwnPage)
+        self.rank = rank
+        self.size = len(ranks)
+        self.ranks = tuple(ranks)
+        self.stage_bytes = stage_bytes
+        self._eager = True
+        self.own = own
+        self.pages = tuple(pages)
+        self.sequence = 0
+        self._watch = watch
+        self._step = 0
+        self._spins = self._eager_spins = spins_for(self.size)
+        self._flag = own.flag
+        self._peer_flags = [page.flag for page in pages if page is not own]
+        self._header_words = [[page.header_words[i] for page in pages] for i in range(2)]
+        self._stages: dict[np.dtype[Any], list[list[Array]]] = {}
+        self._written: list[EncodedCall | None] = [None, None]
+        self._opening: EncodedCall | None = None
+        self._doing: EncodedCall | None = None
+
+    def set_eager(self, eager: bool) -> None:
+        """Whether collectives spin and yield while they wait, or nap and leave the cores free."""
+        self._eager = eager
+        self._spins = self._eager_spins if eager else 0
+
+    def open(self, call: EncodedCall, token: int = 0) -> None:
+        """Begin a collective: its header goes out with the next `sync`, which compares all ranks'.
+
+        `token` is a number that ranks tell each other without having to agree on it.
+        """
+        slot = (self._step + 1) & 1
+        self.sequence += 1
+        words = self._header_words[slot][self.rank]
+        if self._written[slot] is not call:
+            at = header.DESCRIPTION_AT
+            self.own.headers[slot][at : at + len(call.description)] = call.description
+            words[SIGNATURE] = call.signature
+            self._written[slot] = call
+        words[TOKEN] = token
+        words[SEQUENCE] = self.sequence
+        self.own.announce(self.sequence, slot)
+        self._opening = self._doing = call
+
+    def stages(self, dtype: np.dtype[Any]) -> list[Array]:
+        """All ranks' staging spaces for the next step, flat, as long as `stage_items(dtype)`.
+
+        Write your own before `sync`; read all after it and before the `sync` after that.
+        """
+        views = self._stages.get(dtype)
+        if views is None:
+            views = [[page.stage(slot, dtype) for page in self.pages] for slot in range(2)]
+            self._stages[dtype] = views
+        return views[(self._step + 1) & 1]
+
+    def stage_items(self, dtype: np.dtype[Any]) -> int:
+        """How many elements of `dtype` a stage holds."""
+        return self.stage_bytes // dtype.itemsize
+
+    def sync(self, deadline: Deadline) -> None:
+        """Post this step and wait until all ranks have.
+
+        Raises PeerLostError if a rank cannot arrive any more, CollectiveTimeoutError at the
+        deadline, and CollectiveMismatchError, on all ranks alike, if the headers differ.
+        """
+        self._step = step = self._step + 1
+        fence()
+        self._flag[0] = step
+        for flag in self._peer_flags:
+            spins = self._spins
+            while flag[0] < step:
+                if spins:
+                    spins -= 1
+                else:
+                    self._wait(flag, step, deadline)
+        fence()
+        if self._opening is not None:
+            self._compare()
+
+    def tokens(self) -> list[int]:
+        """The tokens of all ranks; after the `sync` that followed `open`, before the next."""
+        return [words[TOKEN] for words in self._header_words[self._step & 1]]
+
+    def wait_for(
+        self,
+        ready: Callable[[], bool],
+        deadline: Deadline,
+        peers: Callable[[], Sequence[int]],
+        doing: str,
+        *,
+        eager: bool = True,
+    ) -> None:
+        """Wait until `ready()`, as long as the `peers` (group ranks) it depends on take part."""
+
+        def check() -> None:
+            # Liveness first: what a rank wrote before it ended is seen by the look that follows.
+            reports = self.reports(peers(), ended=self._watch.ended())
+            if any(report.lost for report in reports) and not ready():
+                self._raise_lost(doing, reports)
+
+        if not wait_until(ready, deadline, check, eager=eager):
+            reports = self.reports(peers(), ended=self._watch.ended())
+            text = diagnosis.late_text(self.ranks[self.rank], doing, deadline.timeout_s, reports)
+            raise CollectiveTimeoutError(text, [report.rank for report in reports])
+
+    def reports(self, peers: Sequence[int], ended: set[int]) -> list[PeerReport]:
+        """What is known of some group ranks."""
+        return [self._report(peer, ended) for peer in peers]
+
+    def doing(self) -> str:
+        """The current or latest collective of this rank, in words."""
+        return self._doing.call.describe(self.sequence) if self._doing else "setting up the group"
+
+    def leave(self, condition: Condition, text: str = "") -> None:
+        """Tell the other ranks that this one takes part no more; only the first reason counts."""
+        if self.own.condition()[0] is Condition.ACTIVE:
+            self.own.leave(condition, text)
+
+    def close(self) -> None:
+        """Forget all views and close the descriptor; memory goes when the last array does."""
+        self.own.close()
+        self._stages.clear()
+
+    def _wait(self, flag: memoryview, step: int, deadline: Deadline) -> None:
+        self.wait_for(
+            lambda: flag[0] >= step,
+            deadline,
+            lambda: self._missing(step),
+            self.doing(),
+            eager=self._eager,
+        )
+
+    def _missing(self, step: int) -> list[int]:
+        return [rank for rank, page in enumerate(self.pages) if page.flag[0] < step]
+
+    def _report(self, peer: int, ended: set[int]) -> PeerReport:
+        page, rank = self.pages[peer], self.ranks[peer]
+        condition, text = page.condition()
+        latest = page.latest()
+        doing = header.decode(latest[1]).describe(latest[0]) if latest else ""
+        return PeerReport(rank, self._watch.pid(rank), rank in ended, condition, text, doing)
+
+    def _raise_lost(self, doing: str, reports: Sequence[PeerReport]) -> None:
+        text = diagnosis.lost_text(self.ranks[self.rank], doing, reports)
+        raise PeerLostError(text, [report.rank for report in reports if report.lost])
+
+    def _compare(self) -> None:
+        assert self._opening is not None
+        signature = self._opening.signature
+        self._opening = None
+        for words in self._header_words[self._step & 1]:
+            if words[SIGNATURE] != signature:
+                self._raise_mismatch()
+
+    def _raise_mismatch(self) -> None:
+        slot = self._step & 1
+        calls = [header.decode(page.headers[slot]) for page in self.pages]
+        raise CollectiveMismatchError(header.table(self.ranks, calls, self.sequence))

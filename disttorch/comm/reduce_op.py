@@ -1,0 +1,116 @@
+"""Reductions over ranks: which operations exist, on which dtypes, and how they are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Reduce = Callable[[Array, Sequence[Array]], None]
+"""Write into the first argument, a flat array, the reduction of the others, in their order.
+
+The first of the others may be the same memory as the result; the rest must not overlap it.
+"""
+
+
+class ReduceOp(IntEnum):
+    """torch.distributed.ReduceOp's operations."""
+
+    SUM = 0
+    AVG = 1
+    PRODUCT = 2
+    MIN = 3
+    MAX = 4
+    BAND = 5
+    BOR = 6
+    BXOR = 7
+
+
+_UFUNCS: dict[ReduceOp, np.ufunc] = {
+    ReduceOp.SUM: np.add,
+    ReduceOp.AVG: np.add,
+    ReduceOp.PRODUCT: np.multiply,
+    ReduceOp.MIN: np.minimum,
+    ReduceOp.MAX: np.maximum,
+    ReduceOp.BAND: np.bitwise_and,
+    ReduceOp.BOR: np.bitwise_or,
+    ReduceOp.BXOR: np.bitwise_xor,
+}
+# Kinds of np.dtype: b bool, i and u integers, f floats, c complex; ml_dtypes' floats count as f.
+_KINDS: dict[ReduceOp, str] = {
+    ReduceOp.SUM: "biufc",
+    ReduceOp.AVG: "iufc",
+    ReduceOp.PRODUCT: "biufc",
+    ReduceOp.MIN: "biuf",
+    ReduceOp.MAX: "biuf",
+    ReduceOp.BAND: "biu",
+    ReduceOp.BOR: "biu",
+    ReduceOp.BXOR: "biu",
+}
+_KIND_NAMES = {"b": "bool", "i": "integer", "u": "integer", "f": "floating", "c": "complex"}
+_ROUNDED_OPS = (ReduceOp.SUM, ReduceOp.AVG, ReduceOp.PRODUCT)
+# Halves are summed as float32 in blocks of this many elements, which stay in the L1 and L2 caches.
+_BLOCK = 1 << 14
+
+
+@lru_cache(maxsize=256)
+def reducer(op: ReduceOp, dtype: np.dtype[Any], n_ranks: int) -> Reduce:
+    """The function that reduces `n_ranks` arrays; TypeError if `op` cannot do their dtype.
+
+    SUM, AVG and PRODUCT of 16-bit floats accumulate in float32 and round once. AVG of integers
+    truncates towards zero. SUM of bools is OR, PRODUCT is AND.
+    """
+    kind = _kind(dtype)
+    if kind not in _KINDS[op]:
+        what = _KIND_NAMES.get(kind, str(dtype))
+        raise TypeError(f"Cannot use ReduceOp.{op.name} with {what} dtype {dtype.name}")
+    fold = _fold(_UFUNCS[op])
+    if kind == "f" and dtype.itemsize <= 2 and op in _ROUNDED_OPS:
+        return _through_float32(_with_division(fold, op, "f", n_ranks))
+    return _with_division(fold, op, kind, n_ranks)
+
+
+def _kind(dtype: np.dtype[Any]) -> str:
+    # ml_dtypes registers its floats under kind V.
+    return "f" if dtype.kind == "V" and "float" in dtype.name else dtype.kind
+
+
+def _fold(ufunc: np.ufunc) -> Reduce:
+    def fold(out: Array, parts: Sequence[Array]) -> None:
+        if len(parts) == 1:
+            np.copyto(out, parts[0])
+            return
+        ufunc(parts[0], parts[1], out)
+        for part in parts[2:]:
+            ufunc(out, part, out)
+
+    return fold
+
+
+def _with_division(fold: Reduce, op: ReduceOp, kind: str, n_ranks: int) -> Reduce:
+    if op is not ReduceOp.AVG:
+        return fold
+
+    def average(out: Array, parts: Sequence[Array]) -> None:
+        fold(out, parts)
+        if kind in "fc":
+            np.true_divide(out, n_ranks, out)
+        else:
+            # fmod takes the sign of the dividend, so the quotient is truncated and not floored.
+            np.floor_divide(out - np.fmod(out, n_ranks), n_ranks, out)
+
+    return average
+
+
+def _through_float32(reduce: Reduce) -> Reduce:
+    def reduce_halves(out: Array, parts: Sequence[Array]) -> None:
+        for start in range(0, out.size, _BLOCK):
+            wide = [part[start : start + _BLOCK].astype(np.float32) for part in parts]
+            reduce(wide[0], wide)
+            out[start : start + _BLOCK] = wide[0]
+
+    return reduce_halves

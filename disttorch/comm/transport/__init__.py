@@ -1,0 +1,1 @@
+"""Bytes between two ranks: shared segments, liveness of processes, waiting."""

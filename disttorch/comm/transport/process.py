@@ -1,0 +1,106 @@
+"""Which process a peer is, and whether it still lives."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ProcessId:
+    """A process for certain: its number, its start time in clock ticks, and its host.
+
+    `host` is equal for processes that share memory and see each other's numbers.
+    """
+
+    pid: int
+    start_ticks: int
+    host: str
+
+    @classmethod
+    def current(cls) -> ProcessId:
+        """The calling process."""
+        pid = os.getpid()
+        return cls(pid, _start_ticks(pid) or 0, _host())
+
+
+class ProcessWatch:
+    """Tells which of some processes, named by their ranks, have ended; on Linux without polling.
+
+    A process counts as ended as soon as it is a zombie.
+    """
+
+    def __init__(self, processes: Mapping[int, ProcessId]) -> None:
+        self._processes = dict(processes)
+        self._rank_of_fd: dict[int, int] = {}
+        self._ended: set[int] = set()
+        self._polled: dict[int, ProcessId] = {}
+        self._poll = select.poll()
+        # A poll object refuses to be polled by two threads at once.
+        self._lock = threading.Lock()
+        for rank, process in self._processes.items():
+            self._open(rank, process)
+
+    def ended(self) -> set[int]:
+        """The ranks whose processes have ended so far; does not block, safe from any thread."""
+        with self._lock:
+            for fd, _ in self._poll.poll(0):
+                self._ended.add(self._rank_of_fd.pop(fd))
+                self._poll.unregister(fd)
+                os.close(fd)
+            for rank, process in list(self._polled.items()):
+                if _start_ticks(process.pid) != process.start_ticks:
+                    self._ended.add(rank)
+                    del self._polled[rank]
+            return set(self._ended)
+
+    def pid(self, rank: int) -> int:
+        """The process number of a rank, 0 if it is not watched."""
+        process = self._processes.get(rank)
+        return process.pid if process else 0
+
+    def close(self) -> None:
+        """Close the descriptors; `ended` then knows no more than before."""
+        with self._lock:
+            for fd in self._rank_of_fd:
+                os.close(fd)
+            self._rank_of_fd.clear()
+            self._polled.clear()
+            self._poll = select.poll()
+
+    def _open(self, rank: int, process: ProcessId) -> None:
+        try:
+            fd = os.pidfd_open(process.pid)
+        except OSError as error:
+            if error.errno == errno.ESRCH:
+                self._ended.add(rank)
+            else:
+                # No pidfd on this kernel, or a sandbox forbids it: look at /proc at each check.
+                self._polled[rank] = process
+            return
+        if _start_ticks(process.pid) != process.start_ticks:
+            os.close(fd)
+            self._ended.add(rank)
+            return
+        self._rank_of_fd[fd] = rank
+        self._poll.register(fd, select.POLLIN)
+
+
+def _start_ticks(pid: int) -> int | None:
+    # The name in parentheses may hold anything, so count fields from its end.
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            after_name = stat.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    state, ticks = after_name[0], int(after_name[19])
+    return None if state in b"ZX" else ticks
+
+
+def _host() -> str:
+    with open("/proc/sys/kernel/random/boot_id") as boot_id:
+        return f"{boot_id.read().strip()}/{os.stat('/proc/self/ns/pid').st_ino}"

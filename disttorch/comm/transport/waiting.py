@@ -1,0 +1,66 @@
+"""How a rank waits for another: spin, then yield the core, then nap, watching clock and peers."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable
+
+from disttorch.comm.deadline import Deadline
+
+# Yielding is cheap but keeps the core awake; past this a nap's wake-up is small beside the wait.
+_YIELD_S = 1e-3
+_CHECK_EVERY_S = 10e-3
+_SHORTEST_NAP_S = 20e-6
+_LONGEST_NAP_S = 1e-3
+# A nap of a sixteenth of the time waited so far adds at most 6 % to any wait.
+_NAPS_PER_WAIT = 16
+_SPINS = 100
+
+
+def spins_for(n_ranks: int) -> int:
+    """How often to look at a flag before giving way: not at all with more ranks than cores."""
+    return _SPINS if n_ranks <= len(os.sched_getaffinity(0)) else 0
+
+
+def wait_until(
+    ready: Callable[[], bool], deadline: Deadline, check: Callable[[], None], *, eager: bool
+) -> bool:
+    """Wait until `ready()`; returns False if the deadline passes first.
+
+    `check` is called every 10 ms and may raise to end the wait. An eager wait yields the core at
+    first; a wait in the background naps from the start and leaves the cores to computation.
+    """
+    start_s = time.monotonic()
+    check_at_s = start_s + _CHECK_EVERY_S
+    while not ready():
+        now_s = time.monotonic()
+        if now_s >= check_at_s:
+            check()
+            check_at_s = now_s + _CHECK_EVERY_S
+        if now_s >= deadline.at_s:
+            return ready()
+        waited_s = now_s - start_s
+        if eager and waited_s < _YIELD_S:
+            os.sched_yield()
+        else:
+            time.sleep(min(_LONGEST_NAP_S, max(_SHORTEST_NAP_S, waited_s / _NAPS_PER_WAIT)))
+    return True
+
+
+def _no_fence() -> None:
+    """x86 keeps stores in order and loads in order, all that single-writer flags need."""
+
+
+def _lock_fence() -> None:
+    # A release followed by an acquire orders everything before against everything after.
+    for _ in range(2):
+        _FENCE_LOCK.acquire()
+        _FENCE_LOCK.release()
+
+
+_FENCE_LOCK = threading.Lock()
+fence = _no_fence if platform.machine() in ("x86_64", "AMD64", "i686") else _lock_fence
+"""Order memory accesses around a flag."""
