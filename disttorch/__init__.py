@@ -8,7 +8,7 @@ imports an optional dependency before it is used.
 from importlib import import_module as _import_module
 from math import e, inf, nan, pi
 
-from disttorch import autograd, ops
+from disttorch import autograd, ops, random
 from disttorch.autograd.anomaly import is_anomaly_enabled
 from disttorch.autograd.grad_mode import (
     enable_grad,
@@ -63,6 +63,17 @@ from disttorch.layout import (
     memory_format,
     preserve_format,
     strided,
+)
+from disttorch.printing import set_printoptions
+from disttorch.random import (
+    Generator,
+    default_generator,
+    fork_rng,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_rng_state,
 )
 from disttorch.size import Size
 from disttorch.tensor import Tensor, bind_methods, is_tensor
