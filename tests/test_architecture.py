@@ -198,7 +198,9 @@ print(json.dumps(dict(
 def import_in_new_process(module: str) -> dict:
     """What `import module` loads, in an interpreter that has loaded nothing but NumPy."""
     code = IMPORT_PROBE.format(module=module)
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False
+    )
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
 

@@ -1,0 +1,38 @@
+"""The README's table is replaced in place, the drawing is the same for the same figures."""
+
+import pytest
+
+from benchmarks.report import BEGIN, END, draw, with_table
+from benchmarks.result import Result
+
+MACHINE = dict.fromkeys(("processor", "date", "python", "torch", "numpy"), "7")
+RESULTS = [
+    Result("a", "first", "s", {"torch": [3.0], "disttorch": [1.0]}, {}),
+    Result("b", "second", "s", {"torch": [1.0], "disttorch": [2.0]}, {}),
+    Result("c", "third", "s", {"disttorch": [2.0]}, {"torch": "not installed"}),
+]
+
+
+def test_table_replaces_what_is_between_the_markers():
+    once = with_table(f"before\n{BEGIN}\nold\n{END}\nafter\n", MACHINE, RESULTS)
+    assert once.startswith(f"before\n{BEGIN}\n| ")
+    assert once.endswith(f"{END}\nafter\n")
+    assert "old" not in once
+    assert "| first | 3.00 s | 1.00 s | 3.00x |" in once
+    assert with_table(once, MACHINE, RESULTS) == once
+
+
+@pytest.mark.parametrize("readme", ["", BEGIN, f"{END} {BEGIN}"])
+def test_markers_are_needed(readme):
+    with pytest.raises(ValueError, match="benchmarks: begin"):
+        with_table(readme, MACHINE, RESULTS)
+
+
+def test_drawing(tmp_path):
+    pytest.importorskip("matplotlib", reason="the dev extra")
+    for name in ("one.svg", "two.svg"):
+        draw(tmp_path / name, RESULTS)
+    text = (tmp_path / "one.svg").read_text()
+    assert text == (tmp_path / "two.svg").read_text()
+    assert all(word in text for word in ("first", "second", "3x", "0.5x"))
+    assert "third" not in text
