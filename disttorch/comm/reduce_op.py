@@ -68,10 +68,10 @@ def reducer(op: ReduceOp, dtype: np.dtype[Any], n_ranks: int) -> Reduce:
     if kind not in _KINDS[op]:
         what = _KIND_NAMES.get(kind, str(dtype))
         raise TypeError(f"Cannot use ReduceOp.{op.name} with {what} dtype {dtype.name}")
-    fold = _fold(_UFUNCS[op])
+    reduce = _with_division(_fold(_UFUNCS[op]), op, kind, n_ranks)
     if kind == "f" and dtype.itemsize <= 2 and op in _ROUNDED_OPS:
-        return _through_float32(_with_division(fold, op, "f", n_ranks))
-    return _with_division(fold, op, kind, n_ranks)
+        reduce = _through_float32(reduce)
+    return _silent(reduce) if kind in "fc" else reduce
 
 
 def _kind(dtype: np.dtype[Any]) -> str:
@@ -84,11 +84,17 @@ def _fold(ufunc: np.ufunc) -> Reduce:
         if len(parts) == 1:
             np.copyto(out, parts[0])
             return
-        ufunc(parts[0], parts[1], out)
+        ufunc(parts[0], parts[1], out=out)
         for part in parts[2:]:
-            ufunc(out, part, out)
+            ufunc(out, part, out=out)
 
     return fold
+
+
+def _silent(reduce: Reduce) -> Reduce:
+    # Infinities and NaNs are results like others to the user, who is not told of them by torch.
+    quiet = np.errstate(over="ignore", invalid="ignore", under="ignore")
+    return quiet(reduce)
 
 
 def _with_division(fold: Reduce, op: ReduceOp, kind: str, n_ranks: int) -> Reduce:

@@ -1,0 +1,135 @@
+"""Runs a function as the ranks of a job: real processes, forked, with a real store."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import signal
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from disttorch.comm.env import RankEnv
+from disttorch.comm.group import ProcessGroup
+from disttorch.comm.store import StoreServer, ZmqStore
+
+TEST_TIMEOUT_S = 60.0
+
+
+@dataclass
+class Outcome:
+    """How one rank ended: its result or error, and its wait status."""
+
+    result: Any = None
+    error: BaseException | None = None
+    trace: str = ""
+    status: int | None = None
+    ended_s: float = 0.0
+
+
+class RankFailed(AssertionError):
+    """A rank raised; the message is its own traceback."""
+
+
+def run_ranks(
+    n_ranks: int, body: Callable[[ProcessGroup], Any], *, timeout_s: float = TEST_TIMEOUT_S
+) -> list[Any]:
+    """Results of `body(group)` on each rank; raises RankFailed with the traceback of any failure."""
+    outcomes = outcomes_of(n_ranks, body, timeout_s=timeout_s)
+    for rank, outcome in enumerate(outcomes):
+        if outcome.error is not None or outcome.status != 0:
+            raise RankFailed(f"rank {rank} (status {outcome.status}):\n{outcome.trace}")
+    return [outcome.result for outcome in outcomes]
+
+
+def outcomes_of(
+    n_ranks: int, body: Callable[[ProcessGroup], Any], *, timeout_s: float = TEST_TIMEOUT_S
+) -> list[Outcome]:
+    """How each rank of `body(group)` ended, be it by a signal."""
+    with tempfile.TemporaryDirectory() as directory:
+        address = f"ipc://{directory}/store.sock"
+        server, stop = _fork(lambda _: _serve(address, os.getppid()))
+        children = [_fork(lambda out, r=r: _rank(out, r, n_ranks, address, body, timeout_s))
+                    for r in range(n_ranks)]  # fmt: skip
+        try:
+            return _collect(children)
+        finally:
+            os.close(stop)
+            for pid, _ in [(server, 0), *children]:
+                _kill(pid)
+
+
+def _rank(
+    out: int,
+    rank: int,
+    n_ranks: int,
+    address: str,
+    body: Callable[[ProcessGroup], Any],
+    timeout_s: float,
+) -> None:
+    outcome = Outcome()
+    try:
+        with ZmqStore(address, timeout_s) as store:
+            group = ProcessGroup.from_env(RankEnv(rank, n_ranks), store, timeout_s)
+        outcome.result = body(group)
+        group.close()
+    except BaseException as error:
+        outcome.error, outcome.trace = error, traceback.format_exc()
+    outcome.ended_s = time.monotonic()
+    with os.fdopen(out, "wb") as pipe:
+        pipe.write(pickle.dumps(outcome))
+
+
+def _serve(address: str, parent: int) -> None:
+    with StoreServer(address) as server:
+        while os.getppid() == parent:
+            server.step(0.2)
+
+
+def _fork(body: Callable[[int], None]) -> tuple[int, int]:
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(write_end)
+        return pid, read_end
+    try:
+        os.close(read_end)
+        signal.alarm(int(TEST_TIMEOUT_S * 2))
+        body(write_end)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        # Not sys.exit: the child must not run the test runner's own exit handlers.
+        os._exit(0)
+
+
+def _collect(children: list[tuple[int, int]]) -> list[Outcome]:
+    received = {read_end: b"" for _, read_end in children}
+    open_ends = set(received)
+    deadline_s = time.monotonic() + TEST_TIMEOUT_S * 1.5
+    while open_ends and time.monotonic() < deadline_s:
+        for end in select.select(list(open_ends), [], [], 1.0)[0]:
+            data = os.read(end, 1 << 16)
+            received[end] += data
+            if not data:
+                open_ends.discard(end)
+    outcomes = []
+    for pid, end in children:
+        outcome = pickle.loads(received[end]) if received[end] else Outcome()
+        os.close(end)
+        if end not in open_ends:
+            outcome.status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    except (ProcessLookupError, ChildProcessError):
+        pass
