@@ -15,5 +15,6 @@ from disttorch.autograd.grad_mode import (
     no_grad,
     set_grad_enabled,
 )
+from disttorch.autograd.gradcheck import gradcheck, gradgradcheck
 from disttorch.autograd.gradient import backward, grad
 from disttorch.tensor import Tensor as Variable

@@ -1,0 +1,3 @@
+"""`disttorch.testing`: comparing tensors, tables of operator tests, a strict fake device."""
+
+from disttorch.testing.close import assert_close
