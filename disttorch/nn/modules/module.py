@@ -81,6 +81,7 @@ class Module(Registry, Hooks, StateDict):
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call `forward`, and the hooks around it."""
         # Most modules have no hooks: four empty dicts decide, then `forward` runs directly.
         own = self.__dict__
         if not (

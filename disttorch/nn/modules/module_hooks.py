@@ -249,7 +249,7 @@ class HookedCall:
                 continue
             try:
                 self._run_hook(owner, key, hook)
-            except Exception as error:  # noqa: BLE001 - the first error is the one to report
+            except Exception as error:  # the first error is the one to report
                 kind = "global module" if owner is GLOBAL else "module"
                 warnings.warn(
                     f"{kind} forward hook with ``always_call=True`` raised an exception that was "

@@ -32,9 +32,7 @@ _NO_EXTRA_STATE = (
 
 
 class IncompatibleKeys(
-    NamedTuple(
-        "_IncompatibleKeys", [("missing_keys", list[str]), ("unexpected_keys", list[str])]
-    )
+    NamedTuple("_IncompatibleKeys", [("missing_keys", list[str]), ("unexpected_keys", list[str])])
 ):
     """What `load_state_dict` returns: keys the module lacks and keys it does not know."""
 
@@ -114,7 +112,7 @@ class StateDict:
         return self._add_state_hook("_load_state_dict_pre_hooks", hook if with_module else bound)
 
     def register_load_state_dict_post_hook(self, hook: Hook) -> RemovableHandle:
-        """Call ``hook(module, incompatible_keys)`` after this module and those below were loaded."""
+        """Call ``hook(module, incompatible_keys)`` after this module was loaded, and those below."""
         return self._add_state_hook("_load_state_dict_post_hooks", hook)
 
     # ---- saving -----------------------------------------------------------------------------
@@ -245,7 +243,7 @@ class StateDict:
                     setattr(self, name, _like(given, current))
                 else:
                     current.copy_(given)  # type: ignore[attr-defined]
-        except Exception as error:  # noqa: BLE001 - all errors go into one report
+        except Exception as error:  # all errors go into one report
             return (
                 f'While copying the parameter named "{key}", whose dimensions in the model are '
                 f"{current.size()} and whose dimensions in the checkpoint are {given.size()}, an "

@@ -329,7 +329,6 @@ class Registry:
         return found
 
 
-
 def _refuse(value: Any, place: str) -> NoReturn:
     raise TypeError(f"cannot assign '{typename(value)}' as {place}")
 

@@ -11,6 +11,8 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from disttorch.autograd.engine import queue_callback
 from disttorch.autograd.node import Node, edge_of
 from disttorch.comm.reduce_op import ReduceOp
@@ -51,7 +53,9 @@ class Reducer:
         names: Sequence[str],
         plans: Sequence[BucketPlan],
         group: Any,
+        find_unused: bool = False,
     ) -> None:
+        self.find_unused = find_unused
         self.parameters = parameters
         self.names = names
         self.group = group
@@ -75,14 +79,11 @@ class Reducer:
 
         return arrived
 
-    def prepare(self, sync: bool, outputs: Any = None) -> None:
-        """Get ready for the backward pass of the forward that just ran.
-
-        `outputs` are given when parameters that they do not depend on shall count as zero.
-        """
+    def prepare(self, sync: bool, outputs: Any) -> None:
+        """Get ready for the backward pass of the forward that just returned `outputs`."""
         self.sync = sync
         self._reset()
-        self._unused = set() if outputs is None else self._find_unused(outputs)
+        self._unused = self._unreached(outputs) if self.find_unused and sync else set()
 
     def _reset(self) -> None:
         self._arrived.clear()
@@ -92,7 +93,7 @@ class Reducer:
             bucket.missing = len(bucket.plan.slots)
             bucket.work = None
 
-    def _find_unused(self, outputs: Any) -> set[int]:
+    def _unreached(self, outputs: Any) -> set[int]:
         """Positions of the parameters that the outputs' graph does not reach."""
         roots = [edge_of(t) for t in tensors_in(outputs)]
         stack = [edge[0] for edge in roots if edge is not None]
@@ -118,10 +119,11 @@ class Reducer:
             self._in_backward = True
             queue_callback(self._finish)
             for unused in self._unused:
-                self._count(unused, zero=True)
-        self._count(i, zero=False)
+                self._count(unused)
+        self._count(i)
 
-    def _count(self, i: int, zero: bool) -> None:
+    def _count(self, i: int) -> None:
+        """Note that a gradient is in place; start the buckets that are full and next in order."""
         if i in self._arrived:
             raise RuntimeError(
                 f"parameter {self.names[i]!r} received a gradient twice in one backward pass; it "
@@ -130,7 +132,7 @@ class Reducer:
             )
         self._arrived.add(i)
         bucket, k = self._place[i]
-        if zero and self.parameters[i]._grad is None:
+        if i in self._unused and self.parameters[i]._grad is None:
             bucket.views[k][...] = 0
         bucket.missing -= 1
         while self._next_bucket < len(self.buckets):
@@ -153,18 +155,18 @@ class Reducer:
             )
         for bucket in self.buckets:
             bucket.work.wait()
-        if self._unused or self._any_unused_elsewhere():
+        if self.find_unused:
             self._show_averages_of_unused()
         self._reset()
 
-    def _any_unused_elsewhere(self) -> bool:
-        return False
-
     def _show_averages_of_unused(self) -> None:
-        """Give parameters unused here the average of the ranks that used them."""
+        """Give parameters unused here the average over the ranks that used them, if any did."""
+        used = np.ones(len(self.parameters), np.uint8)
+        used[list(self._unused)] = 0
+        self.group.all_reduce(used, ReduceOp.MAX)
         for i in self._unused:
-            bucket, k = self._place[i]
-            if self.parameters[i]._grad is None and bucket.views[k].any():
+            if used[i] and self.parameters[i]._grad is None:
+                bucket, k = self._place[i]
                 self.parameters[i]._grad = Tensor._wrap(bucket.views[k])
 
 

@@ -1,0 +1,3 @@
+"""`disttorch.nn.parallel`: models replicated over ranks."""
+
+from disttorch.nn.parallel.ddp import DistributedDataParallel

@@ -1,0 +1,30 @@
+"""`disttorch.optim`: optimisers and learning rate schedulers, PyTorch's API and state layout."""
+
+from disttorch.optim import lr_scheduler
+from disttorch.optim.adadelta import Adadelta
+from disttorch.optim.adagrad import Adagrad
+from disttorch.optim.adam import Adam, AdamW
+from disttorch.optim.adamax import Adamax
+from disttorch.optim.asgd import ASGD
+from disttorch.optim.nadam import NAdam
+from disttorch.optim.optimizer import Optimizer
+from disttorch.optim.radam import RAdam
+from disttorch.optim.rmsprop import RMSprop
+from disttorch.optim.rprop import Rprop
+from disttorch.optim.sgd import SGD
+
+__all__ = [
+    "ASGD",
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "lr_scheduler",
+]
