@@ -31,3 +31,13 @@ channels_last = memory_format("channels_last")
 channels_last_3d = memory_format("channels_last_3d")
 preserve_format = memory_format("preserve_format")
 strided = layout("strided")
+
+
+def memory_order(chosen: memory_format, ndim: int) -> tuple[int, ...]:
+    """Dimensions from outermost to innermost in memory; RuntimeError if `ndim` does not fit."""
+    if chosen is channels_last or chosen is channels_last_3d:
+        rank = 4 if chosen is channels_last else 5
+        if ndim != rank:
+            raise RuntimeError(f"required rank {rank} tensor to use {chosen.name} format")
+        return (0, *range(2, rank), 1)
+    return tuple(range(ndim))

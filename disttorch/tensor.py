@@ -22,6 +22,7 @@ from disttorch.backends import Backend, backend_for, backend_of
 from disttorch.backends.cpu.numpy_backend import CPU
 from disttorch.device import device as Device
 from disttorch.dtype import TYPE_NAMES, dtype, from_numpy_dtype, get_default_dtype
+from disttorch.layout import channels_last_3d, contiguous_format, memory_order
 from disttorch.size import Size
 
 if TYPE_CHECKING:
@@ -200,8 +201,13 @@ class Tensor:
         return backend_of(self._array).data_ptr(self._array)
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
-        """Whether elements lie in memory in row-major order."""
-        return bool(self._array.flags.c_contiguous)
+        """Whether elements lie in memory in row-major order, or in that of `memory_format`."""
+        array = self._array
+        if memory_format is None or memory_format is contiguous_format:
+            return bool(array.flags.c_contiguous)
+        if array.ndim != (5 if memory_format is channels_last_3d else 4):
+            return False
+        return bool(array.transpose(memory_order(memory_format, array.ndim)).flags.c_contiguous)
 
     # ---- autograd state ---------------------------------------------------------------------
 

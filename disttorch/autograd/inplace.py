@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from disttorch.autograd.grad_mode import STATE
-from disttorch.autograd.op import Op
+from disttorch.autograd.op import NthOutput, Op, backward_name
 from disttorch.autograd.saved import replace_input
 from disttorch.dtype import TYPE_NAMES, can_cast
 from disttorch.tensor import Tensor
@@ -36,7 +36,7 @@ def check_writable(tensor: Tensor) -> None:
                 "operation."
             )
     array = tensor._array
-    if 0 in array.strides and any(
+    if array.size and 0 in array.strides and any(
         s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True)
     ):
         raise RuntimeError(
@@ -62,6 +62,9 @@ def overwrite(target: Tensor, result: Tensor) -> Tensor:
             f"result type {TYPE_NAMES[result.dtype]} can't be cast to the desired output type "
             f"{TYPE_NAMES[target.dtype]}"
         )
+    recorded = STATE.enabled and (result._requires_grad or target._requires_grad)
+    if recorded:
+        _refuse_multiple_views(target)
     array = target._array
     node = result._grad_fn
     if isinstance(node, Op) and node._saved:
@@ -69,9 +72,25 @@ def overwrite(target: Tensor, result: Tensor) -> Tensor:
     if result._array is not array:
         array[...] = result._array
     target._cell[0] += 1
-    if STATE.enabled and (result._requires_grad or target._requires_grad):
+    if recorded:
         _take_history(target, result)
     return target
+
+
+def _refuse_multiple_views(target: Tensor) -> None:
+    """Raise PyTorch's error if `target` is, or is a view of, one of several outputs of a view op."""
+    view: Tensor | None = target
+    while view is not None and view._view is not None:
+        parent, op, params, _ = view._view
+        if op is NthOutput:
+            name = backward_name(params["view"]).removesuffix("Backward0")
+            raise RuntimeError(
+                f"Output {params['k']} of {name} is a view and is being modified inplace. This view "
+                "is the output of a function that returns multiple views. Such functions do not "
+                "allow the output views to be modified inplace. You should replace the inplace "
+                "operation by an out-of-place one."
+            )
+        view = parent
 
 
 def _take_history(target: Tensor, result: Tensor) -> None:
@@ -84,6 +103,7 @@ def _take_history(target: Tensor, result: Tensor) -> None:
         return
     node = ReplaceRegion.__new__(ReplaceRegion)
     node.steps = _steps_from(base, target)
+    node.order = memory_order_of(base._array)
     node.backend = base.backend
     node._record((base, result), [base._array, result._array], (base,))
     base._cell[1] += 1
@@ -109,10 +129,11 @@ class ReplaceRegion(Op):
 
     torch_name = "CopySlices"
     steps: Steps
+    order: tuple[int, ...]
 
     def backward(ctx, g: Any) -> Any:
         """The old base gets the gradient outside the region, the new region what is inside."""
-        outside = ctx.call(ZeroRegion, g, steps=ctx.steps)
+        outside = ctx.call(ZeroRegion, g, steps=ctx.steps, order=ctx.order)
         inside = g
         for op, params in ctx.steps:
             inside = ctx.call(op, inside, **params)
@@ -120,12 +141,17 @@ class ReplaceRegion(Op):
 
 
 class ZeroRegion(Op):
-    """A copy of `x` with the region that the view ops `steps` lead to set to zero."""
+    """A copy of `x` with the region that the view ops `steps` lead to set to zero.
 
-    def forward(ctx, x: Array, steps: Steps) -> Array:
+    The copy's dimensions lie in memory in the order of the base's (`order`, outermost first), so
+    that what was a view of the base is a view here.
+    """
+
+    def forward(ctx, x: Array, steps: Steps, order: tuple[int, ...]) -> Array:
         """Copy, follow the view ops, write zeros."""
-        ctx.steps = steps
-        out = ctx.xp.array(x)
+        ctx.steps, ctx.order = steps, order
+        inverse = sorted(range(len(order)), key=order.__getitem__)
+        out = x.transpose(order).copy(order="C").transpose(inverse)
         region = out
         for op, params in steps:
             region = op.run(ctx.backend, region, **params)
@@ -134,7 +160,12 @@ class ZeroRegion(Op):
 
     def backward(ctx, g: Any) -> Any:
         """The region contributes nothing."""
-        return ctx.call(ZeroRegion, g, steps=ctx.steps)
+        return ctx.call(ZeroRegion, g, steps=ctx.steps, order=ctx.order)
+
+
+def memory_order_of(array: Array) -> tuple[int, ...]:
+    """Dimensions of an array from outermost to innermost in memory."""
+    return tuple(sorted(range(array.ndim), key=lambda d: -array.strides[d]))
 
 
 def inplace_variant(function: Callable[..., Tensor]) -> Callable[..., Tensor]:

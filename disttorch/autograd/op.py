@@ -164,7 +164,7 @@ class Op(Node):
         else:
             outputs = tuple([_wrapped(backend, array) for array in result])
         if cls.view:
-            _share_memory(cls, inputs[0], outputs, params)
+            _share_memory(cls, inputs[0], outputs, params, type(result) is tuple)
         if requires_grad and STATE.enabled and cls.differentiable:
             ctx._record(inputs, arrays, outputs)
         return outputs if type(result) is tuple else y
@@ -252,26 +252,33 @@ def _no_tensor(op: type, inputs: tuple[Any, ...]) -> str:
     return f"{name}(): argument 'input' (position 1) must be Tensor, not {kinds}"
 
 
-def _share_memory(op: type, source: Any, outputs: tuple[Tensor, ...], params: Any) -> None:
+def _share_memory(
+    op: type, source: Any, outputs: tuple[Tensor, ...], params: Any, several: bool
+) -> None:
     """Give outputs that are views of `source`'s memory its version counter and view record."""
     backend = backend_of(source._array)
     for k, y in enumerate(outputs):
         if not y._array.size or backend.shares_memory(source._array, y._array):
             y._cell = source._cell
-            if len(outputs) == 1:
+            if not several:
                 y._view = (source, op, params, source._cell[1])
             else:
-                y._view = (source, NthOutput, {"op": op, "k": k, **params}, source._cell[1])
+                y._view = (source, NthOutput, {"view": op, "k": k, **params}, source._cell[1])
 
 
 class NthOutput:
     """One output of a view op with several (unbind, split), applied anew for its history."""
 
     @staticmethod
-    def apply(source: Tensor, op: type[Op], k: int, **params: Any) -> Tensor:
-        """Return output `k` of `op`."""
-        output: Tensor = op.apply(source, **params)[k]
+    def apply(source: Tensor, view: type[Op], k: int, **params: Any) -> Tensor:
+        """Return output `k` of `view`."""
+        output: Tensor = view.apply(source, **params)[k]
         return output
+
+    @staticmethod
+    def run(backend: Backend, source: Array, view: type[Op], k: int, **params: Any) -> Array:
+        """Return output `k` of `view` on raw arrays."""
+        return view.run(backend, source, **params)[k]
 
 
 @dataclass(frozen=True)
@@ -281,19 +288,21 @@ class Public:
     method: bool
     inplace: bool
     function: bool
+    attribute: bool = False
 
 
 def public(
-    *, method: bool = False, inplace: bool = False, function: bool = True
+    *, method: bool = False, inplace: bool = False, function: bool = True, attribute: bool = False
 ) -> Callable[[Fn], Fn]:
     """Mark a function of `ops` as public.
 
-    `function`: as ``disttorch.name``; `method`: as ``Tensor.name``; `inplace`: also derive
-    ``name_``, which overwrites its first argument and takes over the result's history.
+    `function`: as ``disttorch.name``; `method`: as ``Tensor.name``; `attribute`: as a property
+    ``Tensor.name``; `inplace`: also derive ``name_``, which overwrites its first argument and takes
+    over the result's history.
     """
 
     def mark(f: Fn) -> Fn:
-        f.__public__ = Public(method, inplace, function)  # type: ignore[attr-defined]
+        f.__public__ = Public(method, inplace, function, attribute)  # type: ignore[attr-defined]
         return f
 
     return mark

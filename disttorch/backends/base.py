@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from disttorch.backends.kernels import Kernels
 from disttorch.backends.raw import RawFunctions
 from disttorch.device import device
 
 Array = Any  # a NumPy or CuPy ndarray, or the strict fake of the tests
 
 
-class Backend:
+class Backend(Kernels):
     """Arrays of one kind of device.
 
     Ops see `ctx.backend` (this object), `ctx.xp` (its NumPy-like namespace) and `ctx.F` (the same
@@ -22,6 +23,9 @@ class Backend:
     device_type: str
     xp: Any
     array_type: type
+    # Elements a chain of in-place operations should work on at a time, to stay in the cache;
+    # None: all at once.
+    fused_block: int | None = None
 
     def __init__(self) -> None:
         self.F = RawFunctions(self.xp)
@@ -46,8 +50,28 @@ class Backend:
         """Whether the memory ranges of two arrays overlap."""
         return bool(self.xp.may_share_memory(a, b))
 
-    def as_strided(self, array: Array, shape: Sequence[int], strides: Sequence[int]) -> Array:
-        """View of the memory that starts at `array`'s first element; `strides` in bytes."""
+    def storage(self, array: Array) -> tuple[int, int]:
+        """Return where `array` starts in the memory it is a view of, and that memory's size.
+
+        Both in bytes.
+        """
+        root = self._root(array)
+        return self.data_ptr(array) - self.data_ptr(root), int(root.nbytes)
+
+    def _root(self, array: Array) -> Array:
+        """The array that owns the memory `array` is a view of."""
+        while isinstance(array.base, self.array_type):
+            array = array.base
+        return array
+
+    def as_strided(
+        self, array: Array, shape: Sequence[int], strides: Sequence[int], offset: int = 0
+    ) -> Array:
+        """View of the memory `offset` bytes after `array`'s first element; `strides` in bytes."""
+        if offset:
+            root = self._root(array)
+            start = (self.data_ptr(array) - self.data_ptr(root) + offset) // array.dtype.itemsize
+            array = root.reshape(-1)[start:]
         return self.xp.lib.stride_tricks.as_strided(array, tuple(shape), tuple(strides))
 
     def broadcast_writable(self, array: Array, shape: Sequence[int]) -> Array:
@@ -59,9 +83,43 @@ class Backend:
         ]
         return self.as_strided(array, shape, strides)
 
+    def axpby(self, a: float, x: Array, b: float, y: Array, scratch: Array) -> None:
+        """Do ``y = a * x + b * y`` in place on flat contiguous arrays; overwrites `scratch`."""
+        if b != 1:
+            self.xp.multiply(y, b, out=y)
+        self.xp.multiply(x, a, out=scratch)
+        self.xp.add(y, scratch, out=y)
+
     def scatter_add(self, out: Array, index: Any, values: Array) -> None:
         """Do ``out[index] += values`` with repeated indices adding up; `index` as in NumPy."""
         self.xp.add.at(out, index, values)
+
+    def matmul(self, a: Array, b: Array) -> Array:
+        """Return ``a @ b``; 16-bit floats are multiplied in float32, for which there are kernels."""
+        if a.dtype.itemsize == 2 and a.dtype.kind in "fV":
+            wide = self.xp.matmul(a.astype("float32"), b.astype("float32"))
+            return self.xp.asarray(wide).astype(a.dtype)
+        return self.xp.matmul(a, b)
+
+    def first_outside(self, index: Array, low: int, high: int) -> int | None:
+        """Return the first element of `index` outside [low, high), None if there is none.
+
+        A backend on which looking costs more than indexing may always return None.
+        """
+        if not index.size or (int(index.min()) >= low and int(index.max()) < high):
+            return None
+        return int(index[(index < low) | (index >= high)][0])
+
+    def scatter_reduce(self, out: Array, index: Any, values: Array, how: str) -> None:
+        """Do ``out[index] = reduce(out[index], values)`` with `how` "prod", "amax" or "amin"."""
+        ufunc = {"prod": "multiply", "amax": "maximum", "amin": "minimum"}[how]
+        getattr(self.xp, ufunc).at(out, index, values)
+
+    def sample(self, array: Array, fill: Callable[[Any], Any]) -> None:
+        """Let `fill(ndarray)` write random numbers into host memory, then into `array`."""
+        host = self.to_host(array)
+        fill(host)
+        array[...] = self.asarray(host)
 
     def same_dtype_kind(self, array: Array) -> str:
         """Return NumPy's one-letter kind of the array's dtype, 'f' for bfloat16 too."""

@@ -12,9 +12,36 @@ from typing import Any
 from disttorch.autograd.inplace import inplace_variant
 from disttorch.autograd.recorded import RECORDED
 from disttorch.backends.raw import FUNCTION_NAMES
-from disttorch.ops import arithmetic, cast, create, operators, reduce, shape
+from disttorch.ops import (
+    arithmetic,
+    cast,
+    cast_complex,
+    create,
+    create_fill,
+    create_random,
+    create_range,
+    index,
+    index_dim,
+    index_gather,
+    index_mask,
+    join,
+    matmul,
+    matmul_einsum,
+    operators,
+    reduce,
+    shape,
+    shape_region,
+    shape_repeat,
+    sort,
+    sort_unique,
+)
 
-MODULES = (arithmetic, cast, create, reduce, shape)
+MODULES = (
+    *(arithmetic, reduce),
+    *(cast, cast_complex, create, create_fill, create_random, create_range),
+    *(index, index_dim, index_gather, index_mask, join, matmul, matmul_einsum),
+    *(shape, shape_region, shape_repeat, sort, sort_unique),
+)
 
 MARKED: dict[str, Callable[..., Any]] = {
     name: getattr(module, name) for module in MODULES for name in module.__all__
@@ -28,6 +55,7 @@ _INPLACE = {
 METHODS = {
     **{name: f for name, f in MARKED.items() if f.__public__.method},  # type: ignore[attr-defined]
     **_INPLACE,
+    **{name: property(f) for name, f in MARKED.items() if f.__public__.attribute},  # type: ignore[attr-defined]
     **operators.OPERATORS,
 }
 # The formulas' namespace on Tensors: the same names as on raw arrays, from the public operators.

@@ -1,17 +1,161 @@
-"""Making tensors from data, sizes and random numbers."""
+"""Making tensors from data: numbers, nested lists, arrays, other tensors."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 from disttorch.autograd.op import public
 from disttorch.backends import backend_for
+from disttorch.backends.cpu.numpy_backend import CPU
 from disttorch.device import device as Device
+from disttorch.dtype import bool as bool_
+from disttorch.dtype import (
+    complex64,
+    from_numpy_dtype,
+    get_default_dtype,
+    iinfo,
+    int64,
+    promote_types,
+)
 from disttorch.dtype import dtype as Dtype
-from disttorch.dtype import get_default_dtype
+from disttorch.ops.cast import cast, to
 from disttorch.tensor import Tensor
 
-__all__ = ["from_numpy", "ones", "tensor", "zeros"]
+__all__ = ["as_tensor", "asarray", "from_numpy", "new_tensor", "scalar_tensor", "tensor"]
+
+Array = Any
+
+_NUMBERS = {bool, int, float, complex}
+
+
+def require_grad(out: Tensor, requires_grad: bool) -> Tensor:
+    """Set `requires_grad` on a new tensor; RuntimeError unless its dtype is floating or complex."""
+    if requires_grad:
+        if not (out.is_floating_point() or out.is_complex()):
+            raise RuntimeError(
+                "Only Tensors of floating point and complex dtype can require gradients"
+            )
+        out._requires_grad = True
+    return out
+
+
+def _number_dtype(kind: type) -> Dtype:
+    """Dtype that Python numbers of a type become in a tensor of their own."""
+    default = get_default_dtype()
+    if kind is complex:
+        return default.to_complex() if default.is_floating_point else complex64
+    return {bool: bool_, int: int64}.get(kind, default)
+
+
+def _is_nested(data: Any) -> bool:
+    return isinstance(data, Sequence) and not isinstance(data, (str, bytes))
+
+
+def _is_array(data: Any) -> bool:
+    return hasattr(data, "__array_interface__") or (hasattr(data, "__array__"))
+
+
+def infer_dtype(data: Any, depth: int = 0) -> Dtype:
+    """Dtype of a tensor made of `data`, by PyTorch's rules: Python floats are the default dtype.
+
+    Raises TypeError, ValueError or RuntimeError, as PyTorch, for what no tensor can hold.
+    """
+    if _is_nested(data):
+        kinds = set(map(type, data))
+        if kinds <= _NUMBERS:
+            found = [_number_dtype(kind) for kind in kinds]
+        else:
+            found = [infer_dtype(item, depth + 1) for item in data]
+        return reduce(promote_types, found) if found else get_default_dtype()
+    if isinstance(data, Tensor):
+        return data.dtype
+    if hasattr(data, "dtype") and _is_array(data):
+        return from_numpy_dtype(data.dtype)
+    if _is_array(data):
+        return from_numpy_dtype(CPU.asarray(data).dtype)
+    for kind in (bool, int, float, complex):
+        if isinstance(data, kind):
+            return _number_dtype(kind)
+    if isinstance(data, (str, bytes)):
+        if depth:
+            raise ValueError(f"too many dimensions '{type(data).__name__}'")
+        raise TypeError(f"new(): invalid data type '{type(data).__name__}'")
+    raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
+
+
+def _numbers_only(data: Any) -> Any:
+    """Replace the tensors in nested sequences by numbers."""
+    if isinstance(data, Tensor):
+        if data.numel() != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        return data.item()
+    if _is_nested(data) and not set(map(type, data)) <= _NUMBERS:
+        return [_numbers_only(item) for item in data]
+    return list(data) if isinstance(data, range) else data
+
+
+def _check_rectangular(data: Any, sizes: Sequence[int] | None = None, dim: int = 0) -> None:
+    """Raise PyTorch's error for a ragged nested list."""
+    if sizes is None:
+        found, level = [], data
+        while _is_nested(level):
+            found.append(len(level))
+            level = level[0] if level else None
+        sizes = found
+    if dim == len(sizes):
+        return
+    if not _is_nested(data):
+        raise TypeError("not a sequence")
+    if len(data) != sizes[dim]:
+        raise ValueError(
+            f"expected sequence of length {sizes[dim]} at dim {dim} (got {len(data)})"
+        )
+    for item in data:
+        _check_rectangular(item, sizes, dim + 1)
+
+
+def _host_array(data: Any, dtype: Dtype) -> Array:
+    """Return nested data as a new host array of `dtype`; RuntimeError for numbers out of range."""
+    try:
+        array = CPU.asarray(_numbers_only(data))
+    except ValueError:
+        _check_rectangular(data)
+        raise
+    except OverflowError as error:
+        raise ValueError("Overflow when unpacking long long") from error
+    if array.dtype.kind == "O" or (array.dtype.name == "uint64" and not _is_array(data)):
+        raise ValueError("Overflow when unpacking long long")
+    if dtype.is_integral and array.size:
+        info = iinfo(dtype)
+        # PyTorch lets negative numbers wrap around in unsigned types.
+        lowest = info.min if dtype.is_signed else -info.max
+        if array.dtype.kind == "f" or dtype.itemsize < 8:
+            if not (array.min() >= lowest and array.max() <= info.max):
+                raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
+    return array.astype(dtype.np)
+
+
+def _copy_of(data: Any, dtype: Dtype | None, device: Any) -> Tensor:
+    if isinstance(data, Tensor):
+        return _detached_copy(data, dtype, device)
+    if _is_array(data) and not _is_nested(data):
+        host = CPU.xp.array(data, order="C")
+        from_numpy_dtype(host.dtype)
+        if dtype is not None:
+            host = host.astype(dtype.np)
+    else:
+        host = _host_array(data, dtype or infer_dtype(data))
+    return Tensor._wrap(backend_for(Device(device or "cpu")).asarray(host))
+
+
+def _detached_copy(data: Tensor, dtype: Dtype | None, device: Any) -> Tensor:
+    source = data.detach()
+    target = data.device if device is None else Device(device)
+    out: Tensor = to(source, target, dtype or data.dtype, copy=True)
+    return out
 
 
 @public()
@@ -23,40 +167,92 @@ def tensor(
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
-    """Copy `data` (number, nested lists, ndarray) into a new leaf tensor.
+    """Copy `data` (number, nested sequences of numbers and 0-d tensors, array) into a new leaf.
 
-    Python floats become the default dtype, ints int64; arrays keep their dtype.
+    Python floats become the default dtype, ints int64, bools bool; arrays keep their dtype. Raises
+    ValueError for ragged sequences and RuntimeError for numbers that do not fit `dtype`.
     """
-    backend = backend_for(Device(device or "cpu"))
-    array = backend.asarray(data)
-    if dtype is None and array.dtype.kind in "fc" and not hasattr(data, "dtype"):
-        default = get_default_dtype()
-        dtype = default.to_complex() if array.dtype.kind == "c" else default
-    out = Tensor._wrap(backend.xp.array(array, dtype=None if dtype is None else dtype.np))
-    out.requires_grad = requires_grad
-    return out
+    if isinstance(data, Tensor):
+        warnings.warn(
+            "To copy construct from a tensor, it is recommended to use "
+            "sourceTensor.detach().clone() or sourceTensor.detach().clone().requires_grad_(True), "
+            "rather than torch.tensor(sourceTensor).",
+            UserWarning,
+            stacklevel=2,
+        )
+    return require_grad(_copy_of(data, dtype, device), requires_grad)
+
+
+@public(method=True, function=False)
+def new_tensor(
+    input: Tensor,
+    data: Any,
+    *,
+    dtype: Dtype | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Copy `data` into a new leaf with the dtype and device of `input`."""
+    out = _copy_of(data, dtype or input.dtype, device or input.device)
+    return require_grad(out, requires_grad)
+
+
+@public()
+def scalar_tensor(
+    s: Any, *, dtype: Dtype | None = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """0-d tensor of one number, of the default dtype unless `dtype` says otherwise."""
+    return require_grad(_copy_of(s, dtype or get_default_dtype(), device), requires_grad)
+
+
+@public()
+def as_tensor(data: Any, dtype: Dtype | None = None, device: Any = None) -> Tensor:
+    """Return `data` as a tensor, sharing its memory where dtype and device allow."""
+    if isinstance(data, Tensor):
+        return to(data, data.device if device is None else Device(device), dtype or data.dtype)
+    if isinstance(data, CPU.array_type) and Device(device or "cpu").type == "cpu":
+        shared = from_numpy(data)
+        return shared if dtype is None else cast(shared, dtype)
+    return _copy_of(data, dtype, device)
+
+
+@public()
+def asarray(
+    obj: Any,
+    *,
+    dtype: Dtype | None = None,
+    device: Any = None,
+    copy: bool | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Like `as_tensor`; `copy=True` never shares memory."""
+    out = _copy_of(obj, dtype, device) if copy else as_tensor(obj, dtype, device)
+    return require_grad(out, requires_grad)
 
 
 @public()
 def from_numpy(array: Any) -> Tensor:
-    """Wrap an ndarray; both share the memory. TypeError for dtypes no tensor has."""
-    return Tensor._wrap(array)
+    """Wrap an ndarray; both share the memory.
 
-
-def _filled(name: str, value: float) -> Any:
-    def create(*size: Any, dtype: Dtype | None = None, device: Any = None,
-               requires_grad: bool = False) -> Tensor:
-        backend = backend_for(Device(device or "cpu"))
-        shape = size[0] if len(size) == 1 and not isinstance(size[0], int) else size
-        np_dtype = (dtype or get_default_dtype()).np
-        out = Tensor._wrap(backend.xp.full(tuple(shape), value, np_dtype))
-        out.requires_grad = requires_grad
-        return out
-
-    create.__name__ = name
-    create.__doc__ = f"Tensor of {name} of the given size."
-    return public()(create)
-
-
-zeros = _filled("zeros", 0)
-ones = _filled("ones", 1)
+    Raises TypeError for what is no ndarray or has a dtype no tensor has, ValueError for negative
+    strides; warns when the array is read-only.
+    """
+    if not isinstance(array, CPU.array_type):
+        raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
+    from_numpy_dtype(array.dtype)
+    if any(s < 0 for s in array.strides):
+        raise ValueError(
+            "At least one stride in the given numpy array is negative, and tensors with negative "
+            "strides are not currently supported. (You can probably work around this by making a "
+            "copy of your array  with array.copy().) "
+        )
+    if not array.flags.writeable:
+        warnings.warn(
+            "The given NumPy array is not writable, and PyTorch does not support non-writable "
+            "tensors. This means writing to this tensor will result in undefined behavior. You may "
+            "want to copy the array to protect its data or make it writable before converting it "
+            "to a tensor.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return Tensor._wrap(array.view(CPU.array_type) if type(array) is not CPU.array_type else array)

@@ -1,45 +1,32 @@
-"""Views and other changes of shape."""
+"""Views with another shape or order of dimensions: view, reshape, squeeze, permute, expand."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from disttorch.autograd.op import Op, public
+from disttorch.dtype import TYPE_NAMES
+from disttorch.dtype import dtype as Dtype
+from disttorch.ops.cast_complex import conj
+from disttorch.ops.shape_math import (
+    distinct_dims,
+    resolve_shape,
+    sizes,
+    view_is_possible,
+)
 from disttorch.tensor import Tensor
 
-__all__ = ["expand", "permute", "reshape", "transpose", "unsqueeze"]
+__all__ = [
+    *("H", "T", "adjoint", "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_tensors"),
+    *("broadcast_to", "expand", "expand_as", "flatten", "mH", "mT", "moveaxis", "movedim"),
+    *("permute", "ravel", "reshape", "reshape_as", "squeeze", "swapaxes", "swapdims", "t"),
+    *("transpose", "unflatten", "unsqueeze", "view", "view_as"),
+]
 
 Array = Any
-
-
-def sizes(given: tuple[Any, ...]) -> tuple[int, ...]:
-    """Accept both spellings of a shape: ``f(2, 3)`` and ``f((2, 3))``."""
-    if len(given) == 1 and not isinstance(given[0], (int, Tensor)):
-        return tuple(int(n) for n in given[0])
-    return tuple(int(n) for n in given)
-
-
-def resolve_shape(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
-    """Fill in one -1; RuntimeError, with PyTorch's text, if the shape does not hold `numel`."""
-    known = math.prod(n for n in shape if n != -1)
-    if shape.count(-1) > 1:
-        raise RuntimeError("only one dimension can be inferred")
-    for n in shape:
-        if n < -1:
-            raise RuntimeError(f"invalid shape dimension {n}")
-    if -1 in shape:
-        if known == 0 and numel == 0:
-            raise RuntimeError(
-                f"cannot reshape tensor of 0 elements into shape {list(shape)} because the "
-                "unspecified dimension size -1 can be any value and is ambiguous"
-            )
-        if known and numel % known == 0:
-            return tuple(numel // known if n == -1 else n for n in shape)
-    elif known == numel:
-        return shape
-    raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}")
 
 
 class Reshape(Op):
@@ -59,7 +46,342 @@ class Reshape(Op):
 @public(method=True)
 def reshape(input: Tensor, *shape: Any) -> Tensor:
     """Same elements in another shape (one -1 is inferred): a view if possible, else a copy."""
-    return Reshape.apply(input, shape=resolve_shape(sizes(shape), input.numel()))
+    return Reshape.apply(input, shape=resolve_shape(sizes(shape), input._array.size))
+
+
+@public(method=True, function=False)
+def reshape_as(input: Tensor, other: Tensor) -> Tensor:
+    """Same elements in the shape of `other`."""
+    return reshape(input, other.shape)
+
+
+class ViewDtype(Op):
+    """The same memory as elements of another dtype."""
+
+    view = True
+    differentiable = False
+
+    def forward(ctx, x: Array, np_dtype: Any) -> Array:
+        return x.view(np_dtype)
+
+
+def _view_dtype(input: Tensor, dtype: Dtype) -> Tensor:
+    old, new = input.itemsize, dtype.itemsize
+    if old != new:
+        if input.ndim == 0:
+            raise RuntimeError(
+                f"self.dim() cannot be 0 to view {TYPE_NAMES[input.dtype]} as {TYPE_NAMES[dtype]} "
+                "(different element sizes)"
+            )
+        if new > old and input.shape[-1] * old % new:
+            raise RuntimeError(
+                f"self.size(-1) must be divisible by {new // old} to view "
+                f"{TYPE_NAMES[input.dtype]} as {TYPE_NAMES[dtype]} (different element sizes), but "
+                f"got {input.shape[-1]}"
+            )
+    return ViewDtype.apply(input, np_dtype=dtype.np)
+
+
+@public(method=True, function=False)
+def view(input: Tensor, *shape: Any) -> Tensor:
+    """View the memory with another shape (one -1 is inferred) or as another dtype.
+
+    Raises RuntimeError where the strides allow no view; `reshape` copies then.
+    """
+    if len(shape) == 1 and isinstance(shape[0], Dtype):
+        return _view_dtype(input, shape[0])
+    array = input._array
+    wanted = resolve_shape(sizes(shape), array.size)
+    if not (array.flags.c_contiguous or view_is_possible(array.shape, array.strides, wanted)):
+        raise RuntimeError(
+            "view size is not compatible with input tensor's size and stride (at least one "
+            "dimension spans across two contiguous subspaces). Use .reshape(...) instead."
+        )
+    return Reshape.apply(input, shape=wanted)
+
+
+@public(method=True, function=False)
+def view_as(input: Tensor, other: Tensor) -> Tensor:
+    """View with the shape of `other`."""
+    return view(input, other.shape)
+
+
+@public(method=True)
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Merge the dimensions `start_dim` to `end_dim`, both included, into one."""
+    first, last = input._dim(start_dim), input._dim(end_dim)
+    if first > last:
+        raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
+    shape = input._array.shape
+    if first == last and shape:
+        return input
+    merged = math.prod(shape[first : last + 1])
+    return Reshape.apply(input, shape=(*shape[:first], merged, *shape[last + 1 :]))
+
+
+@public(method=True)
+def ravel(input: Tensor) -> Tensor:
+    """Return all elements as one dimension: a view if possible."""
+    return Reshape.apply(input, shape=(input._array.size,))
+
+
+@public(method=True)
+def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
+    """Split one dimension into several (one -1 is inferred); RuntimeError if they do not fit."""
+    d = input._dim(dim)
+    shape = input._array.shape
+    parts = tuple(int(n) for n in sizes)
+    known = math.prod(n for n in parts if n != -1)
+    if parts.count(-1) == 1 and known and shape[d] % known == 0:
+        parts = tuple(shape[d] // known if n == -1 else n for n in parts)
+    if math.prod(parts) != shape[d] or -1 in parts:
+        raise RuntimeError(
+            f"unflatten: Provided sizes {list(parts)} don't multiply up to the size of dim {d} "
+            f"({shape[d]}) in the input tensor"
+        )
+    return Reshape.apply(input, shape=(*shape[:d], *parts, *shape[d + 1 :]))
+
+
+# ---- dimensions of length 1 ----------------------------------------------------------------------
+
+
+class Squeeze(Reshape):
+    """Drop dimensions of length 1; `form` tells PyTorch's three overloads apart."""
+
+    def forward(ctx, x: Array, shape: tuple[int, ...], form: int) -> Array:
+        ctx.form = form
+        return Reshape.forward(ctx, x, shape)
+
+    def name(self) -> str:
+        """PyTorch numbers the nodes by overload."""
+        return f"SqueezeBackward{self.form}"
+
+
+@public(method=True)
+def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+    """View without the dimensions of length 1, or without those of `dim` that are."""
+    shape = input._array.shape
+    if dim is None:
+        return Squeeze.apply(input, shape=tuple([n for n in shape if n != 1]), form=0)
+    form = 1 if isinstance(dim, int) else 2
+    dims = distinct_dims(input, (dim,) if isinstance(dim, int) else dim)
+    kept = tuple([n for d, n in enumerate(shape) if n != 1 or d not in dims])
+    return Squeeze.apply(input, shape=kept, form=form)
+
+
+class Unsqueeze(Reshape):
+    """Insert a dimension of length 1."""
+
+    torch_name = "UnsqueezeBackward0"
+
+
+@public(method=True)
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    """View with a dimension of length 1 inserted at `dim`; IndexError if out of range."""
+    shape = input._array.shape
+    n = len(shape) + 1
+    if not -n <= dim < n:
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})"
+        )
+    at = dim % n
+    return Unsqueeze.apply(input, shape=(*shape[:at], 1, *shape[at:]))
+
+
+def _at_least(name: str, ndim: int) -> Callable[..., Any]:
+    def raised(tensor: Tensor) -> Tensor:
+        n = tensor.ndim
+        if n >= ndim:
+            return tensor
+        if ndim == 3:
+            grown = unsqueeze(raised_to_two(tensor), -1)
+            return grown
+        return reshape(tensor, (1,) * (ndim - n) + tuple(tensor.shape))
+
+    def raised_to_two(tensor: Tensor) -> Tensor:
+        return tensor if tensor.ndim == 2 else reshape(tensor, (1, -1))
+
+    def at_least(*tensors: Any) -> Any:
+        if len(tensors) == 1 and isinstance(tensors[0], Tensor):
+            return raised(tensors[0])
+        given = tensors[0] if len(tensors) == 1 else tensors
+        return tuple(raised(tensor) for tensor in given)
+
+    at_least.__name__ = at_least.__qualname__ = name
+    at_least.__doc__ = f"View each tensor with at least {ndim} dimension(s)."
+    return public()(at_least)
+
+
+atleast_1d, atleast_2d = _at_least("atleast_1d", 1), _at_least("atleast_2d", 2)
+atleast_3d = _at_least("atleast_3d", 3)
+
+
+# ---- order of dimensions ------------------------------------------------------------------------
+
+
+class Permute(Op):
+    """Dimensions in another order, a view."""
+
+    view = True
+
+    def forward(ctx, x: Array, dims: tuple[int, ...]) -> Array:
+        ctx.dims = dims
+        return x.transpose(dims)
+
+    def backward(ctx, g: Any) -> Any:
+        dims = ctx.dims
+        return ctx.F.permute(g, sorted(range(len(dims)), key=dims.__getitem__))
+
+
+@public(method=True)
+def permute(input: Tensor, *dims: Any) -> Tensor:
+    """View with the dimensions in the given order."""
+    order = tuple([input._dim(d) for d in sizes(dims)])
+    if len(order) != input.ndim:
+        raise RuntimeError(
+            f"permute(sparse_coo): number of dimensions in the tensor input does not match the "
+            f"length of the desired ordering of dimensions i.e. input.dim() = {input.ndim} is not "
+            f"equal to len(dims) = {len(order)}"
+        )
+    if len(set(order)) != len(order):
+        raise RuntimeError("permute(): duplicate dims are not allowed.")
+    return Permute.apply(input, dims=order)
+
+
+class Transpose(Op):
+    """Two dimensions swapped, a view."""
+
+    view = True
+
+    def forward(ctx, x: Array, dim0: int, dim1: int) -> Array:
+        ctx.dim0, ctx.dim1 = dim0, dim1
+        return x.swapaxes(dim0, dim1)
+
+    def backward(ctx, g: Any) -> Any:
+        return ctx.F.transpose(g, ctx.dim0, ctx.dim1)
+
+
+class T_(Transpose):
+    """A matrix transposed, a view."""
+
+    torch_name = "TBackward0"
+
+
+def _transpose(name: str) -> Callable[..., Tensor]:
+    def swap(input: Tensor, dim0: int, dim1: int) -> Tensor:
+        a, b = input._dim(dim0), input._dim(dim1)
+        return Transpose.apply(input, dim0=a, dim1=b) if input.ndim else input
+
+    swap.__name__ = swap.__qualname__ = name
+    swap.__doc__ = "View with two dimensions swapped."
+    return public(method=True)(swap)
+
+
+transpose, swapaxes, swapdims = map(_transpose, ("transpose", "swapaxes", "swapdims"))
+
+
+@public(method=True)
+def t(input: Tensor) -> Tensor:
+    """Transposed matrix, a view; tensors of fewer dimensions come back as they are."""
+    if input.ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D")
+    return T_.apply(input, dim0=0, dim1=1) if input.ndim == 2 else input
+
+
+@public(attribute=True, function=False)
+def T(input: Tensor) -> Tensor:
+    """View with the dimensions in reverse order; deprecated by PyTorch except for matrices."""
+    if input.ndim not in (0, 2):
+        if input.ndim != 1:
+            warnings.warn(
+                "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is "
+                "deprecated and it will throw an error in a future release. Consider `x.mT` to "
+                "transpose batches of matrices or "
+                "`x.permute(*torch.arange(x.ndim - 1, -1, -1))` to reverse the dimensions of a "
+                "tensor.",
+                UserWarning,
+                stacklevel=2,
+            )
+    return Permute.apply(input, dims=tuple(range(input.ndim))[::-1])
+
+
+@public(attribute=True, function=False)
+def mT(input: Tensor) -> Tensor:
+    """Batches of matrices (*, n, m) transposed to (*, m, n); RuntimeError below 2-D."""
+    if input.ndim < 2:
+        raise RuntimeError(
+            "tensor.mT is only supported on matrices or batches of matrices. Got "
+            f"{input.ndim}-D tensor."
+        )
+    return transpose(input, -2, -1)
+
+
+@public(attribute=True, function=False)
+def mH(input: Tensor) -> Tensor:
+    """Batches of matrices (*, n, m), transposed and conjugated; RuntimeError below 2-D."""
+    if input.ndim < 2:
+        raise RuntimeError(
+            "tensor.mH is only supported on matrices or batches of matrices. Got "
+            f"{input.ndim}-D tensor."
+        )
+    return conj(transpose(input, -2, -1))
+
+
+@public(method=True)
+def adjoint(input: Tensor) -> Tensor:
+    """Batches of matrices (*, n, m), transposed and conjugated."""
+    return mH(input)
+
+
+@public(attribute=True, function=False)
+def H(input: Tensor) -> Tensor:
+    """A matrix transposed and conjugated; RuntimeError for anything but a matrix."""
+    if input.ndim not in (0, 2):
+        batches = (
+            " For batches of matrices, consider using tensor.mH" if input.ndim > 2 else ""
+        )
+        raise RuntimeError(
+            f"tensor.H is only supported on matrices (2-D tensors). Got {input.ndim}-D tensor."
+            + batches
+        )
+    return conj(t(input))
+
+
+def _as_dims(input: Tensor, dims: int | Sequence[int], name: str) -> tuple[int, ...]:
+    given = (dims,) if isinstance(dims, int) else tuple(dims)
+    positions = tuple([input._dim(d) for d in given])
+    if len(set(positions)) != len(positions):
+        raise RuntimeError(f"movedim: repeated dim in `{name}` ({list(given)})")
+    return positions
+
+
+@public(method=True)
+def movedim(
+    input: Tensor, source: int | Sequence[int], destination: int | Sequence[int]
+) -> Tensor:
+    """View with the dimensions `source` moved to the places `destination`, the others in order."""
+    given, wanted = _as_dims(input, source, "source"), _as_dims(input, destination, "destination")
+    if len(given) != len(wanted):
+        raise RuntimeError(
+            "movedim: Invalid source or destination dims: source "
+            f"({list(given)} dims) should contain the same number of dims as destination "
+            f"({list(wanted)} dims)"
+        )
+    others = iter([d for d in range(input.ndim) if d not in given])
+    places = dict(zip(wanted, given, strict=True))
+    order = tuple([places[d] if d in places else next(others) for d in range(input.ndim)])
+    return Permute.apply(input, dims=order)
+
+
+@public(method=True)
+def moveaxis(
+    input: Tensor, source: int | Sequence[int], destination: int | Sequence[int]
+) -> Tensor:
+    """Another name of `movedim`."""
+    return movedim(input, source, destination)
+
+
+# ---- broadcasting --------------------------------------------------------------------------------
 
 
 class Expand(Op):
@@ -74,76 +396,74 @@ class Expand(Op):
         return g  # the engine sums over what was stretched
 
 
-@public(method=True)
-def expand(input: Tensor, *size: Any, implicit: bool = False) -> Tensor:
-    """Repeat dimensions of length 1 without copying; -1 keeps a dimension's length."""
-    wanted = sizes(size)
-    lead = len(wanted) - input.ndim
+def _expanded_shape(input: Tensor, wanted: tuple[int, ...]) -> tuple[int, ...]:
+    own = input._array.shape
+    lead = len(wanted) - len(own)
     if lead < 0:
         raise RuntimeError(
-            f"expand({input.type()}{{{list(input.shape)}}}, size={list(wanted)}): the number of "
+            f"expand({input.type()}{{{list(own)}}}, size={list(wanted)}): the number of "
             f"sizes provided ({len(wanted)}) must be greater or equal to the number of dimensions "
-            f"in the tensor ({input.ndim})"
+            f"in the tensor ({len(own)})"
         )
-    shape = tuple(input.shape[i - lead] if n == -1 and i >= lead else n
-                  for i, n in enumerate(wanted))
-    for i, n in enumerate(input.shape):
-        if n not in (1, shape[lead + i]):
+    shape = []
+    for i, n in enumerate(wanted):
+        if i < lead:
+            if n < 0:
+                raise RuntimeError(
+                    f"The expanded size of the tensor ({n}) isn't allowed in a leading, "
+                    f"non-existing dimension {i}"
+                )
+        elif n == -1:
+            n = own[i - lead]  # noqa: PLW2901
+        elif own[i - lead] not in (1, n):
             raise RuntimeError(
-                f"The expanded size of the tensor ({shape[lead + i]}) must match the existing size "
-                f"({n}) at non-singleton dimension {lead + i}.  Target sizes: {list(wanted)}.  "
-                f"Tensor sizes: {list(input.shape)}"
+                f"The expanded size of the tensor ({n}) must match the existing size "
+                f"({own[i - lead]}) at non-singleton dimension {i}.  Target sizes: "
+                f"{list(wanted)}.  Tensor sizes: {list(own)}"
             )
-    return Expand.apply(input, shape=shape)
+        shape.append(n)
+    return tuple(shape)
 
 
-class Permute(Op):
-    """Dimensions in another order, a view."""
-
-    view = True
-
-    def forward(ctx, x: Array, dims: tuple[int, ...]) -> Array:
-        ctx.inverse = tuple(sorted(range(len(dims)), key=dims.__getitem__))
-        return x.transpose(dims)
-
-    def backward(ctx, g: Any) -> Any:
-        return ctx.F.permute(g, ctx.inverse)
+@public(method=True, function=False)
+def expand(input: Tensor, *size: Any, implicit: bool = False) -> Tensor:
+    """Repeat dimensions of length 1 without copying; -1 keeps a dimension's length."""
+    return Expand.apply(input, shape=_expanded_shape(input, sizes(size)))
 
 
-@public(method=True)
-def permute(input: Tensor, *dims: Any) -> Tensor:
-    """Return a view with the dimensions in the given order."""
-    order = tuple(input._dim(d) for d in sizes(dims))
-    if len(order) != input.ndim:
-        raise RuntimeError(
-            f"permute(sparse_coo): number of dimensions in the tensor input does not match the "
-            f"length of the desired ordering of dimensions i.e. input.dim() = {input.ndim} is not "
-            f"equal to len(dims) = {len(order)}"
-        )
-    if len(set(order)) != len(order):
-        raise RuntimeError("permute(): duplicate dims are not allowed.")
-    return Permute.apply(input, dims=order)
+@public(method=True, function=False)
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
+    """Expand to the shape of `other`."""
+    return expand(input, other.shape)
 
 
 @public(method=True)
-def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
-    """Return a view with two dimensions swapped."""
-    order = list(range(input.ndim))
-    if not order:
-        return input
-    a, b = input._dim(dim0), input._dim(dim1)
-    order[a], order[b] = order[b], order[a]
-    return Permute.apply(input, dims=tuple(order))
+def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
+    """Expand to `size`."""
+    return expand(input, size)
 
 
-@public(method=True)
-def unsqueeze(input: Tensor, dim: int) -> Tensor:
-    """Return a view with a dimension of length 1 inserted at `dim`."""
-    n = input.ndim + 1
-    if not -n <= dim < n:
-        raise IndexError(
-            f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})"
-        )
-    shape: Sequence[int] = list(input.shape)
-    position = dim % n
-    return Reshape.apply(input, shape=(*shape[:position], 1, *shape[position:]))
+@public()
+def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
+    """Expand the tensors to their common shape; RuntimeError if they have none."""
+    if len(tensors) == 1 and not isinstance(tensors[0], Tensor):
+        tensors = tuple(tensors[0])
+    shape = broadcast_shapes_checked(*[t.shape for t in tensors])
+    return tuple(expand(t, shape) for t in tensors)
+
+
+def broadcast_shapes_checked(*shapes: Sequence[int]) -> tuple[int, ...]:
+    """Common shape of several; RuntimeError with PyTorch's text if there is none."""
+    common: list[int] = []
+    for shape in shapes:
+        a, b = list(common), list(shape)
+        ndim = max(len(a), len(b))
+        a, b = [1] * (ndim - len(a)) + a, [1] * (ndim - len(b)) + b
+        for d, (n, m) in enumerate(zip(a, b, strict=True)):
+            if n != m and 1 not in (n, m):
+                raise RuntimeError(
+                    f"The size of tensor a ({n}) must match the size of tensor b ({m}) at "
+                    f"non-singleton dimension {d}"
+                )
+        common = [m if n == 1 else n for n, m in zip(a, b, strict=True)]
+    return tuple(common)

@@ -1,0 +1,328 @@
+"""Tensors of a size: empty, zeros, ones, full, eye; their `*_like` and `new_*` forms; filling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from disttorch.autograd.inplace import check_writable, overwrite
+from disttorch.autograd.op import Op, public
+from disttorch.backends import Backend, backend_for
+from disttorch.device import device as Device
+from disttorch.dtype import dtype as Dtype
+from disttorch.dtype import get_default_dtype
+from disttorch.layout import memory_format as MemoryFormat
+from disttorch.layout import memory_order, preserve_format
+from disttorch.ops.cast import copy_, dense_copy_order
+from disttorch.ops.create import infer_dtype, require_grad
+from disttorch.ops.out import write_out
+from disttorch.tensor import Tensor
+
+__all__ = [
+    *("empty", "empty_like", "empty_strided", "eye", "fill", "fill_", "full", "full_like"),
+    *("new_empty", "new_full", "new_ones", "new_zeros", "ones", "ones_like"),
+    *("zero_", "zeros", "zeros_like"),
+]
+
+Array = Any
+Maker = Callable[[Backend, tuple[int, ...], Any], Array]
+
+
+def shape_argument(name: str, given: Sequence[Any], size: Any = None) -> tuple[int, ...]:
+    """Read a size given as ``f(2, 3)``, ``f((2, 3))`` or ``f(size=(2, 3))``.
+
+    Raises TypeError for what is no int and RuntimeError for a negative length.
+    """
+    if size is not None:
+        given = (size,)
+    if len(given) == 1 and not hasattr(given[0], "__index__"):
+        given = given[0]
+    elif len(given) == 1 and isinstance(given[0], (tuple, list)):
+        given = given[0]
+    try:
+        shape = tuple([n.__index__() for n in given])
+    except (AttributeError, TypeError):
+        if isinstance(given, (tuple, list)) and given and isinstance(given[0], (tuple, list)):
+            raise TypeError(
+                f"{name}() takes 1 positional argument but {len(given)} were given"
+            ) from None
+        wrong = given if not isinstance(given, (tuple, list)) else next(
+            n for n in given if not hasattr(n, "__index__")
+        )
+        raise TypeError(
+            f"{name}(): argument 'size' (position 1) must be tuple of ints, not "
+            f"{type(wrong).__name__}"
+        ) from None
+    if any(n < 0 for n in shape):
+        raise RuntimeError(f"{name}: Dimension size must be non-negative.")
+    return shape
+
+
+def laid_out(
+    make: Callable[[tuple[int, ...]], Array], shape: tuple[int, ...], order: Sequence[int]
+) -> Array:
+    """Array of `shape` whose memory runs through the dimensions `order`, outermost first."""
+    inverse = sorted(range(len(order)), key=order.__getitem__)
+    return make(tuple([shape[d] for d in order])).transpose(inverse)
+
+
+def finish(
+    array: Array, name: str, out: Tensor | None = None, requires_grad: bool = False
+) -> Tensor:
+    """Wrap a new array, or write it into `out`."""
+    created = Tensor._wrap(array)
+    return require_grad(created if out is None else write_out(out, created, name), requires_grad)
+
+
+def _uninitialised(backend: Backend, shape: tuple[int, ...], np_dtype: Any) -> Array:
+    return backend.xp.empty(shape, np_dtype)
+
+
+def _zeros(backend: Backend, shape: tuple[int, ...], np_dtype: Any) -> Array:
+    return backend.xp.zeros(shape, np_dtype)
+
+
+def _ones(backend: Backend, shape: tuple[int, ...], np_dtype: Any) -> Array:
+    return backend.xp.ones(shape, np_dtype)
+
+
+def _sized(name: str, make: Maker) -> Callable[..., Tensor]:
+    def create(
+        *args: Any,
+        size: Any = None,
+        out: Tensor | None = None,
+        dtype: Dtype | None = None,
+        layout: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        pin_memory: bool = False,
+        memory_format: MemoryFormat | None = None,
+    ) -> Tensor:
+        backend = backend_for(Device(device or (out.device if out is not None else "cpu")))
+        np_dtype = (dtype or (out.dtype if out is not None else get_default_dtype())).np
+        shape = shape_argument(name, args, size)
+        if memory_format is None or memory_format is preserve_format:
+            array = make(backend, shape, np_dtype)
+        else:
+            order = memory_order(memory_format, len(shape))
+            array = laid_out(lambda s: make(backend, s, np_dtype), shape, order)
+        return finish(array, name, out, requires_grad)
+
+    return _published(create, name, f"Tensor of {_CONTENT[name]} of the given size.")
+
+
+_CONTENT = {"empty": "uninitialised numbers", "zeros": "zeros", "ones": "ones"}
+
+
+def _published(
+    function: Callable[..., Tensor], name: str, doc: str, *, method: bool = False
+) -> Callable[..., Tensor]:
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    return public(method=method, function=not method)(function)
+
+
+def _like(name: str, make: Maker) -> Callable[..., Tensor]:
+    def create(
+        input: Tensor,
+        *,
+        dtype: Dtype | None = None,
+        layout: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        pin_memory: bool = False,
+        memory_format: MemoryFormat = preserve_format,
+    ) -> Tensor:
+        return require_grad(like(input, make, dtype, device, memory_format), requires_grad)
+
+    return _published(create, f"{name}_like", f"Tensor of {_CONTENT[name]}, shaped as `input`.")
+
+
+def like(
+    input: Tensor,
+    make: Maker,
+    dtype: Dtype | None = None,
+    device: Any = None,
+    memory_format: MemoryFormat = preserve_format,
+) -> Tensor:
+    """Tensor with the shape, and by default the dtype, device and memory order of `input`."""
+    array = input._array
+    backend = input.backend if device is None else backend_for(Device(device))
+    np_dtype = array.dtype if dtype is None else dtype.np
+    if memory_format is preserve_format:
+        if array.flags.c_contiguous:
+            return Tensor._wrap(make(backend, array.shape, np_dtype))
+        order: Sequence[int] = dense_copy_order(array)
+    else:
+        order = memory_order(memory_format, array.ndim)
+    return Tensor._wrap(laid_out(lambda s: make(backend, s, np_dtype), array.shape, order))
+
+
+def _new(name: str, make: Maker) -> Callable[..., Tensor]:
+    def create(
+        input: Tensor,
+        *args: Any,
+        size: Any = None,
+        dtype: Dtype | None = None,
+        layout: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        pin_memory: bool = False,
+    ) -> Tensor:
+        backend = input.backend if device is None else backend_for(Device(device))
+        np_dtype = input._array.dtype if dtype is None else dtype.np
+        array = make(backend, shape_argument(f"new_{name}", args, size), np_dtype)
+        return finish(array, name, None, requires_grad)
+
+    doc = f"Tensor of {_CONTENT[name]} of a size, with the dtype and device of `input`."
+    return _published(create, f"new_{name}", doc, method=True)
+
+
+empty, zeros, ones = _sized("empty", _uninitialised), _sized("zeros", _zeros), _sized("ones", _ones)
+empty_like, zeros_like = _like("empty", _uninitialised), _like("zeros", _zeros)
+ones_like = _like("ones", _ones)
+new_empty, new_zeros = _new("empty", _uninitialised), _new("zeros", _zeros)
+new_ones = _new("ones", _ones)
+
+
+def _number(value: Any) -> Any:
+    return value.item() if isinstance(value, Tensor) else value
+
+
+@public()
+def full(
+    size: Any,
+    fill_value: Any,
+    *,
+    out: Tensor | None = None,
+    dtype: Dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """Tensor of `size` filled with a number, whose type decides the dtype unless one is given."""
+    chosen = dtype or (out.dtype if out is not None else infer_dtype(fill_value))
+    shape = shape_argument("full", (size,))
+    array = backend_for(Device(device or "cpu")).xp.full(shape, _number(fill_value), chosen.np)
+    return finish(array, "full", out, requires_grad)
+
+
+@public()
+def full_like(
+    input: Tensor,
+    fill_value: Any,
+    *,
+    dtype: Dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+    memory_format: MemoryFormat = preserve_format,
+) -> Tensor:
+    """Tensor shaped as `input`, and of its dtype, filled with a number."""
+    out = like(input, _uninitialised, dtype, device, memory_format)
+    out._array[...] = _number(fill_value)
+    return require_grad(out, requires_grad)
+
+
+@public(method=True, function=False)
+def new_full(
+    input: Tensor,
+    size: Any,
+    fill_value: Any,
+    *,
+    dtype: Dtype | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Tensor of `size` filled with a number, with the dtype and device of `input`."""
+    return full(
+        size,
+        fill_value,
+        dtype=dtype or input.dtype,
+        device=device or input.device,
+        requires_grad=requires_grad,
+    )
+
+
+@public()
+def empty_strided(
+    size: Sequence[int],
+    stride: Sequence[int],
+    *,
+    dtype: Dtype | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Uninitialised tensor of the given size and strides (in elements)."""
+    backend = backend_for(Device(device or "cpu"))
+    np_dtype = (dtype or get_default_dtype()).np
+    last = sum((n - 1) * s for n, s in zip(size, stride, strict=True))
+    store = backend.xp.empty(0 if 0 in size else last + 1, np_dtype)
+    array = backend.as_strided(store, tuple(size), [s * np_dtype.itemsize for s in stride])
+    return require_grad(Tensor._wrap(array), requires_grad)
+
+
+@public()
+def eye(
+    n: int,
+    m: int | None = None,
+    *,
+    out: Tensor | None = None,
+    dtype: Dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Matrix (n, m) with ones on the diagonal; RuntimeError for negative lengths."""
+    for name, length in (("n", n), ("m", m)):
+        if length is not None and length < 0:
+            raise RuntimeError(f"{name} must be greater or equal to 0, got {length}")
+    np_dtype = (dtype or (out.dtype if out is not None else get_default_dtype())).np
+    array = backend_for(Device(device or "cpu")).xp.eye(n, m, dtype=np_dtype)
+    return finish(array, "eye", out, requires_grad)
+
+
+class Refill(Op):
+    """x after all its elements were overwritten by `write(array)`: nothing of the old remains."""
+
+    torch_name = "FillBackward0"
+
+    def forward(ctx, x: Array, write: Callable[[Array], Any]) -> Array:
+        write(x)
+        return x
+
+    def backward(ctx, g: Any) -> Any:
+        return None
+
+
+def refill(input: Tensor, write: Callable[[Array], Any]) -> Tensor:
+    """Overwrite all elements of `input` in place with what `write(array)` puts there."""
+    check_writable(input)
+    return overwrite(input, Refill.apply(input, write=write))
+
+
+@public(method=True, function=False)
+def fill_(input: Tensor, value: Any) -> Tensor:
+    """Fill with a number or a 0-d tensor, through which gradients flow; RuntimeError for others."""
+    if isinstance(value, Tensor):
+        if value.ndim:
+            raise RuntimeError(
+                f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} "
+                "dimensions."
+            )
+        return copy_(input, value)
+    return refill(input, lambda array: array.fill(value))
+
+
+@public()
+def fill(input: Tensor, value: Any) -> Tensor:
+    """Tensor shaped as `input`, filled with a number or a 0-d tensor."""
+    return fill_(empty_like(input), value)
+
+
+@public(method=True)
+def zero_(input: Tensor) -> Tensor:
+    """Fill with zeros, in place."""
+    return refill(input, lambda array: array.fill(0))

@@ -1,0 +1,286 @@
+"""Tensors that count: arange, linspace, logspace, index lists of triangles, grids."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from disttorch.autograd.op import Op, public
+from disttorch.backends import backend_for
+from disttorch.device import device as Device
+from disttorch.dtype import dtype as Dtype
+from disttorch.dtype import get_default_dtype, int64
+from disttorch.ops.create_fill import finish
+from disttorch.ops.index import getitem
+from disttorch.ops.join import stack
+from disttorch.ops.shape import expand, reshape, transpose
+from disttorch.tensor import Tensor
+
+__all__ = [
+    *("arange", "cartesian_prod", "combinations", "linspace", "logspace", "meshgrid", "range"),
+    *("tril", "tril_indices", "triu", "triu_indices"),
+]
+
+Array = Any
+
+
+def _number(value: Any) -> Any:
+    return value.item() if isinstance(value, Tensor) else value
+
+
+def _count(start: Any, end: Any, step: Any, inclusive: bool = False) -> int:
+    """Number of steps from `start` to `end`; RuntimeError if `step` is 0 or leads away."""
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if (end < start) if step > 0 else (end > start):
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+    if inclusive:
+        return math.floor((end - start) / step) + 1
+    if all(isinstance(v, int) for v in (start, end, step)):
+        return -((start - end) // step)
+    return math.ceil((end - start) / step)
+
+
+def _steps(n: int, start: Any, step: Any, dtype: Dtype, device: Any) -> Array:
+    """``start + i * step`` for i < n, computed exactly or in float64."""
+    xp = backend_for(Device(device or "cpu")).xp
+    whole = isinstance(start, int) and isinstance(step, int)
+    counted = xp.arange(n, dtype="int64" if whole else "float64")
+    if step != 1:
+        counted *= step
+    if start != 0:
+        counted += start
+    return counted.astype(dtype.np, copy=False)
+
+
+@public()
+def arange(
+    *args: Any,
+    start: Any = 0,
+    end: Any = None,
+    step: Any = 1,
+    out: Tensor | None = None,
+    dtype: Dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """Numbers from `start` up to, without, `end`; int64 if all arguments are ints, else floating.
+
+    Raises RuntimeError if `step` is 0 or leads away from `end`.
+    """
+    if len(args) == 1 and end is None:
+        end = args[0]
+    elif args:
+        values = [start, end, step]
+        values[: len(args)] = args
+        start, end, step = values
+    if end is None:
+        raise TypeError("arange() missing 1 required positional arguments: \"end\"")
+    start, end, step = _number(start), _number(end), _number(step)
+    if dtype is None:
+        integral = all(isinstance(v, int) for v in (start, end, step))
+        dtype = out.dtype if out is not None else int64 if integral else get_default_dtype()
+    array = _steps(_count(start, end, step), start, step, dtype, device)
+    return finish(array, "arange", out, requires_grad)
+
+
+@public()
+def range(  # noqa: A001 - PyTorch's public name
+    start: Any = 0,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    dtype: Dtype | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Numbers from `start` to `end`, both included; deprecated in favour of `arange`."""
+    warnings.warn(
+        "torch.range is deprecated and will be removed in a future release because its behavior is "
+        "inconsistent with Python's range builtin. Instead, use torch.arange, which produces "
+        "values in [start, end).",
+        UserWarning,
+        stacklevel=2,
+    )
+    start, end = (0, start) if end is None else (start, end)
+    n = _count(start, end, step, inclusive=True)
+    array = _steps(n, start, step, dtype or get_default_dtype(), device)
+    return finish(array, "range", None, requires_grad)
+
+
+def _between(start: Any, end: Any, steps: int, device: Any) -> Array:
+    """`steps` numbers from `start` to `end`, both included, in float64 or complex128."""
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
+    xp = backend_for(Device(device or "cpu")).xp
+    return xp.linspace(_number(start), _number(end), steps)
+
+
+def _spaced_dtype(dtype: Dtype | None, out: Tensor | None, *ends: Any) -> Dtype:
+    if dtype is not None or out is not None:
+        return dtype or out.dtype  # type: ignore[union-attr]
+    default = get_default_dtype()
+    return default.to_complex() if any(isinstance(v, complex) for v in ends) else default
+
+
+@public()
+def linspace(
+    start: Any,
+    end: Any,
+    steps: int,
+    *,
+    out: Tensor | None = None,
+    dtype: Dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`steps` evenly spaced numbers from `start` to `end`, both included."""
+    kind = _spaced_dtype(dtype, out, start, end)
+    array = _between(start, end, steps, device).astype(kind.np, copy=False)
+    return finish(array, "linspace", out, requires_grad)
+
+
+@public()
+def logspace(
+    start: Any,
+    end: Any,
+    steps: int,
+    base: float = 10.0,
+    *,
+    out: Tensor | None = None,
+    dtype: Dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`steps` numbers from ``base ** start`` to ``base ** end``, evenly spaced in the exponent."""
+    kind = _spaced_dtype(dtype, out, start, end)
+    array = (base ** _between(start, end, steps, device)).astype(kind.np, copy=False)
+    return finish(array, "logspace", out, requires_grad)
+
+
+class Triangle(Op):
+    """Lower (`lower`) or upper triangle of the last two dimensions; the rest is zero."""
+
+    def forward(ctx, x: Array, diagonal: int, lower: bool) -> Array:
+        ctx.diagonal, ctx.lower = diagonal, lower
+        return (ctx.xp.tril if lower else ctx.xp.triu)(x, diagonal)
+
+    def backward(ctx, g: Any) -> Any:
+        return (ctx.F.tril if ctx.lower else ctx.F.triu)(g, ctx.diagonal)
+
+    def name(self) -> str:
+        """PyTorch has two nodes for this one."""
+        return "TrilBackward0" if self.lower else "TriuBackward0"
+
+
+def _triangle(input: Tensor, diagonal: int, lower: bool) -> Tensor:
+    if input.ndim < 2:
+        name = "tril" if lower else "triu"
+        raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
+    return Triangle.apply(input, diagonal=diagonal, lower=lower)
+
+
+@public(method=True, inplace=True)
+def tril(input: Tensor, diagonal: int = 0) -> Tensor:
+    """Lower triangle of matrices (*, n, m), zeros above `diagonal`; RuntimeError below 2-D."""
+    return _triangle(input, diagonal, lower=True)
+
+
+@public(method=True, inplace=True)
+def triu(input: Tensor, diagonal: int = 0) -> Tensor:
+    """Upper triangle of matrices (*, n, m), zeros below `diagonal`; RuntimeError below 2-D."""
+    return _triangle(input, diagonal, lower=False)
+
+
+def _triangle_indices(
+    row: int, col: int, offset: int, lower: bool, dtype: Dtype, device: Any
+) -> Tensor:
+    xp = backend_for(Device(device or "cpu")).xp
+    ones = xp.ones((row, col), "bool")
+    mask = xp.tril(ones, offset) if lower else xp.triu(ones, offset)
+    return Tensor._wrap(xp.stack(xp.nonzero(mask)).astype(dtype.np, copy=False))
+
+
+@public()
+def tril_indices(
+    row: int, col: int, offset: int = 0, *, dtype: Dtype = int64, device: Any = None,
+    layout: Any = None,
+) -> Tensor:
+    """Rows and columns (2, n) of the lower triangle of a matrix (row, col)."""
+    return _triangle_indices(row, col, offset, True, dtype, device)
+
+
+@public()
+def triu_indices(
+    row: int, col: int, offset: int = 0, *, dtype: Dtype = int64, device: Any = None,
+    layout: Any = None,
+) -> Tensor:
+    """Rows and columns (2, n) of the upper triangle of a matrix (row, col)."""
+    return _triangle_indices(row, col, offset, False, dtype, device)
+
+
+@public()
+def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
+    """Grids of coordinates from 1-D tensors: views of shape (len(a), len(b), ...).
+
+    `indexing` "xy" swaps the first two dimensions. Warns, as PyTorch, if it is not given; raises
+    RuntimeError for tensors of more than one dimension.
+    """
+    if len(tensors) == 1 and not isinstance(tensors[0], Tensor):
+        tensors = tuple(tensors[0])
+    if indexing is None:
+        warnings.warn(
+            "torch.meshgrid: in an upcoming release, it will be required to pass the indexing "
+            "argument.",
+            UserWarning,
+            stacklevel=2,
+        )
+        indexing = "ij"
+    if indexing not in ("ij", "xy"):
+        raise RuntimeError(
+            f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}'
+        )
+    for t in tensors:
+        if t.ndim > 1:
+            raise RuntimeError(
+                f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {t!r}"
+            )
+    swap = indexing == "xy" and len(tensors) >= 2
+    axes = (tensors[1], tensors[0], *tensors[2:]) if swap else tensors
+    shape = [t.numel() for t in axes]
+    grids = [
+        expand(reshape(t, [-1 if d == i else 1 for d in _indices(axes)]), shape)
+        for i, t in enumerate(axes)
+    ]
+    if swap:
+        grids = [transpose(t, 0, 1) for t in (grids[1], grids[0], *grids[2:])]
+    return tuple(grids)
+
+
+def _indices(items: Sequence[Any]) -> Sequence[int]:
+    return [i for i, _ in enumerate(items)]
+
+
+@public()
+def cartesian_prod(*tensors: Tensor) -> Tensor:
+    """All combinations of the elements of 1-D tensors: (product of lengths, number of tensors)."""
+    if len(tensors) == 1:
+        return tensors[0]
+    grids = meshgrid(*tensors, indexing="ij")
+    return stack([reshape(g, (-1,)) for g in grids], 1)
+
+
+@public()
+def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
+    """All combinations (n, r) of `r` elements of a 1-D tensor, in order."""
+    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    rows = list(choose(_indices(input), r))
+    picked = input.backend.asarray(rows, "int64").reshape(-1, r)
+    return getitem(input, Tensor._wrap(picked))

@@ -1,0 +1,339 @@
+"""``x[index]`` and ``x[index] = value`` in every form that PyTorch knows.
+
+An index is read in two stages, as PyTorch does: ints, slices, None and Ellipsis make a view
+(`BasicIndex`); tensors, lists and masks then pick elements from that view (`AdvancedIndex`). Where
+the picked dimensions go in the result is NumPy's rule, applied to the second stage only.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from disttorch.autograd.grad_mode import STATE
+from disttorch.autograd.inplace import check_writable, overwrite
+from disttorch.autograd.op import Op, public
+from disttorch.dtype import TYPE_NAMES
+from disttorch.ops.cast import broadcasts_to, copy_, to
+from disttorch.ops.create import tensor
+from disttorch.ops.index_parse import Parsed, parse
+from disttorch.ops.shape import reshape
+from disttorch.ops.shape_region import BasicIndex
+from disttorch.tensor import Tensor
+
+__all__ = ["__getitem__", "__setitem__", "index_put", "index_put_"]
+
+Array = Any
+# Which dimension an index input picks from: at each dimension the number of an input, or None for
+# a dimension that is kept. A mask stands for as many dimensions as it has.
+Template = tuple[int | None, ...]
+
+
+def advanced_key(indices: Sequence[Array], template: Template) -> tuple[Any, ...]:
+    """NumPy index for some index arrays."""
+    return tuple([slice(None) if k is None else indices[k] for k in template])
+
+
+def _only_mask(indices: Sequence[Array]) -> bool:
+    """Whether a mask is the only index: then no element is picked twice."""
+    return len(indices) == 1 and indices[0].dtype.kind == "b"
+
+
+class AdvancedIndex(Op):
+    """x at the places that index arrays name."""
+
+    torch_name = "IndexBackward0"
+
+    def forward(ctx, x: Array, *indices: Array, template: Template) -> Array:
+        ctx.shape, ctx.template = x.shape, template
+        ctx.save(*range(1, len(indices) + 1))
+        try:
+            if len(indices) == 1 and indices[0].dtype.kind != "b":
+                return ctx.xp.take(x, indices[0], axis=len(template) - 1)
+            return x[advanced_key(indices, template)]
+        except IndexError as error:
+            raise IndexError(explain(x.shape, indices, template)) from error
+
+    def backward(ctx, g: Any) -> Any:
+        return ctx.call(AddIndexed, g, *ctx.saved, template=ctx.template, shape=ctx.shape)
+
+
+class IndexSelect(AdvancedIndex):
+    """x at some positions of one dimension."""
+
+    torch_name = "IndexSelectBackward0"
+
+
+class Take(AdvancedIndex):
+    """x at some positions of all its elements."""
+
+    torch_name = "TakeBackward0"
+
+
+class MaskedSelect(AdvancedIndex):
+    """x where a mask is true."""
+
+    torch_name = "MaskedSelectBackward0"
+
+
+class AddIndexed(Op):
+    """Zeros of `shape`, with g added at the places that index arrays name."""
+
+    def forward(ctx, g: Array, *indices: Array, template: Template, shape: Any) -> Array:
+        ctx.template = template
+        ctx.save(*range(1, len(indices) + 1))
+        out = ctx.xp.zeros(shape, g.dtype)
+        key = advanced_key(indices, template)
+        if _only_mask(indices):
+            out[key] = g
+        else:
+            ctx.backend.scatter_add(out, key, g)
+        return out
+
+    def backward(ctx, g: Any) -> Any:
+        return ctx.call(AdvancedIndex, g, *ctx.saved, template=ctx.template)
+
+
+def explain(shape: Sequence[int], indices: Sequence[Array], template: Template) -> str:
+    """PyTorch's text for index arrays that are out of bounds or do not broadcast."""
+    d = 0
+    for k in template:
+        if k is not None and indices[k].dtype.kind == "b":
+            d += indices[k].ndim
+            continue
+        if k is not None:
+            n = shape[d]
+            wrong = [i for i in indices[k].reshape(-1).tolist() if not -n <= i < n]
+            if wrong:
+                return f"index {wrong[0]} is out of bounds for dimension {d} with size {n}"
+        d += 1
+    shapes = ", ".join(
+        str([int(i.sum())] if i.dtype.kind == "b" else list(i.shape)) for i in indices
+    )
+    return f"shape mismatch: indexing tensors could not be broadcast together with shapes {shapes}"
+
+
+class IndexPut(Op):
+    """x with y written to (or, to `accumulate`, added at) the places that index arrays name.
+
+    `inplace` writes into x itself; its history is then taken over by `overwrite`.
+    """
+
+    def forward(
+        ctx,
+        x: Array,
+        y: Any,
+        *indices: Array,
+        template: Template,
+        accumulate: bool = False,
+        inplace: bool = False,
+    ) -> Array:
+        ctx.template, ctx.accumulate = template, accumulate
+        ctx.save(*range(2, len(indices) + 2))
+        out = x if inplace else x.copy()
+        key = advanced_key(indices, template)
+        try:
+            if accumulate:
+                ctx.backend.scatter_add(out, key, y)
+            else:
+                out[key] = y
+        except IndexError as error:
+            raise IndexError(explain(x.shape, indices, template)) from error
+        except ValueError as error:
+            raise RuntimeError(
+                f"shape mismatch: value tensor of shape {list(getattr(y, 'shape', ()))} cannot be "
+                f"broadcast to indexing result of shape {list(x[key].shape)}"
+            ) from error
+        return out
+
+    def backward(ctx, g: Any) -> Any:
+        indices = ctx.saved
+        gx = g
+        if not ctx.accumulate and ctx.needs_grad(0):
+            gx = ctx.call(IndexPut, g, 0, *indices, template=ctx.template)
+        if not ctx.needs_grad(1):
+            return gx, None
+        return gx, ctx.call(AdvancedIndex, g, *indices, template=ctx.template)
+
+
+def put_indexed(
+    op: type[IndexPut], input: Tensor, value: Any, indices: Sequence[Tensor], template: Template,
+    *, accumulate: bool = False, inplace: bool = False,
+) -> Tensor:
+    """Apply an `IndexPut`, out of place or into `input`."""
+    if not inplace:
+        return op.apply(input, value, *indices, template=template, accumulate=accumulate)
+    check_writable(input)
+    result = op.apply(
+        input, value, *indices, template=template, accumulate=accumulate, inplace=True
+    )
+    return overwrite(input, result)
+
+
+# ---- reading -------------------------------------------------------------------------------------
+
+
+def getitem(input: Tensor, index: Any) -> Tensor:
+    """Read elements: a view for ints, slices, None and Ellipsis, a copy for tensors and lists.
+
+    Raises IndexError, with PyTorch's texts, for what is out of range or no index.
+    """
+    if type(index) is int and input._array.ndim:
+        n = input._array.shape[0]
+        if not -n <= index < n:
+            raise IndexError(f"index {index} is out of bounds for dimension 0 with size {n}")
+        return BasicIndex.apply(input, index=(index, Ellipsis))
+    parsed = parse(input, index)
+    if parsed.basic is not None:
+        input = BasicIndex.apply(input, index=parsed.basic)
+    if parsed.template is None:
+        return input
+    indices = _as_tensors(input, parsed)
+    return AdvancedIndex.apply(input, *indices, template=parsed.template)
+
+
+def _as_tensors(input: Tensor, parsed: Parsed) -> list[Tensor]:
+    """Index tensors, on the device of the tensor they index."""
+    return [
+        i if type(i._array) is type(input._array) else to(i, input.device) for i in parsed.indices
+    ]
+
+
+# ---- writing -------------------------------------------------------------------------------------
+
+
+def setitem(input: Tensor, index: Any, value: Any) -> None:
+    """Write a number or a tensor, broadcast, into the elements that `index` names.
+
+    Raises IndexError as reading does, RuntimeError for a value that does not fit, TypeError for
+    what is neither number nor tensor.
+    """
+    if isinstance(value, Tensor):
+        value = _without_leading_ones(value)
+        if type(value._array) is not type(input._array):
+            value = to(value, input.device)
+    elif not isinstance(value, (int, float, complex)) and not (
+        hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0
+    ):
+        raise TypeError(
+            f"can't assign a {_type_name(value)} to a torch.{TYPE_NAMES[input.dtype]}Tensor"
+        )
+    parsed = parse(input, index)
+    if STATE.enabled and (
+        input.requires_grad or (isinstance(value, Tensor) and value.requires_grad)
+    ):
+        _set_recorded(input, parsed, value)
+        return
+    check_writable(input)
+    _set_raw(input, parsed, value._array if isinstance(value, Tensor) else value)
+    input._cell[0] += 1
+
+
+def _type_name(value: Any) -> str:
+    kind = type(value)
+    module = kind.__module__
+    return kind.__name__ if module == "builtins" else f"{module}.{kind.__name__}"
+
+
+def _without_leading_ones(value: Tensor) -> Tensor:
+    shape = value._array.shape
+    if not shape or shape[0] != 1:
+        return value
+    kept = next((d for d, n in enumerate(shape) if n != 1), len(shape))
+    return reshape(value, shape[kept:])
+
+
+def _check_fits(shape: Sequence[int], target: Sequence[int]) -> None:
+    if broadcasts_to(shape, target):
+        return
+    lead = len(target) - len(shape)
+    if lead < 0:
+        raise RuntimeError(
+            f"expand(torch.FloatTensor{{{list(shape)}}}, size={list(target)}): the number of sizes "
+            f"provided ({len(target)}) must be greater or equal to the number of dimensions in the "
+            f"tensor ({len(shape)})"
+        )
+    d = next(d for d, n in enumerate(shape) if n not in (1, target[lead + d]))
+    raise RuntimeError(
+        f"The expanded size of the tensor ({target[lead + d]}) must match the existing size "
+        f"({shape[d]}) at non-singleton dimension {lead + d}.  Target sizes: {list(target)}.  "
+        f"Tensor sizes: {list(shape)}"
+    )
+
+
+def _set_raw(input: Tensor, parsed: Parsed, value: Any) -> None:
+    """Write without history."""
+    array = input._array
+    if getattr(value, "dtype", array.dtype).kind == "c" and array.dtype.kind not in "cb":
+        value = value.real
+    if parsed.template is None:
+        key = parsed.basic or (Ellipsis,)
+        if getattr(value, "ndim", 0):
+            _check_fits(value.shape, array[key].shape)
+        try:
+            array[key] = value
+        except OverflowError as error:
+            raise RuntimeError(
+                f"value cannot be converted to type {input.dtype.name} without overflow"
+            ) from error
+        return
+    region = array if parsed.basic is None else array[parsed.basic]
+    arrays = [i._array for i in _as_tensors(input, parsed)]
+    IndexPut.run(input.backend, region, value, *arrays, template=parsed.template, inplace=True)
+
+
+def _set_recorded(input: Tensor, parsed: Parsed, value: Any) -> None:
+    """Write and take over the history of the value."""
+    target = input if parsed.basic is None else BasicIndex.apply(input, index=parsed.basic)
+    if parsed.template is None:
+        if target is input:
+            target = BasicIndex.apply(input, index=(Ellipsis,))
+        if isinstance(value, Tensor):
+            _check_fits(value.shape, target.shape)
+        copy_(target, value)
+        return
+    if not isinstance(value, Tensor):
+        value = tensor(value, dtype=input.dtype, device=input.device)
+    put_indexed(IndexPut, target, value, _as_tensors(input, parsed), parsed.template, inplace=True)
+
+
+@public(method=True)
+def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
+    """Return the tensor with `values` written to, or added at, ``input[indices]``."""
+    return _index_put(input, indices, values, accumulate, inplace=False)
+
+
+@public(method=True, function=False)
+def index_put_(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
+    """Write `values` to, or add them at, ``input[indices]`` in place."""
+    return _index_put(input, indices, values, accumulate, inplace=True)
+
+
+def _index_put(
+    input: Tensor, indices: Any, values: Tensor, accumulate: bool, inplace: bool
+) -> Tensor:
+    if values.dtype is not input.dtype:
+        raise RuntimeError(
+            "Index put requires the source and destination dtypes match, got "
+            f"{TYPE_NAMES[input.dtype]} for the destination and {TYPE_NAMES[values.dtype]} for the "
+            "source."
+        )
+    # None keeps a dimension here, where in x[None] it makes one.
+    parsed = parse(input, tuple([slice(None) if i is None else i for i in indices]), select=False)
+    if parsed.template is None:
+        warnings.warn("index_put: no index tensor was given", UserWarning, stacklevel=3)
+        return input
+    return put_indexed(
+        IndexPut,
+        input,
+        values,
+        _as_tensors(input, parsed),
+        parsed.template,
+        accumulate=accumulate,
+        inplace=inplace,
+    )
+
+
+__getitem__ = public(method=True, function=False)(getitem)
+__setitem__ = public(method=True, function=False)(setitem)

@@ -1,0 +1,219 @@
+"""Picking and writing along one dimension: index_select, index_add..., take, put."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from disttorch.autograd.op import public
+from disttorch.dtype import TYPE_NAMES
+from disttorch.ops.create import tensor
+from disttorch.ops.index import IndexPut, IndexSelect, Take, put_indexed
+from disttorch.ops.shape import reshape
+from disttorch.tensor import Tensor
+
+__all__ = [
+    *("index_add", "index_add_", "index_copy", "index_copy_", "index_fill", "index_fill_"),
+    *("index_select", "take", "put", "put_"),
+]
+
+Array = Any
+
+
+def along(dim: int) -> tuple[int | None, ...]:
+    """Template of one index that picks from dimension `dim`."""
+    return (None,) * dim + (0,)
+
+
+def _check_vector(index: Any, name: str) -> None:
+    if not isinstance(index, Tensor):
+        raise TypeError(
+            f"{name}(): argument 'index' (position 2) must be Tensor, not {type(index).__name__}"
+        )
+    if index.ndim > 1:
+        raise IndexError(f"{name}(): Index is supposed to be a vector")
+    if index.dtype.name not in ("int32", "int64"):
+        raise RuntimeError(f"{name}(): Expected dtype int32 or int64 for index")
+
+
+@public(method=True)
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """Positions `index` (1-D) of dimension `dim`; IndexError for one out of range or negative."""
+    d = input._dim(dim)
+    _check_vector(index, "index_select")
+    n = input._array.shape[d] if input.ndim else 1
+    if input.backend.first_outside(index._array, 0, n) is not None:
+        raise IndexError("index out of range in self")
+    if not input.ndim:
+        return reshape(IndexSelect.apply(reshape(input, (1,)), index, template=along(0)), ())
+    vector = reshape(index, (-1,)) if index.ndim == 0 else index
+    return IndexSelect.apply(input, vector, template=along(d))
+
+
+class IndexAdd(IndexPut):
+    """x with slices of y added at some positions of one dimension."""
+
+    torch_name = "IndexAddBackward0"
+
+
+class IndexCopy(IndexPut):
+    """x with slices of y written to some positions of one dimension."""
+
+    torch_name = "IndexCopyBackward0"
+
+
+class IndexFill(IndexPut):
+    """x with a number written to some positions of one dimension."""
+
+    torch_name = "IndexFillBackward0"
+
+
+def _check_positions(input: Tensor, d: int, index: Tensor, error: type[Exception], text: str) -> None:
+    n = input._array.shape[d] if input.ndim else 1
+    wrong = input.backend.first_outside(index._array, -n if "fill" in text else 0, n)
+    if wrong is not None:
+        prefix = "" if "fill" in text else text
+        raise error(f"{prefix}index {wrong} is out of bounds for dimension {d} with size {n}")
+
+
+def _check_source(input: Tensor, d: int, index: Tensor, source: Tensor, name: str) -> None:
+    """Raise if the source has not one slice an index, or another dtype."""
+    n = source.shape[d] if source.ndim else 1
+    if index.numel() != n:
+        raise RuntimeError(
+            f"{name}: Number of indices ({index.numel()}) should be equal to source.size(dim): "
+            f"({n}), for dim: {d}"
+        )
+    if source.dtype is not input.dtype:
+        raise RuntimeError(
+            f"{name}: self ({TYPE_NAMES[input.dtype]}) and source "
+            f"({TYPE_NAMES[source.dtype]}) must have the same scalar type"
+        )
+
+
+def _one_dim(input: Tensor, value: Any) -> tuple[Tensor, Any]:
+    """View 0-d tensors as vectors, which is how these operators read them."""
+    if isinstance(value, Tensor) and not value.ndim:
+        value = reshape(value, (1,))
+    return (input if input.ndim else reshape(input, (1,))), value
+
+
+def _write(
+    op: type[IndexPut], input: Tensor, d: int, index: Tensor, value: Any, inplace: bool
+) -> Tensor:
+    target, value = _one_dim(input, value)
+    vector = reshape(index, (-1,)) if index.ndim == 0 else index
+    result = put_indexed(
+        op, target, value, [vector], along(d), accumulate=op is IndexAdd, inplace=inplace
+    )
+    return input if inplace else reshape(result, input.shape) if not input.ndim else result
+
+
+def _add(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1,
+    inplace: bool = False,
+) -> Tensor:
+    d = input._dim(dim)
+    _check_vector(index, "index_add_")
+    _check_source(input, d, index, source, "index_add_()")
+    _check_positions(input, d, index, RuntimeError, "")
+    scaled = source if alpha == 1 else source * alpha  # type: ignore[operator]
+    return _write(IndexAdd, input, d, index, scaled, inplace)
+
+
+def _copy(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, *, inplace: bool = False
+) -> Tensor:
+    d = input._dim(dim)
+    _check_vector(index, "index_copy_")
+    _check_source(input, d, index, source, "index_copy_()")
+    _check_positions(input, d, index, IndexError, "index_copy_(): ")
+    return _write(IndexCopy, input, d, index, source, inplace)
+
+
+def _fill(
+    input: Tensor, dim: int, index: Tensor, value: Any, *, inplace: bool = False
+) -> Tensor:
+    d = input._dim(dim)
+    _check_vector(index, "index_fill_")
+    _check_positions(input, d, index, IndexError, "index_fill_(): ")
+    if not isinstance(value, Tensor):
+        value = tensor(value, dtype=input.dtype, device=input.device)
+    elif value.ndim:
+        raise RuntimeError(
+            "index_fill_ only supports a 0-dimensional value tensor, but got tensor with "
+            f"{value.ndim} dimension(s)."
+        )
+    return _write(IndexFill, input, d, index, value, inplace)
+
+
+def two_forms(
+    name: str, compute: Callable[..., Tensor], doc: str
+) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    """Publish ``name`` and ``name_`` of a function with the keyword `inplace`."""
+
+    def out_of_place(input: Tensor, *args: Any, **keywords: Any) -> Tensor:
+        return compute(input, *args, **keywords)
+
+    def in_place(input: Tensor, *args: Any, **keywords: Any) -> Tensor:
+        return compute(input, *args, **keywords, inplace=True)
+
+    for function, spelled in ((out_of_place, name), (in_place, f"{name}_")):
+        function.__name__ = function.__qualname__ = spelled
+    out_of_place.__doc__ = doc
+    in_place.__doc__ = f"In-place version of `{name}`."
+    return public(method=True)(out_of_place), public(method=True, function=False)(in_place)
+
+
+index_add, index_add_ = two_forms(
+    "index_add",
+    _add,
+    "``(input, dim, index, source, *, alpha=1)``: add ``alpha * source`` at positions of `dim`.",
+)
+index_copy, index_copy_ = two_forms(
+    "index_copy", _copy, "``(input, dim, index, source)``: write `source` at positions of `dim`."
+)
+index_fill, index_fill_ = two_forms(
+    "index_fill", _fill, "``(input, dim, index, value)``: write a number at positions of `dim`."
+)
+
+
+# ---- take and put --------------------------------------------------------------------------------
+
+
+@public(method=True)
+def take(input: Tensor, index: Tensor) -> Tensor:
+    """Elements of the flattened tensor at `index`; IndexError for one out of range."""
+    _check_flat(input, index)
+    return Take.apply(reshape(input, (-1,)), index, template=along(0))
+
+
+def _check_flat(input: Tensor, index: Tensor) -> None:
+    n = input.numel()
+    wrong = input.backend.first_outside(index._array, -n, n)
+    if wrong is not None:
+        raise IndexError(
+            f"out of range: tried to access index {wrong} on a tensor of {n} elements."
+        )
+
+
+def _put(
+    input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False, *,
+    inplace: bool = False,
+) -> Tensor:
+    _check_flat(input, index)
+    if index.numel() != source.numel():
+        raise RuntimeError(
+            "put_(): Expected source and index to have the same number of elements, but got "
+            f"source.numel() = {source.numel()}, index.numel() = {index.numel()}"
+        )
+    flat = reshape(input, (-1,))
+    values = reshape(source, index.shape)
+    written = put_indexed(IndexPut, flat, values, [index], along(0), accumulate=accumulate)
+    result = reshape(written, input.shape)
+    return input.copy_(result) if inplace else result  # type: ignore[attr-defined, no-any-return]
+
+
+put, put_ = two_forms(
+    "put", _put, "``(input, index, source, accumulate=False)``: write into the flattened tensor."
+)

@@ -1,0 +1,349 @@
+"""Picking and writing with an index for every element: gather, scatter and their relatives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from disttorch.autograd.inplace import check_writable, overwrite
+from disttorch.autograd.op import Op, public
+from disttorch.ops.index_dim import two_forms
+from disttorch.ops.shape import expand, ravel, reshape
+from disttorch.ops.shape_region import BasicIndex, Embed
+from disttorch.tensor import Tensor
+
+__all__ = [
+    *("gather", "scatter", "scatter_", "scatter_add", "scatter_add_", "scatter_reduce"),
+    *("scatter_reduce_", "take_along_dim"),
+]
+
+Array = Any
+
+
+def corner(shape: Sequence[int], dim: int | None = None) -> tuple[Any, ...]:
+    """Index of the first elements of each dimension, all of them along `dim`."""
+    return tuple([slice(None) if d == dim else slice(0, n) for d, n in enumerate(shape)])
+
+
+def full_index(xp: Any, index: Array, dim: int) -> tuple[Array, ...]:
+    """NumPy index of the places that `index` names along `dim`, one array a dimension."""
+    key = []
+    for d, n in enumerate(index.shape):
+        if d == dim:
+            key.append(index)
+        else:
+            shape = [1] * index.ndim
+            shape[d] = n
+            key.append(xp.arange(n).reshape(shape))
+    return tuple(key)
+
+
+class Gather(Op):
+    """x at the places that an index tensor names along one dimension."""
+
+    def forward(ctx, x: Array, index: Array, dim: int) -> Array:
+        ctx.shape, ctx.dim = x.shape, dim
+        ctx.save(1)
+        part = x if x.shape == index.shape else x[corner(index.shape, dim)]
+        return ctx.xp.take_along_axis(part, index, dim)
+
+    def backward(ctx, g: Any) -> Any:
+        (index,) = ctx.saved
+        return ctx.call(AddAlong, g, index, dim=ctx.dim, shape=ctx.shape)
+
+
+class AddAlong(Op):
+    """Zeros of `shape` with x added at the places that an index names along one dimension."""
+
+    def forward(ctx, x: Array, index: Array, dim: int, shape: tuple[int, ...]) -> Array:
+        ctx.dim = dim
+        ctx.save(1)
+        out = ctx.xp.zeros(shape, x.dtype)
+        ctx.backend.scatter_add(out, full_index(ctx.xp, index, dim), x)
+        return out
+
+    def backward(ctx, g: Any) -> Any:
+        (index,) = ctx.saved
+        return ctx.call(Gather, g, index, dim=ctx.dim), None
+
+
+def _check_index(name: str, input: Tensor, dim: int, index: Any, dtypes: str = "int32/int64") -> int:
+    """Check dtype, rank and range of an index for every element; return the dimension."""
+    d = input._dim(dim)
+    if index.numel() and index.dtype.name not in ("int32", "int64"):
+        raise RuntimeError(f"{name}(): Expected dtype {dtypes} for index")
+    if index.ndim != input.ndim and max(index.ndim, input.ndim) > 1:
+        raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
+    n = input.shape[d] if input.ndim else 1
+    wrong = input.backend.first_outside(index._array, 0, n)
+    if wrong is not None:
+        raise RuntimeError(f"index {wrong} is out of bounds for dimension {d} with size {n}")
+    return d
+
+
+def _too_large(shape: Sequence[int], limit: Sequence[int], dim: int | None) -> int | None:
+    """First dimension other than `dim` in which `shape` exceeds `limit`."""
+    return next(
+        (d for d, (n, m) in enumerate(zip(shape, limit, strict=True)) if n > m and d != dim), None
+    )
+
+
+def _vector(tensor: Any) -> Any:
+    return reshape(tensor, (1,)) if isinstance(tensor, Tensor) and not tensor.ndim else tensor
+
+
+@public(method=True)
+def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
+    """Elements ``input[i][index[i][j]][k]`` (here for `dim` 1), shaped as `index`.
+
+    Raises RuntimeError for an index out of range or larger than `input` in another dimension.
+    """
+    d = _check_index("gather", input, dim, index)
+    x, places = _vector(input), _vector(index)
+    wrong = _too_large(places.shape, x.shape, d)
+    if wrong is not None:
+        raise RuntimeError(
+            f"Size does not match at dimension {wrong} expected index {list(index.shape)} to be no "
+            f"larger than self {list(input.shape)} apart from dimension {d}"
+        )
+    out = Gather.apply(x, places, dim=d)
+    return out if index.ndim else reshape(out, ())
+
+
+@public(method=True)
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+    """Elements at `indices` along `dim`, the other dimensions broadcast; flattened for None."""
+    if dim is None:
+        return gather(ravel(input), 0, ravel(indices))
+    if input.ndim != indices.ndim:
+        raise RuntimeError(
+            "torch.take_along_dim(): input and indices should have the same number of dimensions, "
+            f"but got {input.ndim} dimensions for input, and {indices.ndim} dimensions for indices"
+        )
+    d = input._dim(dim)
+    other = [max(n, m) if n and m else 0 for n, m in zip(input.shape, indices.shape, strict=True)]
+    wide = expand(input, [n if i != d else input.shape[d] for i, n in enumerate(other)])
+    places = expand(indices, [n if i != d else indices.shape[d] for i, n in enumerate(other)])
+    return gather(wide, d, places)
+
+
+# ---- scatter -------------------------------------------------------------------------------------
+
+
+class Scatter(Op):
+    """x with y (a tensor or a number) written to the places an index names along one dimension."""
+
+    def forward(ctx, x: Array, y: Any, index: Array, dim: int, inplace: bool = False) -> Array:
+        ctx.dim, ctx.y_shape, ctx.shape = dim, getattr(y, "shape", None), index.shape
+        ctx.save(2)
+        out = x if inplace else x.copy()
+        out[full_index(ctx.xp, index, dim)] = y[corner(index.shape)] if ctx.y_shape else y
+        return out
+
+    def backward(ctx, g: Any) -> Any:
+        (index,) = ctx.saved
+        gx = ctx.call(Scatter, g, 0, index, dim=ctx.dim) if ctx.needs_grad(0) else None
+        return gx, _source_grad(ctx, g, index)
+
+    def name(self) -> str:
+        """PyTorch numbers the nodes by overload: 0 for a tensor, 1 for a number."""
+        return f"ScatterBackward{0 if self.y_shape else 1}"
+
+
+def _source_grad(ctx: Any, g: Any, index: Any) -> Any:
+    """Gradient of a source: g at the places written to, zero where the source was not used."""
+    if not ctx.needs_grad(1):
+        return None
+    gy = ctx.call(Gather, g, index, dim=ctx.dim)
+    if ctx.y_shape == ctx.shape:
+        return gy
+    params = {"index": corner(ctx.shape)}
+    return ctx.call(Embed, gy, shape=ctx.y_shape, view=BasicIndex, params=params)
+
+
+class ScatterAdd(Op):
+    """x with y added at the places an index names along one dimension."""
+
+    def forward(ctx, x: Array, y: Array, index: Array, dim: int, inplace: bool = False) -> Array:
+        ctx.dim, ctx.y_shape, ctx.shape = dim, y.shape, index.shape
+        ctx.save(2)
+        out = x if inplace else x.copy()
+        ctx.backend.scatter_add(out, full_index(ctx.xp, index, dim), y[corner(index.shape)])
+        return out
+
+    def backward(ctx, g: Any) -> Any:
+        (index,) = ctx.saved
+        return g, _source_grad(ctx, g, index)
+
+
+def _check_scatter(name: str, input: Tensor, dim: int, index: Tensor, src: Any) -> int:
+    d = _check_index(name, input, dim, index)
+    shape, places = _vector(input).shape, _vector(index).shape
+    outside = _too_large(places, shape, d) is not None
+    if isinstance(src, Tensor):
+        if src.dtype is not input.dtype:
+            raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype")
+        if outside or _too_large(places, _vector(src).shape, None) is not None:
+            raise RuntimeError(
+                f"Expected index {list(index.shape)} to be no larger than self "
+                f"{list(input.shape)} apart from dimension {d} and to be no larger size than src "
+                f"{list(src.shape)}"
+            )
+    elif outside:
+        raise RuntimeError(
+            f"Expected index {list(index.shape)} to be no larger than self {list(input.shape)} "
+            f"apart from dimension {d}"
+        )
+    return d
+
+
+def _apply(
+    op: type[Op], input: Tensor, d: int, index: Tensor, src: Any, inplace: bool, **params: Any
+) -> Tensor:
+    x, y, places = _vector(input), _vector(src), _vector(index)
+    if not places.numel():
+        return input if inplace else input.clone()  # type: ignore[attr-defined]
+    if not inplace:
+        out = op.apply(x, y, places, dim=d, **params)
+        return out if input.ndim else reshape(out, ())
+    check_writable(input)
+    written = overwrite(x, op.apply(x, y, places, dim=d, inplace=True, **params))
+    return written if input.ndim else input
+
+
+def _scatter(
+    input: Tensor,
+    dim: int,
+    index: Tensor,
+    src: Any = None,
+    *,
+    value: Any = None,
+    reduce: str | None = None,
+    inplace: bool = False,
+) -> Tensor:
+    src = value if src is None else src
+    if reduce is not None:
+        if reduce not in ("add", "multiply"):
+            raise RuntimeError("reduce argument must be either add or multiply.")
+        if not isinstance(src, Tensor):
+            src = input.new_full(index.shape, src)  # type: ignore[attr-defined]
+        how = "sum" if reduce == "add" else "prod"
+        return _scatter_reduce(input, dim, index, src, how, inplace=inplace)
+    d = _check_scatter("scatter", input, dim, index, src)
+    return _apply(Scatter, input, d, index, src, inplace)
+
+
+def _scatter_add(
+    input: Tensor, dim: int, index: Tensor, src: Tensor, *, inplace: bool = False
+) -> Tensor:
+    d = _check_scatter("scatter", input, dim, index, src)
+    return _apply(ScatterAdd, input, d, index, src, inplace)
+
+
+scatter, scatter_ = two_forms(
+    "scatter",
+    _scatter,
+    "``(input, dim, index, src or value, *, reduce=None)``: write to the places `index` names.",
+)
+scatter_add, scatter_add_ = two_forms(
+    "scatter_add",
+    _scatter_add,
+    "``(input, dim, index, src)``: add `src` at the places `index` names along `dim`.",
+)
+
+
+# ---- scatter_reduce ------------------------------------------------------------------------------
+
+_REDUCTIONS = ("sum", "prod", "mean", "amax", "amin")
+
+
+class ScatterReduce(Op):
+    """x with the product or extremum of y's elements at the places an index names."""
+
+    def forward(ctx, x: Array, y: Array, index: Array, dim: int, how: str) -> Array:
+        ctx.dim, ctx.how, ctx.y_shape, ctx.shape = dim, how, y.shape, index.shape
+        ctx.save(0, 1, 2)
+        ctx.save_output()
+        out = x.copy()
+        key = full_index(ctx.xp, index, dim)
+        ctx.backend.scatter_reduce(out, key, y[corner(index.shape)], how)
+        return out
+
+    def backward(ctx, g: Any) -> Any:
+        x, y, index, z = ctx.saved
+        used = y[corner(ctx.shape)]
+        picked = ctx.call(Gather, z, index, dim=ctx.dim)
+        if ctx.how == "prod":
+            gx, gy = g * z / x, ctx.call(Gather, g, index, dim=ctx.dim) * picked / used
+        else:
+            # Elements that equal the extremum share its gradient evenly.
+            F = ctx.F
+            own, winner = F.type_as(x == z, g), F.type_as(used == picked, g)
+            counts = own + ctx.call(AddAlong, winner, index, dim=ctx.dim, shape=x.shape)
+            share = g / F.maximum(counts, F.ones_like(counts))
+            gx, gy = share * own, ctx.call(Gather, share, index, dim=ctx.dim) * winner
+        if ctx.y_shape != ctx.shape:
+            params = {"index": corner(ctx.shape)}
+            gy = ctx.call(Embed, gy, shape=ctx.y_shape, view=BasicIndex, params=params)
+        return gx, gy
+
+
+def _identity(input: Tensor, how: str) -> Any:
+    """What a reduction starts from: what changes nothing."""
+    if how in ("sum", "mean"):
+        return 0
+    if how == "prod":
+        return 1
+    kind = input._array.dtype.kind
+    if kind in "fV":
+        return float("-inf") if how == "amax" else float("inf")
+    if kind == "b":
+        return how == "amin"
+    info = input.backend.xp.iinfo(input._array.dtype)
+    return int(info.min if how == "amax" else info.max)
+
+
+def _scatter_reduce(
+    input: Tensor,
+    dim: int,
+    index: Tensor,
+    src: Tensor,
+    reduce: str,
+    *,
+    include_self: bool = True,
+    inplace: bool = False,
+) -> Tensor:
+    if reduce not in _REDUCTIONS:
+        raise RuntimeError(
+            f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}"
+        )
+    d = _check_scatter("scatter", input, dim, index, src)
+    start = input
+    if not include_self:
+        start = _apply(Scatter, input, d, index, _identity(input, reduce), False)
+    if reduce in ("sum", "mean"):
+        out = _apply(ScatterAdd, start, d, index, src, False)
+        if reduce == "mean":
+            ones = src.new_ones(index.shape)  # type: ignore[attr-defined]
+            first = input.new_ones(input.shape)  # type: ignore[attr-defined]
+            if not include_self:
+                first = _apply(Scatter, first, d, index, 0, False)
+            counts = _apply(ScatterAdd, first, d, index, ones, False)
+            out = _mean(out, counts.clamp(min=1))  # type: ignore[attr-defined]
+    else:
+        out = _apply(ScatterReduce, start, d, index, src, False, how=reduce)
+    return overwrite(input, out) if inplace else out
+
+
+def _mean(total: Tensor, counts: Tensor) -> Tensor:
+    if total.is_floating_point() or total.is_complex():
+        return total / counts  # type: ignore[operator, no-any-return]
+    return total // counts  # type: ignore[operator, no-any-return]
+
+
+scatter_reduce, scatter_reduce_ = two_forms(
+    "scatter_reduce",
+    _scatter_reduce,
+    "``(input, dim, index, src, reduce, *, include_self=True)``: reduce `src` into the places that "
+    "`index` names, with `reduce` sum, prod, mean, amax or amin.",
+)

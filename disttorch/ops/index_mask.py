@@ -1,0 +1,173 @@
+"""Picking and writing where a mask is true; finding where that is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from disttorch.autograd.op import Op, public
+from disttorch.dtype import TYPE_NAMES
+from disttorch.autograd.inplace import check_writable, overwrite
+from disttorch.ops.index import MaskedSelect
+from disttorch.ops.index_dim import two_forms
+from disttorch.ops.shape import broadcast_shapes_checked, expand
+from disttorch.tensor import Tensor
+
+__all__ = [
+    *("argwhere", "masked_fill", "masked_fill_", "masked_scatter", "masked_scatter_"),
+    *("masked_select", "nonzero"),
+]
+
+Array = Any
+
+
+class MaskedFill(Op):
+    """x with a number or 0-d y where a mask is true."""
+
+    def forward(ctx, x: Array, y: Any, mask: Array, inplace: bool = False) -> Array:
+        ctx.save(2)
+        if inplace:
+            ctx.xp.copyto(x, y, where=mask, casting="unsafe")
+            return x
+        if type(y) is not ctx.backend.array_type:
+            y = ctx.xp.full((), y, x.dtype)
+        return ctx.xp.where(mask, y.astype(x.dtype, copy=False), x)
+
+    def backward(ctx, g: Any) -> Any:
+        (mask,) = ctx.saved
+        gx = ctx.call(MaskedFill, g, 0, mask) if ctx.needs_grad(0) else None
+        if not ctx.needs_grad(1):
+            return gx, None
+        return gx, ctx.F.where(mask, g, ctx.F.zeros_like(g))
+
+
+def _check_mask(input: Tensor, mask: Any, name: str, argument: str) -> None:
+    if not isinstance(mask, Tensor):
+        raise TypeError(f"{name}(): argument 'mask' must be Tensor, not {type(mask).__name__}")
+    shape = broadcast_shapes_checked(input.shape, mask.shape)
+    if mask.dtype.name != "bool":
+        raise RuntimeError(argument)
+    if name.endswith("_") and shape != tuple(input.shape):
+        raise RuntimeError(
+            f"output with shape {list(input.shape)} doesn't match the broadcast shape "
+            f"{list(shape)}"
+        )
+
+
+def _masked_fill(input: Tensor, mask: Tensor, value: Any, *, inplace: bool = False) -> Tensor:
+    name = "masked_fill_" if inplace else "masked_fill"
+    _check_mask(input, mask, name, "masked_fill only supports boolean masks")
+    if isinstance(value, Tensor):
+        if value.ndim:
+            raise RuntimeError(
+                "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
+                f"{value.ndim} dimension(s)."
+            )
+    elif isinstance(value, complex) and not input.is_complex() or (
+        isinstance(value, float)
+        and input._array.dtype.kind in "iu"
+        and not value.is_integer()
+        and value != value  # noqa: PLR0124 - NaN has no integer
+    ):
+        raise RuntimeError(
+            f"value cannot be converted to type {TYPE_NAMES[input.dtype]} without overflow"
+        )
+    if not inplace:
+        return MaskedFill.apply(input, value, mask)
+    check_writable(input)
+    return overwrite(input, MaskedFill.apply(input, value, mask, inplace=True))
+
+
+masked_fill, masked_fill_ = two_forms(
+    "masked_fill",
+    _masked_fill,
+    "``(input, mask, value)``: the tensor with a number or 0-d tensor where a bool mask is true.",
+)
+
+
+@public(method=True)
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """Elements where a bool mask is true, 1-D; tensor and mask are broadcast to each other."""
+    _check_mask(input, mask, "masked_select", "masked_select: expected BoolTensor for mask")
+    shape = broadcast_shapes_checked(input.shape, mask.shape)
+    return MaskedSelect.apply(expand(input, shape), expand(mask, shape), template=(0,))
+
+
+class MaskedScatter(Op):
+    """x with the first elements of y, in order, where a mask of x's shape is true."""
+
+    def forward(ctx, x: Array, y: Array, mask: Array) -> Array:
+        ctx.y_shape = y.shape
+        ctx.save(2)
+        out = x.copy()
+        out[mask] = y.reshape(-1)[: int(mask.sum())]
+        return out
+
+    def backward(ctx, g: Any) -> Any:
+        (mask,) = ctx.saved
+        gx = ctx.call(MaskedFill, g, 0, mask) if ctx.needs_grad(0) else None
+        if not ctx.needs_grad(1):
+            return gx, None
+        return gx, ctx.call(Compress, g, mask, shape=ctx.y_shape)
+
+
+class Compress(Op):
+    """Elements of x where a mask is true, in order, followed by zeros, in a given shape."""
+
+    def forward(ctx, x: Array, mask: Array, shape: tuple[int, ...]) -> Array:
+        ctx.x_shape = x.shape
+        ctx.save(1)
+        out = ctx.xp.zeros(shape, x.dtype)
+        picked = x[mask]
+        out.reshape(-1)[: picked.size] = picked
+        return out
+
+    def backward(ctx, g: Any) -> Any:
+        (mask,) = ctx.saved
+        zeros = ctx.constant(ctx.xp.zeros(ctx.x_shape, g.dtype.np if ctx.F.recorded else g.dtype))
+        return ctx.call(MaskedScatter, zeros, g, mask), None
+
+
+def _masked_scatter(
+    input: Tensor, mask: Tensor, source: Tensor, *, inplace: bool = False
+) -> Tensor:
+    name = "masked_scatter_" if inplace else "masked_scatter"
+    _check_mask(input, mask, name, "masked_scatter_ only supports boolean masks")
+    if source.dtype is not input.dtype:
+        raise RuntimeError(
+            "masked_scatter: expected self and source to have same dtypes but got "
+            f"{TYPE_NAMES[input.dtype]} and {TYPE_NAMES[source.dtype]}"
+        )
+    shape = broadcast_shapes_checked(input.shape, mask.shape)
+    wide, mask = expand(input, shape), expand(mask, shape)
+    if source.numel() < int(mask._array.sum()):
+        raise RuntimeError("Number of elements of source < number of ones in mask")
+    result = MaskedScatter.apply(wide, source, mask)
+    return overwrite(input, result) if inplace else result
+
+
+masked_scatter, masked_scatter_ = two_forms(
+    "masked_scatter",
+    _masked_scatter,
+    "``(input, mask, source)``: write the elements of `source`, in order, where a mask is true.",
+)
+
+
+@public(method=True)
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+    """Indices of the elements that are not zero: (n, ndim), or a tuple with one tensor a dimension.
+    """
+    xp = input.backend.xp
+    array = input._array
+    if as_tuple:
+        found = xp.nonzero(array.reshape(1) if not array.ndim else array)
+        return tuple(Tensor._wrap(i) for i in found)
+    if not array.ndim:
+        return Tensor._wrap(xp.zeros((int(bool(array)), 0), "int64"))
+    return Tensor._wrap(xp.stack(xp.nonzero(array), axis=1))
+
+
+@public(method=True)
+def argwhere(input: Tensor) -> Tensor:
+    """Indices (n, ndim) of the elements that are not zero."""
+    found: Tensor = nonzero(input)
+    return found

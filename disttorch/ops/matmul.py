@@ -1,0 +1,319 @@
+"""Products of matrices and vectors: matmul and its named forms, linear."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from disttorch.autograd.op import Op, public
+from disttorch.dtype import TYPE_NAMES
+from disttorch.ops.cast_complex import conj
+from disttorch.ops.out import accepts_out
+from disttorch.ops.shape import broadcast_shapes_checked, expand, unsqueeze
+from disttorch.tensor import Tensor
+
+__all__ = [
+    *("addbmm", "addmm", "addmv", "addr", "baddbmm", "bmm", "dot", "ger", "inner", "linear"),
+    *("__matmul__", "__rmatmul__", "matmul", "mm", "mv", "outer", "vdot"),
+]
+
+Array = Any
+
+_NAMES = {(1, 1): "Dot", (2, 1): "Mv", (2, 2): "Mm"}
+
+
+class MatMul(Op):
+    """x @ y as NumPy defines it: vectors, matrices and broadcast batches of matrices."""
+
+    def forward(ctx, x: Array, y: Array) -> Array:
+        ctx.save(0, 1)
+        ctx.kinds = (x.ndim, y.ndim)
+        if x.ndim > 2 and y.ndim == 2 and x.flags.c_contiguous:
+            # One large product instead of one a matrix.
+            rows = ctx.backend.matmul(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), y)
+            return rows.reshape(*x.shape[:-1], y.shape[1])
+        return ctx.backend.matmul(x, y)
+
+    def backward(ctx, g: Any) -> Any:
+        x, y = ctx.saved
+        F = ctx.F
+        if x.ndim == 1 and y.ndim == 1:
+            return g * F.conj(y), g * F.conj(x)
+        if x.ndim == 1:
+            g, x = F.unsqueeze(g, -2), F.unsqueeze(x, 0)
+        column = y.ndim == 1
+        if column:
+            g, y = F.unsqueeze(g, -1), F.unsqueeze(y, -1)
+        gx = gy = None
+        if ctx.needs_grad(0):
+            gx = ctx.call(MatMul, g, F.conj(F.transpose(y, -2, -1)))
+        if ctx.needs_grad(1):
+            if x.ndim > 2 and y.ndim == 2:
+                x, g = F.reshape(x, (-1, x.shape[-1])), F.reshape(g, (-1, g.shape[-1]))
+            gy = ctx.call(MatMul, F.conj(F.transpose(x, -2, -1)), g)
+            gy = F.squeeze(gy, -1) if column else gy
+        return gx, gy
+
+    def name(self) -> str:
+        """PyTorch has a node for each pair of ranks."""
+        return f"{_NAMES.get(self.kinds, 'Bmm')}Backward0"
+
+
+def _dims(shape: Any) -> str:
+    return "x".join(map(str, shape))
+
+
+_CPP_NAMES = {
+    **{"float32": "float", "float64": "double", "float16": "c10::Half"},
+    **{"bfloat16": "c10::BFloat16", "int64": "long", "int32": "int", "int16": "short"},
+    **{"int8": "signed char", "uint8": "unsigned char", "complex64": "c10::complex<float>"},
+    **{"complex128": "c10::complex<double>"},
+}
+
+
+def _check_dtypes(a: Tensor, b: Tensor) -> None:
+    if a._array.dtype != b._array.dtype:
+        first, second = (_CPP_NAMES.get(t.dtype.name, t.dtype.name) for t in (a, b))
+        raise RuntimeError(
+            f"expected m1 and m2 to have the same dtype, but got: {first} != {second}"
+        )
+    if a._array.dtype.kind == "b":
+        raise NotImplementedError("\"addmm_impl_cpu_\" not implemented for 'Bool'")
+
+
+def _check_inner(a: Tensor, b: Tensor) -> None:
+    """Raise PyTorch's error, which depends on the ranks, if the inner lengths differ."""
+    x, y = a._array.shape, b._array.shape
+    if len(y) == 1:
+        if x[-1] == y[0]:
+            return
+        if len(x) == 1:
+            raise RuntimeError(
+                f"inconsistent tensor size, expected tensor [{x[0]}] and src [{y[0]}] to have the "
+                f"same number of elements, but got {x[0]} and {y[0]} elements respectively"
+            )
+        rows = math.prod(x[:-1])
+        raise RuntimeError(
+            f"size mismatch, got input ({rows}), mat ({rows}x{x[-1]}), vec ({y[0]})"
+        )
+    if x[-1] != y[-2]:
+        if len(x) <= 2 or len(y) == 2:
+            left = (1, *x) if len(x) == 1 else (math.prod(x[:-1]), x[-1])
+            raise RuntimeError(
+                f"mat1 and mat2 shapes cannot be multiplied ({_dims(left)} and {_dims(y[-2:])})"
+            )
+        raise RuntimeError(
+            f"Expected size for first two dimensions of batch2 tensor to be: "
+            f"[{math.prod(x[:-2])}, {x[-1]}] but got: [{math.prod(y[:-2])}, {y[-2]}]."
+        )
+    if len(x) > 2 and len(y) > 2 and x[:-2] != y[:-2]:
+        broadcast_shapes_checked(x[:-2], y[:-2])
+
+
+@public(method=True)
+@accepts_out
+def matmul(input: Tensor, other: Tensor) -> Tensor:
+    """Product of vectors, matrices (n, k) @ (k, m), or broadcast batches of them.
+
+    Raises RuntimeError for lengths or dtypes that do not match and for 0-d tensors.
+    """
+    if not (input.ndim and other.ndim):
+        raise RuntimeError(
+            "both arguments to matmul need to be at least 1D, but they are "
+            f"{input.ndim}D and {other.ndim}D"
+        )
+    _check_inner(input, other)
+    _check_dtypes(input, other)
+    return MatMul.apply(input, other)
+
+
+@public(method=True, function=False)
+def __matmul__(input: Tensor, other: Any) -> Any:
+    """``input @ other``."""
+    return matmul(input, other) if isinstance(other, Tensor) else NotImplemented
+
+
+@public(method=True, function=False)
+def __rmatmul__(input: Tensor, other: Any) -> Any:
+    """``other @ input``."""
+    return matmul(other, input) if isinstance(other, Tensor) else NotImplemented
+
+
+def _ranked(name: str, ranks: tuple[int, int], refusal: Callable[[Tensor, Tensor], str]) -> Any:
+    """`matmul` for operands of given ranks only."""
+
+    def product(input: Tensor, other: Tensor) -> Tensor:
+        if (input.ndim, other.ndim) != ranks:
+            raise RuntimeError(refusal(input, other))
+        if ranks == (3, 3):
+            _check_batches(input, other)
+        return matmul(input, other)
+
+    product.__name__ = product.__qualname__ = name
+    shapes = {1: "a vector", 2: "a matrix", 3: "a batch of matrices"}
+    product.__doc__ = (
+        f"Product of {shapes[ranks[0]]} and {shapes[ranks[1]]}; RuntimeError for other ranks."
+    )
+    return public(method=True)(accepts_out(product))
+
+
+def _check_batches(a: Tensor, b: Tensor) -> None:
+    x, y = a._array.shape, b._array.shape
+    if (x[0], x[2]) != y[:2]:
+        raise RuntimeError(
+            f"Expected size for first two dimensions of batch2 tensor to be: [{x[0]}, {x[2]}] but "
+            f"got: [{y[0]}, {y[1]}]."
+        )
+
+
+mm = _ranked(
+    "mm", (2, 2), lambda a, b: f"{'self' if a.ndim != 2 else 'mat2'} must be a matrix"
+)
+bmm = _ranked(
+    "bmm", (3, 3), lambda a, b: f"batch{1 if a.ndim != 3 else 2} must be a 3D tensor"
+)
+mv = _ranked(
+    "mv", (2, 1), lambda a, b: f"vector + matrix @ vector expected, got 1, {a.ndim}, {b.ndim}"
+)
+_product_of_vectors = _ranked(
+    "dot", (1, 1), lambda a, b: f"1D tensors expected, but got {a.ndim}D and {b.ndim}D tensors"
+)
+
+
+@public(method=True)
+@accepts_out
+def dot(input: Tensor, tensor: Tensor) -> Tensor:
+    """Sum of products of two vectors; RuntimeError for other ranks, lengths or dtypes."""
+    if input.ndim == tensor.ndim == 1 and input.dtype is not tensor.dtype:
+        raise RuntimeError(
+            f"dot : expected both vectors to have same dtype, but found {TYPE_NAMES[input.dtype]} "
+            f"and {TYPE_NAMES[tensor.dtype]}"
+        )
+    return _product_of_vectors(input, tensor)  # type: ignore[no-any-return]
+
+
+@public(method=True)
+def vdot(input: Tensor, other: Tensor) -> Tensor:
+    """Sum of products of the conjugate of one vector with another."""
+    return dot(conj(input), other)
+
+
+@public(method=True)
+def inner(input: Tensor, other: Tensor) -> Tensor:
+    """Sum of products over the last dimensions: (*a, k) and (*b, k) -> (*a, *b)."""
+    if not (input.ndim and other.ndim):
+        return input * other  # type: ignore[operator, no-any-return]
+    if input.shape[-1] != other.shape[-1]:
+        raise RuntimeError(
+            "inner() the last dimension must match on both input tensors but got shapes "
+            f"{list(input.shape)} and {list(other.shape)}"
+        )
+    rows = other.reshape(-1, other.shape[-1])  # type: ignore[attr-defined]
+    product = matmul(input, rows.t())
+    return product.reshape((*input.shape[:-1], *other.shape[:-1]))  # type: ignore[attr-defined, no-any-return]
+
+
+def _outer(name: str) -> Callable[..., Tensor]:
+    def product(input: Tensor, vec2: Tensor) -> Tensor:
+        for argument, t in (("self", input), ("vec2", vec2)):
+            if t.ndim != 1:
+                raise RuntimeError(f"outer: Expected 1-D argument {argument}, but got {t.ndim}-D")
+        return unsqueeze(input, 1) * vec2  # type: ignore[operator, no-any-return]
+
+    product.__name__ = product.__qualname__ = name
+    product.__doc__ = "Products of all pairs of elements of two vectors: (n,) and (m,) -> (n, m)."
+    return public(method=True)(accepts_out(product))
+
+
+outer, ger = _outer("outer"), _outer("ger")
+
+
+# ---- product plus tensor -------------------------------------------------------------------------
+
+
+def _added(
+    name: str, multiply: Callable[[Tensor, Tensor], Tensor], doc: str
+) -> Callable[..., Tensor]:
+    def add(
+        input: Tensor, first: Tensor, second: Tensor, *, beta: float = 1, alpha: float = 1
+    ) -> Tensor:
+        product = multiply(first, second)
+        # Refuses a tensor that only the product would have to be broadcast to.
+        added = expand(input, product.shape)
+        if alpha != 1:
+            product = product * alpha  # type: ignore[operator]
+        if beta == 0:
+            return product
+        return (added if beta == 1 else added * beta) + product  # type: ignore[operator, no-any-return]
+
+    add.__name__ = add.__qualname__ = name
+    add.__doc__ = f"``beta * input + alpha * {doc}``; `input` is broadcast."
+    return public(method=True, inplace=True)(accepts_out(add))
+
+
+addmm = _added("addmm", mm, "mat1 @ mat2")
+addmv = _added("addmv", mv, "mat @ vec")
+addr = _added("addr", outer, "outer(vec1, vec2)")
+baddbmm = _added("baddbmm", bmm, "batch1 @ batch2")
+addbmm = _added("addbmm", lambda a, b: bmm(a, b).sum(0), "sum(batch1 @ batch2)")
+
+
+# ---- linear --------------------------------------------------------------------------------------
+
+
+class Linear(Op):
+    """x (*, n) @ weight (m, n) transposed + bias (m), as one node."""
+
+    torch_name = "AddmmBackward0"
+
+    def forward(ctx, x: Array, weight: Array, bias: Array | None) -> Array:
+        ctx.save(0, 1)
+        ctx.shape = x.shape
+        rows = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+        out = ctx.backend.matmul(rows, weight.T)
+        if bias is not None:
+            out += bias
+        return out if x.ndim == 2 else out.reshape(*x.shape[:-1], weight.shape[0])
+
+    def backward(ctx, g: Any) -> Any:
+        x, weight = ctx.saved
+        F = ctx.F
+        if x.ndim != 2:
+            rows = math.prod(x.shape[:-1])
+            x, g = F.reshape(x, (rows, x.shape[-1])), F.reshape(g, (rows, g.shape[-1]))
+        gx = gw = gb = None
+        if ctx.needs_grad(0):
+            gx = F.reshape(ctx.call(MatMul, g, F.conj(weight)), ctx.shape)
+        if ctx.needs_grad(1):
+            gw = ctx.call(MatMul, F.transpose(g, 0, 1), F.conj(x))
+        if ctx.needs_grad(2):
+            gb = F.sum(g, (0,))
+        return gx, gw, gb
+
+
+@public(function=False)
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Affine map: input (*, n), weight (m, n), bias (m) or None -> (*, m).
+
+    Raises RuntimeError for lengths or dtypes that do not match.
+    """
+    if weight.ndim != 2 or not input.ndim:
+        product = matmul(input, weight.t() if weight.ndim == 2 else weight)  # type: ignore[attr-defined]
+        return product if bias is None else product + bias  # type: ignore[operator, no-any-return]
+    shape, (m, n) = input._array.shape, weight._array.shape
+    rows = math.prod(shape[:-1])
+    if shape[-1] != n:
+        raise RuntimeError(
+            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{shape[-1]} and {n}x{m})"
+        )
+    _check_dtypes(input, weight)
+    if bias is not None:
+        if bias._array.shape not in ((m,), (1,), ()):
+            raise RuntimeError(
+                f"The expanded size of the tensor ({m}) must match the existing size "
+                f"({bias.shape[-1]}) at non-singleton dimension 1.  Target sizes: [{rows}, {m}].  "
+                f"Tensor sizes: {list(bias.shape)}"
+            )
+        _check_dtypes(input, bias)
+    return Linear.apply(input, weight, bias)

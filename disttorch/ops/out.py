@@ -1,0 +1,70 @@
+"""The `out=` argument: compute as usual, then write the result into the tensor given."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from disttorch.autograd.grad_mode import STATE
+from disttorch.dtype import TYPE_NAMES, can_cast
+from disttorch.tensor import Tensor
+
+Fn = TypeVar("Fn", bound=Callable[..., Any])
+
+
+def write_out(out: Tensor, result: Tensor, name: str) -> Tensor:
+    """Write `result` into `out`, resized if its shape differs, cast if its dtype does; return it.
+
+    Raises RuntimeError, with PyTorch's texts, if either requires grad or the cast loses a category;
+    warns when an `out` with elements is resized.
+    """
+    if STATE.enabled and (out.requires_grad or result.requires_grad):
+        raise RuntimeError(
+            f"{name}(): functions with out=... arguments don't support automatic differentiation, "
+            "but one of the arguments requires grad."
+        )
+    if not can_cast(result.dtype, out.dtype):
+        raise RuntimeError(
+            f"result type {TYPE_NAMES[result.dtype]} can't be cast to the desired output type "
+            f"{TYPE_NAMES[out.dtype]}"
+        )
+    if out._array.shape != result._array.shape:
+        if out._array.size:
+            warnings.warn(_resized(out, result), UserWarning, stacklevel=4)
+        out._array = result._array.astype(out._array.dtype)
+    else:
+        out._array[...] = result._array
+    out._cell[0] += 1
+    return out
+
+
+def _resized(out: Tensor, result: Tensor) -> str:
+    return (
+        "An output with one or more elements was resized since it had shape "
+        f"{list(out.shape)}, which does not match the required output shape "
+        f"{list(result.shape)}. This behavior is deprecated, and in a future PyTorch release "
+        "outputs will not be resized unless they have zero elements. You can explicitly reuse an "
+        "out tensor t by resizing it, inplace, to zero elements with t.resize_(0)."
+    )
+
+
+def accepts_out(function: Fn) -> Fn:
+    """Give an operator the keyword `out`: a tensor, or a tuple of them for several results."""
+
+    @functools.wraps(function)
+    def call(*args: Any, out: Any = None, **keywords: Any) -> Any:
+        result = function(*args, **keywords)
+        if out is None:
+            return result
+        name = function.__name__
+        if isinstance(result, Tensor):
+            return write_out(out, result, name)
+        written = [write_out(o, r, name) for o, r in zip(out, result, strict=True)]
+        return type(result)(written)
+
+    return call  # type: ignore[return-value]
+
+
+__all__ = ["accepts_out", "write_out"]
