@@ -32,7 +32,7 @@ class _Options:
 
 
 _OPTIONS = _Options()
-_PROFILES = {
+_PROFILES: dict[str, dict[str, Any]] = {
     "default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80},
     "short": {"precision": 2, "threshold": 1000, "edgeitems": 2, "linewidth": 80},
     "full": {"precision": 4, "threshold": math.inf, "edgeitems": 3, "linewidth": 80},
@@ -53,7 +53,7 @@ def set_printoptions(
     each end of a dimension are shown; `linewidth`: characters a line; `profile`: "default",
     "short" or "full"; `sci_mode`: scientific notation always (True) or never (False).
     """
-    given = {
+    given: dict[str, Any] = {
         "precision": precision,
         "threshold": threshold,
         "edgeitems": edgeitems,
@@ -84,6 +84,8 @@ def printoptions(**options: Any) -> Iterator[None]:
 class _NumberFormat:
     """One notation and one width for all the numbers (host array, any shape) of a tensor."""
 
+    width: int = 1
+
     def __init__(self, numbers: np.ndarray, kind: dtype) -> None:
         self._write: Callable[[Any], str] = str
         if not kind.is_floating_point:
@@ -91,7 +93,6 @@ class _NumberFormat:
             return
         doubles = numbers.reshape(-1).astype(np.float64)
         shown = doubles[np.isfinite(doubles) & (doubles != 0)]
-        self.width = 1
         self._write = _write_whole
         if shown.size:
             self._choose(shown)

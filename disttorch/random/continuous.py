@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 
+import ml_dtypes
 import numpy as np
 
-from disttorch.dtype import TYPE_NAMES, dtype, finfo, from_numpy_dtype
+from disttorch.dtype import TYPE_NAMES, dtype, from_numpy_dtype
 from disttorch.random.filling import (
     CPP_NAMES,
     Array,
@@ -72,7 +73,7 @@ def _fill_uniform_rounded(out: Array, low: float, high: float, source: Generator
 
 
 def _check_uniform_bounds(low: float, high: float, kind: dtype) -> None:
-    largest = float(finfo(kind).max)
+    largest = float(ml_dtypes.finfo(kind.np).max)
     for name, value in (("from", low), ("to", high)):
         if not -largest <= value <= largest:
             raise RuntimeError(f"{name} is out of bounds for {CPP_NAMES[kind.name]}")

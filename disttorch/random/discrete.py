@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 import warnings
 
+import ml_dtypes
 import numpy as np
 
-from disttorch.dtype import TYPE_NAMES, dtype, finfo, from_numpy_dtype
+from disttorch.dtype import TYPE_NAMES, dtype, from_numpy_dtype
 from disttorch.random.continuous import fill_exponential
 from disttorch.random.filling import (
     CPP_NAMES,
@@ -246,7 +247,7 @@ def _check_holds(kind: dtype, name: str, value: int) -> None:
     """RuntimeError if a bound lies outside the dtype, UserWarning if it is not exact in it."""
     cpp_name = CPP_NAMES[kind.name]
     if kind.is_floating_point:
-        fits = abs(value) <= float(finfo(kind).max)
+        fits = abs(value) <= float(ml_dtypes.finfo(kind.np).max)
     elif kind.name == "bool":
         fits = value in (0, 1)
     else:

@@ -97,7 +97,10 @@ def _refuse(unpickler: Any) -> None:
 
 
 # In Python, not C: only so can single instructions be checked before they run.
-class WeightsUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
+_PythonUnpickler: Any = pickle._Unpickler  # type: ignore[attr-defined, unused-ignore]
+
+
+class WeightsUnpickler(_PythonUnpickler):
     """Unpickles with the allow-list; `known` adds torch's names to it, by (module, name)."""
 
     def __init__(
@@ -168,7 +171,7 @@ class WeightsUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
             )
 
     dispatch = {  # noqa: RUF012 - the table that the base class reads
-        **pickle._Unpickler.dispatch,  # type: ignore[attr-defined]
+        **_PythonUnpickler.dispatch,
         **{getattr(pickle, name)[0]: _refuse for name in _REFUSED},
         pickle.REDUCE[0]: _load_reduce,
         pickle.NEWOBJ[0]: _load_newobj,

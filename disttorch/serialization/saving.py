@@ -42,7 +42,10 @@ class _SavedStorage:
 
 # The pickler of the pickle module in Python: the one in C looks up every global it writes, and
 # torch's are not there to be found.
-class _Pickler(pickle._Pickler):  # type: ignore[name-defined, misc]
+_PythonPickler: Any = pickle._Pickler  # type: ignore[attr-defined, unused-ignore]
+
+
+class _Pickler(_PythonPickler):
     """Pickles tensors as torch does and collects their storages."""
 
     def __init__(self, stream: BinaryIO, protocol: int) -> None:
@@ -87,7 +90,7 @@ class _Pickler(pickle._Pickler):  # type: ignore[name-defined, misc]
         state = tensor._user_attributes()
         if type(tensor) is Parameter:
             data = Tensor._wrap(tensor._array)
-            args = (data, tensor.requires_grad, OrderedDict())
+            args: tuple[Any, ...] = (data, tensor.requires_grad, OrderedDict())
             if state:
                 return names.REBUILD_PARAMETER_WITH_STATE, (*args, state)
             return names.REBUILD_PARAMETER, args
@@ -103,7 +106,14 @@ class _Pickler(pickle._Pickler):  # type: ignore[name-defined, misc]
         storage_type = names.STORAGES.get(kind)
         storage = self._storage(place.block, storage_type, str(tensor.device))
         shape = tuple(tensor.shape)
-        args = (storage, place.offset, shape, strides, tensor.requires_grad, OrderedDict())
+        args: tuple[Any, ...] = (
+            storage,
+            place.offset,
+            shape,
+            strides,
+            tensor.requires_grad,
+            OrderedDict(),
+        )
         if storage_type is None:
             return names.REBUILD_TENSOR_OF_DTYPE, (*args, kind)
         return names.REBUILD_TENSOR, args
