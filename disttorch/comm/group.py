@@ -381,10 +381,11 @@ class ProcessGroup:
         self._mesh.leave(Condition.CLOSED)
         if not self._unusable.startswith("closed"):
             self._unusable = "closed by this rank"
-            self._collectives.close()
-            self._messages.close()
+            stopped = [runner.close() for runner in (self._collectives, self._messages)]
             self._context.windows.clear()
-            self._mesh.close()
+            if all(stopped):
+                self._mailbox.close()
+                self._mesh.close()
             if not self._is_subgroup:
                 self._link.watch.close()
             lifecycle.unregister(self)

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import weakref
+from functools import cache
 from types import TracebackType
 from typing import Protocol
 
@@ -24,17 +25,11 @@ class Leaver(Protocol):
 
 
 _groups: weakref.WeakSet[Leaver] = weakref.WeakSet()
-_owner_pid = 0
 
 
 def register(group: Leaver) -> None:
     """Look after a group until it is closed or dies; installs the hooks at the first call."""
-    global _owner_pid
-    if not _owner_pid:
-        atexit.register(_at_exit)
-        os.register_at_fork(after_in_child=_after_fork)
-        _hook_exceptions()
-    _owner_pid = os.getpid()
+    _install_hooks()
     _groups.add(group)
 
 
@@ -43,14 +38,20 @@ def unregister(group: Leaver) -> None:
     _groups.discard(group)
 
 
+@cache
+def _install_hooks() -> None:
+    atexit.register(_at_exit)
+    os.register_at_fork(after_in_child=_after_fork)
+    _hook_exceptions()
+
+
 def _at_exit() -> None:
-    # A forked child that runs exit handlers must not speak for the rank.
-    if os.getpid() == _owner_pid:
-        for group in list(_groups):
-            group.leave(Condition.EXITED, "")
+    for group in list(_groups):
+        group.leave(Condition.EXITED, "")
 
 
 def _after_fork() -> None:
+    # The child's exit handlers and exceptions must not speak for the rank, so it knows no groups.
     for group in list(_groups):
         group.forget()
     _groups.clear()
@@ -63,7 +64,7 @@ def _hook_exceptions() -> None:
     def hook(
         kind: type[BaseException], error: BaseException, traceback: TracebackType | None
     ) -> None:
-        if os.getpid() == _owner_pid and threading.current_thread() is threading.main_thread():
+        if threading.current_thread() is threading.main_thread():
             for group in list(_groups):
                 group.leave(Condition.RAISED, f"{kind.__name__}: {error}")
         previous(kind, error, traceback)

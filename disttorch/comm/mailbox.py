@@ -58,6 +58,8 @@ class _Arrival:
     """A message that comes in, into a receive's own memory or kept aside until one asks for it."""
 
     def __init__(self, head: bytes) -> None:
+        self.tag: int
+        self.nbytes: int
         self.tag, self.nbytes = _HEAD.unpack_from(head)
         self.call = header.decode(head)
         self.receive: Message | None = None
@@ -70,7 +72,7 @@ class _Arrival:
 
     def fits(self, receive: Message) -> bool:
         same_dtype = self.call.dtype == receive.call.call.dtype
-        return same_dtype and bool(self.nbytes == receive.array.nbytes)
+        return same_dtype and self.nbytes == receive.array.nbytes
 
 
 class Mailbox:
@@ -141,6 +143,12 @@ class Mailbox:
             if not message.done:
                 message.finish(error)
                 give_up(error)
+
+    def close(self) -> None:
+        """Forget all messages and rings."""
+        with self._lock:
+            for box in (self._writers, self._readers, self._sends, self._receives, self._arrivals):
+                box.clear()
 
     def _peers(self, message: Message) -> list[int]:
         if message.peer is not None:

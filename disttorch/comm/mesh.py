@@ -147,13 +147,17 @@ class SharedMesh:
 
     def leave(self, condition: Condition, text: str = "") -> None:
         """Tell the other ranks that this one takes part no more; only the first reason counts."""
-        if self.own.condition()[0] is Condition.ACTIVE:
+        if self.pages and self.own.condition()[0] is Condition.ACTIVE:
             self.own.leave(condition, text)
 
     def close(self) -> None:
-        """Forget all views and close the descriptor; memory goes when the last array does."""
+        """Forget all views and close the descriptor; the memory goes with the last of them."""
         self.own.close()
+        self.pages = ()
+        self._peer_flags.clear()
+        self._header_words.clear()
         self._stages.clear()
+        del self.own, self._flag
 
     def _wait(self, flag: memoryview, step: int, deadline: Deadline) -> None:
         self.wait_for(

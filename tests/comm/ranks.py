@@ -38,7 +38,7 @@ class RankFailed(AssertionError):
 def run_ranks(
     n_ranks: int, body: Callable[[ProcessGroup], Any], *, timeout_s: float = TEST_TIMEOUT_S
 ) -> list[Any]:
-    """Results of `body(group)` on each rank; raises RankFailed with the traceback of any failure."""
+    """Results of `body(group)` on each rank; raises RankFailed with a failed rank's traceback."""
     outcomes = outcomes_of(n_ranks, body, timeout_s=timeout_s)
     for rank, outcome in enumerate(outcomes):
         if outcome.error is not None or outcome.status != 0:

@@ -12,10 +12,10 @@ from functools import cache
 import ml_dtypes
 import numpy as np
 import pytest
-from tests.comm.ranks import run_ranks
 
 from disttorch.comm.group import ProcessGroup
 from disttorch.comm.reduce_op import ReduceOp
+from tests.comm.ranks import run_ranks
 
 WORLDS = (1, 2, 3, 5)
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
@@ -86,9 +86,7 @@ def check_close(got: np.ndarray, wanted: np.ndarray, what: object) -> None:
 
 def cases(small: tuple[int, ...] = SIZES) -> list[tuple[ReduceOp, np.dtype, int]]:
     """All operations and dtypes on small arrays, and the common ones on large arrays."""
-    table = [
-        (op, dtype, size) for op, dtypes in OPS for dtype in dtypes for size in small
-    ]
+    table = [(op, dtype, size) for op, dtypes in OPS for dtype in dtypes for size in small]
     large = [np.dtype(np.float32), BFLOAT16, np.dtype(np.int64)]
     return table + [(op, dtype, LARGE) for op in (ReduceOp.SUM, ReduceOp.AVG) for dtype in large]
 

@@ -8,11 +8,11 @@ from disttorch.comm.deadline import Deadline
 
 
 def test_counts_down_and_never_below_zero(monkeypatch: pytest.MonkeyPatch) -> None:
-    now_s = 100.0
-    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     deadline = Deadline.after(2.0)
     seen = []
-    for now_s in (100.0, 101.5, 101.9999, 102.0, 200.0):
+    for clock[0] in (100.0, 101.5, 101.9999, 102.0, 200.0):
         seen.append((deadline.remaining_s(), deadline.remaining_ms(), deadline.expired()))
     remaining_ms = [ms for _, ms, _ in seen]
     assert remaining_ms == [2000, 500, 1, 0, 0]

@@ -6,6 +6,7 @@ import errno
 import os
 import select
 import threading
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -42,6 +43,7 @@ class ProcessWatch:
         self._poll = select.poll()
         # A poll object refuses to be polled by two threads at once.
         self._lock = threading.Lock()
+        self._closer = weakref.finalize(self, _close_all, self._rank_of_fd)
         for rank, process in self._processes.items():
             self._open(rank, process)
 
@@ -66,9 +68,7 @@ class ProcessWatch:
     def close(self) -> None:
         """Close the descriptors; `ended` then knows no more than before."""
         with self._lock:
-            for fd in self._rank_of_fd:
-                os.close(fd)
-            self._rank_of_fd.clear()
+            _close_all(self._rank_of_fd)
             self._polled.clear()
             self._poll = select.poll()
 
@@ -88,6 +88,11 @@ class ProcessWatch:
             return
         self._rank_of_fd[fd] = rank
         self._poll.register(fd, select.POLLIN)
+
+
+def _close_all(rank_of_fd: dict[int, int]) -> None:
+    while rank_of_fd:
+        os.close(rank_of_fd.popitem()[0])
 
 
 def _start_ticks(pid: int) -> int | None:

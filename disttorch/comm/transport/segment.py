@@ -7,6 +7,7 @@ import fcntl
 import mmap
 import os
 import sys
+import weakref
 
 from disttorch.comm.errors import SharedMemoryError
 from disttorch.comm.transport.process import ProcessId
@@ -34,13 +35,16 @@ class Segment:
             self.fd = os.memfd_create(_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         except OSError as error:
             raise SharedMemoryError(f"cannot create shared memory: {error.strerror}") from None
+        # Also closes it when a group is dropped without being closed.
+        self.close_fd = weakref.finalize(self, os.close, self.fd)
+        """Close the descriptor once all peers have mapped the segment; mappings stay valid."""
         try:
             os.ftruncate(self.fd, self.nbytes)
             fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
             self.reserve(0, reserved_nbytes)
             self.memory = _map(self.fd, self.nbytes, populate=False)
         except (OSError, SharedMemoryError) as error:
-            os.close(self.fd)
+            self.close_fd()
             raise SharedMemoryError(f"no shared memory of {nbytes} bytes: {error}") from None
 
     def reserve(self, offset: int, nbytes: int) -> None:
@@ -53,12 +57,6 @@ class Segment:
             raise SharedMemoryError(
                 f"cannot allocate {nbytes} bytes of shared memory: {error.strerror}"
             ) from None
-
-    def close_fd(self) -> None:
-        """Close the descriptor once all peers have mapped the segment; mappings stay valid."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
 
 
 def map_peer(process: ProcessId, fd: int, nbytes: int, *, populate: bool = False) -> mmap.mmap:

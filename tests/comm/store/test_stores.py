@@ -203,7 +203,7 @@ def test_a_directory_open_to_others_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("address", ["tcp://0.0.0.0:1", "ipc://" + "x" * 108])
 def test_bad_addresses(address: str) -> None:
-    with pytest.raises(ValueError, match="address starts with ipc://|socket path of more than"):
+    with pytest.raises(ValueError, match=r"address starts with ipc://|socket path of more than"):
         StoreServer(address)
 
 
