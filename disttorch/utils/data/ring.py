@@ -1,0 +1,111 @@
+"""A fixed ring of slots in shared memory: workers write batches there, tensors are views of them.
+
+The memory has no name (memfd) and vanishes with the last process that maps it. A slot is lent out
+with the batch's arrays and comes back when the last of them dies.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import weakref
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from disttorch.comm.transport.process import ProcessId
+from disttorch.comm.transport.segment import Segment, map_peer
+
+ALIGNMENT = 64  # bytes; a cache line, and what vector loads like
+
+
+def aligned(nbytes: int) -> int:
+    """Round up to the alignment of arrays within a slot."""
+    return -(-nbytes // ALIGNMENT) * ALIGNMENT
+
+
+@dataclass(frozen=True)
+class RingAddress:
+    """What a worker needs to map the ring."""
+
+    owner: ProcessId
+    fd: int
+    n_slots: int
+    slot_nbytes: int
+
+
+class Ring:
+    """The loader's side: hands slots out and gets them back.
+
+    Raises SharedMemoryError if the memory is not to be had.
+    """
+
+    def __init__(self, n_slots: int, slot_nbytes: int) -> None:
+        self.n_slots = n_slots
+        self.slot_nbytes = -(-slot_nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
+        total = n_slots * self.slot_nbytes
+        self._segment = Segment(total, total)
+        self._free = deque(range(n_slots))
+        self._leases: dict[int, weakref.ref[Any]] = {}
+
+    @property
+    def address(self) -> RingAddress:
+        """Where workers find the memory."""
+        return RingAddress(ProcessId.current(), self._segment.fd, self.n_slots, self.slot_nbytes)
+
+    @property
+    def n_lent(self) -> int:
+        """How many slots are behind arrays that live outside the loader."""
+        return len(self._leases)
+
+    def take(self) -> int | None:
+        """Return a free slot, None if there is none."""
+        return self._free.popleft() if self._free else None
+
+    def give_back(self, slot: int) -> None:
+        """Make a slot free again."""
+        self._free.append(slot)
+
+    def peek(self, slot: int) -> memoryview:
+        """The slot's bytes, for copying out at once."""
+        start = slot * self.slot_nbytes
+        return memoryview(self._segment.memory)[start : start + self.slot_nbytes]
+
+    def lend(self, slot: int) -> Any:
+        """Return a buffer over the slot; the slot is free again when nothing refers to it."""
+        size = ctypes.c_char * self.slot_nbytes
+        buffer = size.from_buffer(self._segment.memory, slot * self.slot_nbytes)
+        free, leases = self._free, self._leases
+
+        def returned(_: Any) -> None:
+            del leases[slot]
+            free.append(slot)
+
+        leases[slot] = weakref.ref(buffer, returned)
+        return buffer
+
+    def close(self) -> None:
+        """Close the descriptor; the memory lives on behind arrays that are still in use."""
+        self._segment.close_fd()
+
+
+class RingWriter:
+    """A worker's side: the mapped slots."""
+
+    def __init__(self, address: RingAddress) -> None:
+        nbytes = address.n_slots * address.slot_nbytes
+        self.slot_nbytes = address.slot_nbytes
+        self._memory = map_peer(address.owner, address.fd, nbytes)
+
+    def slot(self, index: int) -> memoryview:
+        """The writable bytes of a slot."""
+        start = index * self.slot_nbytes
+        return memoryview(self._memory)[start : start + self.slot_nbytes]
+
+
+def array_in(buffer: Any, offset: int, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Array over part of a buffer, which it keeps alive."""
+    count = int(np.prod(shape, dtype=np.int64))
+    return np.frombuffer(buffer, dtype, count, offset).reshape(shape)
