@@ -64,9 +64,10 @@ from disttorch.layout import (
     preserve_format,
     strided,
 )
-from disttorch.printing import set_printoptions
+from disttorch.printing import get_printoptions, printoptions, set_printoptions
 from disttorch.random import (
     Generator,
+    bind_state_type,
     default_generator,
     fork_rng,
     get_rng_state,
@@ -79,12 +80,16 @@ from disttorch.size import Size
 from disttorch.tensor import Tensor, bind_methods, is_tensor
 from disttorch.version import __version__
 
-_LAZY = {"cuda", "distributed", "multiprocessing", "nn", "optim", "testing", "utils", "vision"}
+_LAZY = {
+    *("cuda", "distributed", "meter", "nn", "optim", "serialization", "testing", "utils"),
+    "vision",
+}
 _LAZY_NAMES = {"load": "serialization", "save": "serialization"}
 
 # Ops need Tensor and Tensor's methods are ops: they meet here, once.
 bind_methods({**_AUTOGRAD_METHODS, **ops.METHODS})
 globals().update(ops.PUBLIC)
+bind_state_type(Tensor._wrap)
 _keep_freed_memory()
 
 

@@ -103,7 +103,7 @@ class MultiprocessIterator:
                 self._release(batch)
                 self._ask_ahead()
                 if isinstance(failure, Failed):
-                    raise_failure(failure)
+                    raise error_of(failure)
                 continue
             parts = [x for x in answers if isinstance(x, Done)]
             if self._by_rows:
@@ -251,8 +251,11 @@ def split_rows(n_rows: int, n_workers: int) -> list[int]:
     return [n_rows * i // n_parts for i in range(n_parts + 1)]
 
 
-def raise_failure(failure: Failed) -> None:
-    """Raise a worker's exception here, with its own type where that can be made, and traceback."""
+def error_of(failure: Failed) -> BaseException:
+    """Return a worker's exception, of its own type where that can be made, with its traceback.
+
+    Not raised here: a frame that held it would be a cycle, and keep the workers alive with it.
+    """
     where = f" (while fetching indices {failure.indices})" if failure.indices is not None else ""
     text = (
         f"Caught {failure.kind.__name__} in DataLoader worker process {failure.worker_id}{where}.\n"
@@ -261,10 +264,9 @@ def raise_failure(failure: Failed) -> None:
     if failure.kind is KeyError:
         text = _VerbatimKey(text)
     try:
-        error = failure.kind(text)
+        return failure.kind(text)
     except TypeError:
-        error = RuntimeError(text)
-    raise error
+        return RuntimeError(text)
 
 
 class _VerbatimKey(str):
