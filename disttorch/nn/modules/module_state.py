@@ -112,7 +112,7 @@ class StateDict:
         return self._add_state_hook("_load_state_dict_pre_hooks", hook if with_module else bound)
 
     def register_load_state_dict_post_hook(self, hook: Hook) -> RemovableHandle:
-        """Call ``hook(module, incompatible_keys)`` after this module was loaded, and those below."""
+        """Call ``hook(module, incompatible_keys)`` after this module and its children."""
         return self._add_state_hook("_load_state_dict_post_hooks", hook)
 
     # ---- saving -----------------------------------------------------------------------------
