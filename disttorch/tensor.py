@@ -15,14 +15,15 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from disttorch.backends import Backend, backend_for, backend_of
-from disttorch.backends.cpu.numpy_backend import CPU
 from disttorch.device import device as Device
 from disttorch.dtype import TYPE_NAMES, dtype, from_numpy_dtype, get_default_dtype
+from disttorch.host_values import HostValues
 from disttorch.layout import channels_last_3d, contiguous_format, memory_order
+from disttorch.printing import tensor_repr
 from disttorch.size import Size
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ _NON_LEAF_DEEPCOPY = (
 )
 
 
-class Tensor:
+class Tensor(HostValues):
     """An n-dimensional array of one dtype on one device, which can require gradients.
 
     ``Tensor(2, 3)`` is an uninitialised tensor of the default dtype, ``Tensor([1, 2])`` one with
@@ -350,95 +351,7 @@ class Tensor:
         self._grad_fn, self._output_nr, self._requires_grad = None, 0, False
         return self
 
-    # ---- to Python and NumPy ----------------------------------------------------------------
-
-    def numpy(self, *, force: bool = False) -> np.ndarray:
-        """Return the values as an ndarray that shares memory with a CPU tensor.
-
-        Raises RuntimeError when gradients would be lost, unless `force`; TypeError off the CPU.
-        """
-        if force:
-            return self.backend.to_host(self._array)  # type: ignore[no-any-return]
-        if self.requires_grad:
-            raise RuntimeError(
-                "Can't call numpy() on Tensor that requires grad. "
-                "Use tensor.detach().numpy() instead."
-            )
-        if self.device.type != "cpu":
-            raise TypeError(
-                f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to "
-                "copy the tensor to host memory first."
-            )
-        return self._array  # type: ignore[no-any-return]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        array = self.numpy()
-        if dtype is not None and array.dtype != dtype:
-            return array.astype(dtype)
-        return array.copy() if copy else array
-
-    def __array_wrap__(self, array: np.ndarray, *_: Any) -> Tensor:
-        return Tensor._wrap(CPU.asarray(array))
-
-    def __dlpack__(self, **keywords: Any) -> Any:
-        if self.requires_grad:
-            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
-        return self._array.__dlpack__(**keywords)
-
-    def __dlpack_device__(self) -> Any:
-        return self._array.__dlpack_device__()
-
-    def item(self) -> Any:
-        """Return the only element as a Python number; RuntimeError if there is not exactly one."""
-        if self._array.size != 1:
-            raise RuntimeError(
-                f"a Tensor with {self._array.size} elements cannot be converted to Scalar"
-            )
-        value = self._array.item()
-        return float(value) if self._array.dtype.kind == "V" else value
-
-    def tolist(self) -> Any:
-        """Return nested lists of Python numbers, a number for a 0-d tensor."""
-        array = self.backend.to_host(self._array)
-        return (array.astype("float32") if array.dtype.kind == "V" else array).tolist()
-
-    def __bool__(self) -> bool:
-        if self._array.size != 1:
-            values = "more than one value" if self._array.size else "no values"
-            raise RuntimeError(f"Boolean value of Tensor with {values} is ambiguous")
-        return bool(self._array)
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __complex__(self) -> complex:
-        return complex(self.item())
-
-    def __index__(self) -> int:
-        if self._array.size != 1 or self._array.dtype.kind not in "iub":
-            raise TypeError("only integer tensors of a single element can be converted to an index")
-        return int(self._array.item())
-
-    def __len__(self) -> int:
-        if self._array.ndim == 0:
-            raise TypeError("len() of a 0-d tensor")
-        return int(self._array.shape[0])
-
-    def __iter__(self) -> Iterator[Tensor]:
-        if self._array.ndim == 0:
-            raise TypeError("iteration over a 0-d tensor")
-        return (self[i] for i in range(len(self)))  # type: ignore[index]
-
-    def __contains__(self, element: Any) -> bool:
-        if not isinstance(element, (Tensor, int, float, complex, bool)):
-            raise RuntimeError(
-                f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a "
-                f"{type(element)}."
-            )
-        return bool((self == element)._array.any())  # type: ignore[attr-defined]
+    # ---- as an object of Python ------------------------------------------------------------
 
     def __hash__(self) -> int:
         return id(self)
@@ -449,8 +362,6 @@ class Tensor:
         return object.__format__(self, spec)
 
     def __repr__(self) -> str:
-        from disttorch.printing import tensor_repr  # noqa: PLC0415 - needs Tensor for options only
-
         return tensor_repr(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
