@@ -34,7 +34,7 @@ from typing import Any, ClassVar, TypeVar
 
 from disttorch.autograd import anomaly
 from disttorch.autograd.grad_mode import STATE
-from disttorch.autograd.node import Edge, Node, edge_of, next_sequence
+from disttorch.autograd.node import Edge, Node, accumulator_of, next_sequence
 from disttorch.autograd.promotion import promote
 from disttorch.autograd.saved import Entry, pack, unpack
 from disttorch.backends import BACKEND_BY_TYPE, Backend, backend_of
@@ -149,8 +149,9 @@ class Op(Node):
                 arrays.append(x)
         if backend is None:
             raise TypeError(_no_tensor(cls, inputs))
-        if cls.promotes is not None:
-            promote(backend, arrays, cls.promotes)
+        rule = cls.promotes
+        if rule is not None and not (rule == "same" and _alike(arrays)):
+            promote(backend, arrays, rule)
         ctx.backend = backend
         result = ctx.forward(*arrays, **params)
         # One output is by far the usual case and on the path of every operator.
@@ -171,7 +172,17 @@ class Op(Node):
 
     def _record(ctx, inputs: Any, arrays: list[Any], outputs: tuple[Tensor, ...]) -> None:
         """Make this node the history of its outputs."""
-        ctx.edges = tuple([edge_of(x) if isinstance(x, Tensor) else None for x in inputs])
+        edges: list[Edge | None] = []
+        for x in inputs:  # `edge_of`, spelt out: this is on the path of every recorded operator
+            if not isinstance(x, Tensor):
+                edges.append(None)
+            elif x._grad_fn is not None:
+                edges.append((x._grad_fn, x._output_nr))
+            elif x._requires_grad:
+                edges.append((x._accumulator or accumulator_of(x), 0))
+            else:
+                edges.append(None)
+        ctx.edges = tuple(edges)
         ctx.seq = next_sequence()
         metas = []
         recorded = False
@@ -231,6 +242,14 @@ def backward_name(op: type) -> str:
     """PyTorch's name for an op's node; a class may give its own as `torch_name`."""
     given: str | None = getattr(op, "torch_name", None)
     return given or re.sub("_+", "", op.__name__) + "Backward0"
+
+
+def _alike(arrays: list[Any]) -> bool:
+    """Whether two operands have one dtype and so need no promotion."""
+    if len(arrays) != 2:
+        return False
+    x, y = arrays
+    return type(x) is type(y) and hasattr(x, "dtype") and x.dtype is y.dtype
 
 
 def _wrapped(backend: Backend, array: Any) -> Tensor:
