@@ -1,4 +1,4 @@
-"""The rules no linter has: sizes, names, what may be imported where, and that each op is tested."""
+"""The rules no linter has: sizes, names, what may be imported where, and that tests mirror code."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
-
-import pytest
 
 import disttorch
 
@@ -49,11 +47,10 @@ def functions(tree):
 
 
 def n_lines(function) -> int:
-    """Lines of a function without its docstring and decorators."""
+    """Lines of a function's body; a signature is as long as PyTorch made it, a docstring helps."""
     first = function.body[0]
     is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
-    docstring = first.end_lineno - first.lineno + 1 if is_docstring else 0
-    return function.end_lineno - function.lineno + 1 - docstring
+    return function.end_lineno - (first.end_lineno if is_docstring else first.lineno - 1)
 
 
 def imported(tree) -> list[tuple[int, str]]:
@@ -151,13 +148,6 @@ def test_public_functions_are_described():
         if not (function.__doc__ or "").strip():
             violations.append(f"{name}: no docstring")
     report(violations)
-
-
-def test_every_op_has_a_row():
-    from disttorch.testing import opspec
-
-    tested = opspec.names_with_rows()
-    report(f"{name}: no OpSpec row" for name in disttorch.ops.MARKED if name not in tested)
 
 
 def test_tests_mirror_the_tree():
