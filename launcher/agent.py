@@ -1,0 +1,295 @@
+"""The one loop: what happens becomes an event, what `supervisor` decides is done here."""
+
+import contextlib
+import math
+import os
+import select
+import selectors
+import signal
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from disttorch_launcher import failures, linux, supervisor
+from disttorch_launcher.channel import Channel
+from disttorch_launcher.config import LaunchConfig, ScriptKind
+from disttorch_launcher.console import Console
+from disttorch_launcher.cores import available_cores, threads_per_rank
+from disttorch_launcher.error_file import read_error
+from disttorch_launcher.job_store import JobStore
+from disttorch_launcher.logs import RankLogs, RankPipe
+from disttorch_launcher.outcome import ErrorRecord, RankExit
+from disttorch_launcher.ranks import JobEnv, assign_ranks, error_file, rank_environ
+from disttorch_launcher.run_directory import RunDirectory
+from disttorch_launcher.signals import FORWARDED_SIGNALS, NOTIFY_SIGNALS, SignalPipe
+from disttorch_launcher.supervisor import Action, Event, Phase, Policy, State
+
+FLUSH_S = 5.0
+ZYGOTE_EXIT_S = 2.0
+# Failures that a new attempt would only repeat.
+USAGE_ERRORS = ("ImportError", "ModuleNotFoundError", "SyntaxError", "IndentationError")
+
+
+class Agent:
+    """Runs one job to its end; `zygote` is the process that forks its ranks."""
+
+    def __init__(
+        self,
+        config: LaunchConfig,
+        zygote: Channel,
+        zygote_pid: int,
+        run_directory: RunDirectory,
+        outer: Mapping[str, str],
+    ) -> None:
+        self._config = config
+        self._zygote = zygote
+        self._zygote_pid = zygote_pid
+        self._run_directory = run_directory
+        self._outer = outer
+        self._console = Console(1, 2, outer)
+        self._logs = RankLogs(self._console)
+        self._selector = selectors.PollSelector()
+        self._paused: list[RankPipe] = []
+        self._pids: dict[int, int] = {}
+        self._told_to_stop_ns: dict[int, int] = {}
+        self._tails: dict[int, str] = {}
+        self._store: JobStore | None = None
+        self._slots = assign_ranks([config.n_ranks], 0)
+        self._state = State(self._policy())
+
+    def run(self) -> int:
+        """Start the ranks, watch them to their end, report; returns the exit status."""
+        handled = [s for s in FORWARDED_SIGNALS if signal.getsignal(s) != signal.SIG_IGN]
+        signals = SignalPipe(handled)
+        linux.adopt_orphans()  # if the zygote is killed, its ranks come to us
+        try:
+            self._watch(self._zygote, self._on_zygote)
+            self._watch(signals, lambda: self._on_signals(signals))
+            self._apply(*supervisor.begin(self._state.policy))
+            while self._state.phase is not Phase.DONE:
+                self._turn()
+        finally:
+            self._close()
+            signals.close()
+        return self._state.status or 0
+
+    def _policy(self) -> Policy:
+        return Policy(
+            ranks=frozenset(slot.rank for slot in self._slots),
+            max_restarts=self._config.max_restarts,
+            grace_s=self._config.grace_s,
+        )
+
+    # Events
+
+    def _turn(self) -> None:
+        """Wait for something to happen, or for the next deadline, and deal with it."""
+        self._watch_outlets()
+        wait_s = self._state.deadline_s - time.monotonic()
+        ready = self._selector.select(None if wait_s == math.inf else max(0.0, wait_s))
+        for key, _ in ready:
+            # What was handled before may have closed this one, or opened another in its place.
+            if self._selector.get_map().get(key.fd) is key:
+                handle: Callable[[], None] = key.data
+                handle()
+        self._happened(supervisor.Tick(time.monotonic()))
+
+    def _happened(self, event: Event) -> None:
+        self._apply(*supervisor.step(self._state, event))
+
+    def _on_signals(self, signals: SignalPipe) -> None:
+        for signum in signals.drain():
+            self._happened(supervisor.SignalReceived(signum, time.monotonic()))
+
+    def _on_zygote(self) -> None:
+        message, _ = self._zygote.receive()
+        if message is None:
+            self._selector.unregister(self._zygote)
+            self._lost_zygote()
+        elif message["op"] == "started":
+            self._pids[message["rank"]] = message["pid"]
+        elif message["op"] == "refused":
+            record = ErrorRecord(time.monotonic_ns(), "OSError", f"cannot fork: {message['error']}")
+            self._rank_ended(message["rank"], 1, record.at_ns, record)
+        else:
+            path = error_file(self._job_env(), message["rank"])
+            self._rank_ended(message["rank"], message["code"], message["at_ns"], read_error(path))
+
+    def _rank_ended(self, rank: int, code: int, at_ns: int, record: ErrorRecord | None) -> None:
+        self._unwatch_pipes(rank)
+        self._tails[rank] = self._logs.close_rank(rank, time.monotonic()).decode(errors="replace")
+        self._pids.pop(rank, None)
+        failed_at_ns = record.at_ns if record else at_ns
+        rank_exit = RankExit(
+            rank=rank,
+            code=code,
+            at_ns=at_ns,
+            joined=code == 0 or self._worth_restarting(rank, record),
+            stopped=failed_at_ns >= self._told_to_stop_ns.get(rank, failed_at_ns + 1),
+            record=record,
+        )
+        if self._store is not None and len(self._state.alive) > 1:
+            self._store.rank_ended(rank, failures.how_it_ended(rank_exit))
+        self._happened(supervisor.RankExited(rank_exit, time.monotonic()))
+
+    def _worth_restarting(self, rank: int, record: ErrorRecord | None) -> bool:
+        if self._config.max_restarts == 0:
+            return False  # nobody will ask
+        if self._config.kind is ScriptKind.PROGRAM or self._config.n_ranks == 1:
+            # No process group to have joined: go by the kind of error.
+            return record is None or record.type_name not in USAGE_ERRORS
+        return self._store is not None and self._store.has_joined(rank)
+
+    def _lost_zygote(self) -> None:
+        """The ranks die with their parent; what they started has to be told."""
+        for pid in self._pids.values():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+        for rank in list(self._pids):
+            self._unwatch_pipes(rank)
+            self._logs.close_rank(rank, time.monotonic())
+        self._happened(supervisor.ZygoteLost(time.monotonic()))
+
+    def _on_pipe(self, pipe: RankPipe) -> None:
+        self._logs.read(pipe, time.monotonic())
+        if pipe.ended:
+            self._selector.unregister(pipe)
+
+    # Actions
+
+    def _apply(self, state: State, actions: Any) -> None:
+        self._state = state
+        for action in actions:
+            self._perform(action)
+
+    def _perform(self, action: Action) -> None:
+        match action:
+            case supervisor.StartRanks(restarts):
+                self._start_ranks(restarts)
+            case supervisor.SendSignal(ranks, signum):
+                self._send_signal(ranks, signum)
+            case supervisor.Announce(rank_exit):
+                self._console.note(failures.announcement(rank_exit))
+            case supervisor.AnnounceStop(signum):
+                self._console.note(failures.stop_note(signum, self._config.grace_s))
+            case supervisor.AnnounceRestart(exits, restarts):
+                self._console.note(
+                    failures.restart_note(exits, restarts, self._config.max_restarts)
+                )
+            case supervisor.Finish(status):
+                self._console.note(failures.report(self._job_end(status)))
+
+    def _start_ranks(self, restarts: int) -> None:
+        if self._store is not None:
+            self._store.close()
+        self._told_to_stop_ns.clear()
+        self._tails.clear()
+        self._store = JobStore(self._run_directory.path, restarts)
+        job = self._job_env()
+        for slot in self._slots:
+            pipes, theirs = self._logs.open(slot.rank)
+            env = rank_environ(slot, job, self._outer)
+            self._zygote.send({"op": "start", "rank": slot.rank, "env": env}, theirs)
+            for fd in theirs:
+                os.close(fd)
+            for pipe in pipes:
+                self._watch_pipe(pipe)
+
+    def _job_env(self) -> JobEnv:
+        config = self._config
+        shared = threads_per_rank(available_cores(), config.n_ranks, self._outer)
+        return JobEnv(
+            run_id=self._run_directory.path.name,
+            run_dir=str(self._run_directory.path),
+            store=self._store.address if self._store else "",
+            timeout_s=config.timeout_s,
+            max_restarts=config.max_restarts,
+            restart_count=self._state.restarts,
+            n_threads=config.n_threads or shared,
+        )
+
+    def _send_signal(self, ranks: frozenset[int], signum: int) -> None:
+        # Only Python ranks know which of their children to tell; SIGKILL and programs' signals
+        # go to everything the rank has started.
+        group = signum == signal.SIGKILL or self._config.kind is ScriptKind.PROGRAM
+        if signum not in NOTIFY_SIGNALS:
+            now_ns = time.monotonic_ns()
+            self._told_to_stop_ns = {rank: now_ns for rank in ranks} | self._told_to_stop_ns
+        message = {"op": "signal", "ranks": sorted(ranks), "signum": int(signum), "group": group}
+        self._zygote.send(message)
+
+    def _job_end(self, status: int) -> failures.JobEnd:
+        state = self._state
+        return failures.JobEnd(
+            exits=state.exits,
+            status=status,
+            stop_signal=state.stop_signal,
+            killed=state.killed,
+            unfinished=state.alive,
+            grace_s=self._config.grace_s,
+            restarts_left=self._config.max_restarts - state.restarts,
+            tails=self._tails,
+        )
+
+    # What the selector waits for
+
+    def _watch(self, source: Any, handle: Callable[[], None]) -> None:
+        self._selector.register(source, selectors.EVENT_READ, handle)
+
+    def _watch_pipe(self, pipe: RankPipe) -> None:
+        self._watch(pipe, lambda: self._on_pipe(pipe))
+
+    def _unwatch_pipes(self, rank: int) -> None:
+        for pipe in self._logs.pipes():
+            if pipe.rank == rank and pipe in self._selector.get_map():
+                self._selector.unregister(pipe)
+        self._paused = [pipe for pipe in self._paused if pipe.rank != rank]
+
+    def _watch_outlets(self) -> None:
+        """Wait for slow readers of our output; stop reading the ranks while they are too slow."""
+        for outlet in self._console.outlets:
+            watched = outlet in self._selector.get_map()
+            if outlet.pending and not watched:
+                self._selector.register(outlet, selectors.EVENT_WRITE, outlet.pump)
+            elif watched and not outlet.pending:
+                self._selector.unregister(outlet)
+        if self._console.full and not self._paused:
+            watched_pipes = [p for p in self._logs.pipes() if p in self._selector.get_map()]
+            self._paused = watched_pipes
+            for pipe in watched_pipes:
+                self._selector.unregister(pipe)
+        elif self._paused and not self._console.full:
+            for pipe in self._paused:
+                self._watch_pipe(pipe)
+            self._paused = []
+        if self._console.broken is not None and not self._state.stop_requested:
+            self._happened(supervisor.OutputLost(time.monotonic()))
+
+    def _close(self) -> None:
+        """Leave nothing: store, ranks still alive, zygote, run directory, in that order."""
+        if self._store is not None:
+            self._store.close()
+        for rank in list(self._pids):
+            self._unwatch_pipes(rank)
+            self._logs.close_rank(rank, time.monotonic())
+        self._selector.close()
+        self._zygote.close()
+        _reap(self._zygote_pid, ZYGOTE_EXIT_S)
+        for pid in self._pids.values():  # adopted from a killed zygote
+            _reap(pid, ZYGOTE_EXIT_S)
+        self._run_directory.remove()
+        self._console.flush(FLUSH_S)
+        self._console.close()
+
+
+def _reap(pid: int, timeout_s: float) -> None:
+    """Wait for a child that is about to leave."""
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        pidfd = os.pidfd_open(pid)
+        try:
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            poll.poll(timeout_s * 1000)
+            os.waitpid(pid, os.WNOHANG)
+        finally:
+            os.close(pidfd)

@@ -1,0 +1,62 @@
+"""How many cores this process may use, and each rank's share of them."""
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+
+CGROUP_ROOT = Path("/sys/fs/cgroup")
+PROC_CGROUP = Path("/proc/self/cgroup")
+
+
+def threads_per_rank(n_cores: float, n_local_ranks: int, outer: Mapping[str, str]) -> int:
+    """Threads of one rank: OMP_NUM_THREADS if the user set it, else the cores shared out, >= 1."""
+    wanted = outer.get("OMP_NUM_THREADS", "")
+    if wanted.isdigit() and int(wanted) > 0:
+        return int(wanted)
+    return max(1, math.floor(n_cores / n_local_ranks))
+
+
+def available_cores() -> float:
+    """Cores this process may use: its affinity mask, or its cgroup's CPU quota if that is less."""
+    masked = hasattr(os, "sched_getaffinity")
+    n_cores = len(os.sched_getaffinity(0)) if masked else os.cpu_count() or 1
+    return min(float(n_cores), cgroup_quota(CGROUP_ROOT, PROC_CGROUP))
+
+
+def cgroup_quota(root: Path, proc_cgroup: Path) -> float:
+    """The least CPU quota, in cores, of this process's cgroup and those above; inf without one."""
+    try:
+        lines = proc_cgroup.read_text().splitlines()
+    except OSError:
+        return math.inf
+    quota = math.inf
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if controllers == "":
+            quota = min(quota, _least(root, group, _v2_quota))
+        elif "cpu" in controllers.split(","):
+            quota = min(quota, _least(root / "cpu", group, _v1_quota))
+    return quota
+
+
+def _least(root: Path, group: str, read: Callable[[Path], float]) -> float:
+    path = PurePosixPath(group.lstrip("/"))
+    return min(read(root / folder) for folder in (path, *path.parents))
+
+
+def _v2_quota(folder: Path) -> float:
+    try:
+        quota, period = (folder / "cpu.max").read_text().split()
+        return int(quota) / int(period)
+    except (OSError, ValueError):  # no such file, or the word "max"
+        return math.inf
+
+
+def _v1_quota(folder: Path) -> float:
+    try:
+        quota = int((folder / "cpu.cfs_quota_us").read_text())
+        period = int((folder / "cpu.cfs_period_us").read_text())
+    except (OSError, ValueError):
+        return math.inf
+    return quota / period if quota > 0 and period > 0 else math.inf

@@ -1,0 +1,173 @@
+"""What to tell the user about a job that failed: text from records, first cause last on the screen.
+
+Consequences (peers lost, ranks the launcher stopped) are folded to one line for all ranks that
+share it; the first cause follows with that rank's own traceback.
+"""
+
+import signal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from disttorch_launcher.outcome import STOPPED_TYPES, RankExit, first_cause
+from disttorch_launcher.signals import signal_name
+
+NAME = "disttorch-launch"
+MAX_HEADLINE_CHARS = 300
+MAX_TAIL_LINES = 15
+CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
+HINTS: dict[int, str] = {
+    signal.SIGKILL: "No process of this job sent it. Often it is the kernel, short of memory "
+    "(see `dmesg`): use smaller batches or fewer ranks.",
+    signal.SIGTERM: "It came from outside the job: a batch system, a container, another user.",
+    **dict.fromkeys(CRASHES, "Native code crashed. The stack of Python calls is printed above."),
+}
+LEAVER_HINT = "Every rank must make the same collective calls: see why this one ended earlier."
+
+
+@dataclass(frozen=True)
+class JobEnd:
+    """All that a report needs: the exits of the last attempt and what the launcher did.
+
+    `tails` is the last of each rank's stderr, `unfinished` the ranks that not even SIGKILL ended.
+    """
+
+    exits: Sequence[RankExit]
+    status: int
+    stop_signal: int | None = None
+    killed: frozenset[int] = frozenset()
+    unfinished: frozenset[int] = frozenset()
+    grace_s: float = 0.0
+    restarts_left: int = 0
+    tails: Mapping[int, str] = field(default_factory=dict)
+
+
+def announcement(rank_exit: RankExit) -> str:
+    """One line, printed the moment a first rank fails."""
+    return f"{NAME}: rank {rank_exit.rank} {how_it_ended(rank_exit)}; stopping the other ranks"
+
+
+def stop_note(signum: int, grace_s: float) -> str:
+    """One line, printed when the job is asked to end while it runs."""
+    again = " (Ctrl-C again: SIGTERM, then SIGKILL)" if signum == signal.SIGINT else ""
+    return (
+        f"{NAME}: {signal_name(signum)}: the ranks have {grace_s:g} s to end before SIGKILL{again}"
+    )
+
+
+def restart_note(exits: Sequence[RankExit], restarts: int, max_restarts: int) -> str:
+    """The report of an attempt after which all ranks are started again."""
+    cause = first_cause(exits)
+    body = _first_cause_lines(cause, exits, {}) if cause else []
+    head = f"{NAME}: restarting all ranks (restart {restarts} of {max_restarts}); this attempt:"
+    return "\n".join([head, *body])
+
+
+def report(end: JobEnd) -> str:
+    """The last lines of a job that did not succeed; empty for one that did."""
+    cause = first_cause(end.exits)
+    if end.status == 0:
+        return ""
+    if end.stop_signal is not None:
+        head = f"{NAME}: stopped by {signal_name(end.stop_signal)}; exit status {end.status}"
+        return "\n".join([head, *_folded(end, None)])
+    head = f"{NAME}: the job failed; exit status {end.status}"
+    lines = [head, *_folded(end, cause)]
+    if end.restarts_left > 0 and cause is not None and not cause.joined:
+        lines.append(
+            f"  not restarted: rank {cause.rank} failed before it joined the process group, "
+            f"and would fail again"
+        )
+    if cause is not None:
+        lines += _first_cause_lines(cause, end.exits, end.tails)
+    return "\n".join(lines)
+
+
+def how_it_ended(rank_exit: RankExit) -> str:
+    """`was killed by SIGKILL`, `raised ValueError: boom (train.py:3)`, ..., on one line."""
+    if rank_exit.code < 0:
+        return f"was killed by {signal_name(-rank_exit.code)}"
+    record = rank_exit.record
+    if record is None:
+        return f"ended with exit status {rank_exit.code}"
+    where = f" ({record.location})" if record.location else ""
+    if record.type_name == "SystemExit":
+        return f"called sys.exit({_clipped(record.message)}){where}"
+    return f"raised {_clipped(record.headline)}{where}"
+
+
+def rank_ranges(ranks: Iterable[int]) -> str:
+    """`rank 3`, or `ranks 0-3,5`."""
+    runs: list[list[int]] = []
+    for rank in sorted(ranks):
+        if runs and rank == runs[-1][1] + 1:
+            runs[-1][1] = rank
+        else:
+            runs.append([rank, rank])
+    text = ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+    return f"rank {text}" if text.isdigit() else f"ranks {text}"
+
+
+def _folded(end: JobEnd, cause: RankExit | None) -> list[str]:
+    """One line for all ranks with the same story, in order of the ranks."""
+    ranks_of: dict[str, list[int]] = {}
+    for rank_exit in sorted(end.exits, key=lambda e: e.rank):
+        if rank_exit is not cause:
+            ranks_of.setdefault(_story(rank_exit, cause), []).append(rank_exit.rank)
+    lines = [f"  {rank_ranges(ranks)} {story}" for story, ranks in ranks_of.items()]
+    if end.killed:
+        lines.append(
+            f"  {rank_ranges(end.killed)} did not end within {end.grace_s:g} s and needed SIGKILL"
+        )
+    if end.unfinished:
+        lines.append(
+            f"  {rank_ranges(end.unfinished)} did not end even then: waiting inside the kernel, "
+            f"as for a device or a network file system"
+        )
+    return lines
+
+
+def _story(rank_exit: RankExit, cause: RankExit | None) -> str:
+    record = rank_exit.record
+    if record and cause and cause.record and record.headline == cause.record.headline:
+        return "failed with the same error"
+    by_signal = rank_exit.code < 0 or (record and record.type_name in STOPPED_TYPES)
+    if rank_exit.stopped and by_signal:
+        return "stopped by the launcher"
+    return how_it_ended(rank_exit)
+
+
+def _first_cause_lines(
+    cause: RankExit, exits: Sequence[RankExit], tails: Mapping[int, str]
+) -> list[str]:
+    head = f"first cause: rank {cause.rank} {how_it_ended(cause)}"
+    if not cause.failed:
+        waiting = rank_ranges(e.rank for e in exits if e.failed)
+        return [f"{head} while {waiting} still needed it", LEAVER_HINT]
+    if cause.code < 0:
+        return [*_tail_lines(cause, tails), head, *_hints(-cause.code)]
+    if cause.record is None:
+        return [*_tail_lines(cause, tails), head]
+    if cause.record.type_name == "SystemExit":
+        return [head]
+    # The traceback ends with the message, so the head need not repeat it.
+    where = f" ({cause.record.location})" if cause.record.location else ""
+    return [
+        f"first cause: rank {cause.rank} raised {cause.record.type_name}{where}",
+        cause.record.traceback.rstrip("\n"),
+    ]
+
+
+def _tail_lines(cause: RankExit, tails: Mapping[int, str]) -> list[str]:
+    lines = tails.get(cause.rank, "").splitlines()[-MAX_TAIL_LINES:]
+    if not lines:
+        return []
+    return [f"last lines of rank {cause.rank}'s stderr:", *(f"  {line}" for line in lines)]
+
+
+def _hints(signum: int) -> list[str]:
+    return [HINTS[signum]] if signum in HINTS else []
+
+
+def _clipped(text: str) -> str:
+    first = text.strip().split("\n", 1)[0]
+    return first if len(first) <= MAX_HEADLINE_CHARS else first[:MAX_HEADLINE_CHARS] + "..."

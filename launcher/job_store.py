@@ -1,0 +1,50 @@
+"""The key-value store of one attempt. It lives in the launcher: no rank's death ends it."""
+
+from pathlib import Path
+
+from disttorch.comm.env import exit_key
+from disttorch.comm.errors import DistStoreError
+from disttorch.comm.store import StoreServer, ZmqStore
+
+# The server is in this very process: an answer that takes longer will not come.
+ANSWER_S = 2.0
+
+
+class JobStore:
+    """Serves the store of attempt number `restarts` at `address`."""
+
+    def __init__(self, run_dir: Path, restarts: int) -> None:
+        self._restarts = restarts
+        self._server = StoreServer(f"ipc://{run_dir}/store-{restarts}.sock")
+        self._server.start()
+        self._client: ZmqStore | None = None
+
+    @property
+    def address(self) -> str:
+        """What ranks connect to."""
+        return self._server.address
+
+    def rank_ended(self, rank: int, how: str) -> None:
+        """Tell ranks that wait for this one to join that it never will."""
+        try:
+            self._ask().set(exit_key(self._restarts, rank), how)
+        except DistStoreError:
+            pass  # the ranks then wait until the launcher stops them
+
+    def has_joined(self, rank: int) -> bool:
+        """True if the rank has announced itself to the process group."""
+        try:
+            return self._ask().check([f"rank/{self._restarts}/{rank}"])
+        except DistStoreError:
+            return False
+
+    def close(self) -> None:
+        """Stop serving and remove the socket."""
+        if self._client is not None:
+            self._client.close()
+        self._server.close()
+
+    def _ask(self) -> ZmqStore:
+        if self._client is None:
+            self._client = ZmqStore(self.address, ANSWER_S)
+        return self._client

@@ -1,0 +1,84 @@
+"""Which rank gets which number and which environment variables: data in, data out."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from disttorch.comm.env import RankEnv
+
+# Libraries with a thread pool of their own; a value that the user has set stays.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class RankSlot:
+    """A rank's place: its number, and its number among the `local_world_size` on this host."""
+
+    rank: int
+    local_rank: int
+    world_size: int
+    local_world_size: int
+    group_rank: int
+    group_world_size: int
+
+
+def assign_ranks(n_ranks_of_host: Sequence[int], host: int) -> list[RankSlot]:
+    """The slots of host number `host`: ranks are counted through host after host."""
+    first = sum(n_ranks_of_host[:host])
+    n_local = n_ranks_of_host[host]
+    return [
+        RankSlot(
+            rank=first + local_rank,
+            local_rank=local_rank,
+            world_size=sum(n_ranks_of_host),
+            local_world_size=n_local,
+            group_rank=host,
+            group_world_size=len(n_ranks_of_host),
+        )
+        for local_rank in range(n_local)
+    ]
+
+
+@dataclass(frozen=True)
+class JobEnv:
+    """What all ranks of one attempt share in their environment."""
+
+    run_id: str
+    run_dir: str
+    store: str
+    timeout_s: float
+    max_restarts: int
+    restart_count: int
+    n_threads: int
+
+
+def rank_environ(slot: RankSlot, job: JobEnv, outer: Mapping[str, str]) -> dict[str, str]:
+    """The variables to add for one rank; `outer` is the environment the launcher was given."""
+    env = RankEnv(
+        rank=slot.rank,
+        world_size=slot.world_size,
+        local_rank=slot.local_rank,
+        local_world_size=slot.local_world_size,
+        group_rank=slot.group_rank,
+        group_world_size=slot.group_world_size,
+        role_rank=slot.rank,
+        role_world_size=slot.world_size,
+        # Scripts read these two; nothing of ours listens there: the store is a socket file.
+        master_addr=outer.get("MASTER_ADDR", "127.0.0.1"),
+        master_port=int(outer.get("MASTER_PORT", "29500")),
+        restart_count=job.restart_count,
+        max_restarts=job.max_restarts,
+        run_id=job.run_id,
+        error_file=error_file(job, slot.rank),
+        store=job.store,
+        run_dir=job.run_dir,
+        timeout_s=job.timeout_s,
+        num_threads=job.n_threads,
+    ).to_environ()
+    threads = {name: outer.get(name, str(job.n_threads)) for name in THREAD_VARIABLES}
+    return env | threads
+
+
+def error_file(job: JobEnv, rank: int) -> str:
+    """Where the rank's bootstrap leaves its error: in the run directory, one a rank and attempt."""
+    return os.path.join(job.run_dir, f"error-{job.restart_count}-{rank}.json")
