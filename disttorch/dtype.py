@@ -97,6 +97,13 @@ TYPE_NAMES = {
     **{int16: "Short", int32: "Int", int64: "Long", bool: "Bool"},
     **{uint16: "UInt16", uint32: "UInt32", uint64: "UInt64"},
 }
+# Names of the C++ types, as PyTorch's errors about numbers and mixed operands spell them.
+CPP_NAMES = {
+    **{float16: "c10::Half", bfloat16: "c10::BFloat16", float32: "float", float64: "double"},
+    **{complex64: "c10::complex<float>", complex128: "c10::complex<double>", bool: "bool"},
+    **{uint8: "uint8_t", int8: "int8_t", int16: "int16_t", int32: "int", int64: "int64_t"},
+    **{uint16: "uint16_t", uint32: "uint32_t", uint64: "uint64_t"},
+}
 
 
 def dtype_by_name(name: str) -> dtype:

@@ -190,7 +190,7 @@ def view_as_complex(input: Tensor) -> Tensor:
     if input.shape[-1] != 2:
         raise RuntimeError("Tensor must have a last dimension of size 2")
     strides = input.stride()
-    if strides[-1] != 1:
+    if strides[-1] != 1 and input.numel():
         raise RuntimeError("Tensor must have a last dimension with stride 1")
     if any(s % 2 for s in strides[:-1]):
         raise RuntimeError("Tensor must have a stride divisible by 2 for all but last dimension")

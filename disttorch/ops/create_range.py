@@ -16,7 +16,7 @@ from disttorch.dtype import get_default_dtype, int64
 from disttorch.ops.create_fill import finish
 from disttorch.ops.index import getitem
 from disttorch.ops.join import stack
-from disttorch.ops.shape import expand, reshape, transpose
+from disttorch.ops.shape import expand, reshape
 from disttorch.tensor import Tensor
 
 __all__ = [
@@ -170,7 +170,7 @@ class Triangle(Op):
 
     def forward(ctx, x: Array, diagonal: int, lower: bool) -> Array:
         ctx.diagonal, ctx.lower = diagonal, lower
-        return (ctx.xp.tril if lower else ctx.xp.triu)(x, diagonal)
+        return ctx.xp.ascontiguousarray((ctx.xp.tril if lower else ctx.xp.triu)(x, diagonal))
 
     def backward(ctx, g: Any) -> Any:
         return (ctx.F.tril if ctx.lower else ctx.F.triu)(g, ctx.diagonal)
@@ -260,7 +260,7 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
         for i, t in enumerate(axes)
     ]
     if swap:
-        grids = [transpose(t, 0, 1) for t in (grids[1], grids[0], *grids[2:])]
+        grids = [grids[1], grids[0], *grids[2:]]
     return tuple(grids)
 
 
@@ -268,9 +268,16 @@ def _indices(items: Sequence[Any]) -> Sequence[int]:
     return [i for i, _ in enumerate(items)]
 
 
+def _check_vector(tensor: Tensor) -> None:
+    if tensor.ndim != 1:
+        raise RuntimeError(f"Expect a 1D vector, but got shape {list(tensor.shape)}")
+
+
 @public()
 def cartesian_prod(*tensors: Tensor) -> Tensor:
     """All combinations of the elements of 1-D tensors: (product of lengths, number of tensors)."""
+    for t in tensors:
+        _check_vector(t)
     if len(tensors) == 1:
         return tensors[0]
     grids = meshgrid(*tensors, indexing="ij")
@@ -280,6 +287,7 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
 @public()
 def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
     """All combinations (n, r) of `r` elements of a 1-D tensor, in order."""
+    _check_vector(input)
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     rows = list(choose(_indices(input), r))
     picked = input.backend.asarray(rows, "int64").reshape(-1, r)

@@ -14,7 +14,7 @@ from typing import Any
 from disttorch.autograd.grad_mode import STATE
 from disttorch.autograd.inplace import check_writable, overwrite
 from disttorch.autograd.op import Op, public
-from disttorch.dtype import TYPE_NAMES
+from disttorch.dtype import CPP_NAMES, TYPE_NAMES
 from disttorch.ops.cast import broadcasts_to, copy_, to
 from disttorch.ops.create import tensor
 from disttorch.ops.index_parse import Parsed, parse
@@ -49,9 +49,13 @@ class AdvancedIndex(Op):
         ctx.shape, ctx.template = x.shape, template
         ctx.save(*range(1, len(indices) + 1))
         try:
-            if len(indices) == 1 and indices[0].dtype.kind != "b":
-                return ctx.xp.take(x, indices[0], axis=len(template) - 1)
-            return x[advanced_key(indices, template)]
+            index = indices[0]
+            if len(indices) == 1 and index.dtype.kind == "b" and index.ndim == 1:
+                index = ctx.xp.nonzero(index)[0]
+            if len(indices) == 1 and index.dtype.kind != "b":
+                return ctx.xp.take(x, index, axis=len(template) - 1)
+            # NumPy's order in memory depends on where the index arrays stand.
+            return ctx.xp.ascontiguousarray(x[advanced_key(indices, template)])
         except IndexError as error:
             raise IndexError(explain(x.shape, indices, template)) from error
 
@@ -97,17 +101,18 @@ class AddIndexed(Op):
 
 def explain(shape: Sequence[int], indices: Sequence[Array], template: Template) -> str:
     """PyTorch's text for index arrays that are out of bounds or do not broadcast."""
-    d = 0
+    d = indexed = 0  # PyTorch counts the dimensions that have an index
     for k in template:
-        if k is not None and indices[k].dtype.kind == "b":
-            d += indices[k].ndim
-            continue
-        if k is not None:
+        if k is None:
+            d += 1
+        elif indices[k].dtype.kind == "b":
+            d, indexed = d + indices[k].ndim, indexed + indices[k].ndim
+        else:
             n = shape[d]
             wrong = [i for i in indices[k].reshape(-1).tolist() if not -n <= i < n]
             if wrong:
-                return f"index {wrong[0]} is out of bounds for dimension {d} with size {n}"
-        d += 1
+                return f"index {wrong[0]} is out of bounds for dimension {indexed} with size {n}"
+            d, indexed = d + 1, indexed + 1
     shapes = ", ".join(
         str([int(i.sum())] if i.dtype.kind == "b" else list(i.shape)) for i in indices
     )
@@ -226,7 +231,7 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
         _set_recorded(input, parsed, value)
         return
     check_writable(input)
-    _set_raw(input, parsed, value._array if isinstance(value, Tensor) else value)
+    _set_raw(input, parsed, value)
     input._cell[0] += 1
 
 
@@ -244,13 +249,15 @@ def _without_leading_ones(value: Tensor) -> Tensor:
     return reshape(value, shape[kept:])
 
 
-def _check_fits(shape: Sequence[int], target: Sequence[int]) -> None:
+def _check_fits(value: Tensor, target: Sequence[int]) -> None:
+    """Raise PyTorch's error, that of `expand`, if a value cannot be broadcast to a view's shape."""
+    shape = value._array.shape
     if broadcasts_to(shape, target):
         return
     lead = len(target) - len(shape)
     if lead < 0:
         raise RuntimeError(
-            f"expand(torch.FloatTensor{{{list(shape)}}}, size={list(target)}): the number of sizes "
+            f"expand({value.type()}{{{list(shape)}}}, size={list(target)}): the number of sizes "
             f"provided ({len(target)}) must be greater or equal to the number of dimensions in the "
             f"tensor ({len(shape)})"
         )
@@ -265,17 +272,19 @@ def _check_fits(shape: Sequence[int], target: Sequence[int]) -> None:
 def _set_raw(input: Tensor, parsed: Parsed, value: Any) -> None:
     """Write without history."""
     array = input._array
-    if getattr(value, "dtype", array.dtype).kind == "c" and array.dtype.kind not in "cb":
-        value = value.real
+    key = parsed.basic or (Ellipsis,)
+    if isinstance(value, Tensor):
+        if parsed.template is None and value.ndim:
+            _check_fits(value, array[key].shape)
+        value = value._array
+        if value.dtype.kind == "c" and array.dtype.kind not in "cb":
+            value = value.real
     if parsed.template is None:
-        key = parsed.basic or (Ellipsis,)
-        if getattr(value, "ndim", 0):
-            _check_fits(value.shape, array[key].shape)
         try:
             array[key] = value
-        except OverflowError as error:
+        except (OverflowError, TypeError) as error:
             raise RuntimeError(
-                f"value cannot be converted to type {input.dtype.name} without overflow"
+                f"value cannot be converted to type {CPP_NAMES[input.dtype]} without overflow"
             ) from error
         return
     region = array if parsed.basic is None else array[parsed.basic]
@@ -290,7 +299,7 @@ def _set_recorded(input: Tensor, parsed: Parsed, value: Any) -> None:
         if target is input:
             target = BasicIndex.apply(input, index=(Ellipsis,))
         if isinstance(value, Tensor):
-            _check_fits(value.shape, target.shape)
+            _check_fits(value, target._array.shape)
         copy_(target, value)
         return
     if not isinstance(value, Tensor):

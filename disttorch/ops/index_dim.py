@@ -144,7 +144,9 @@ def _fill(
             "index_fill_ only supports a 0-dimensional value tensor, but got tensor with "
             f"{value.ndim} dimension(s)."
         )
-    return _write(IndexFill, input, d, index, value, inplace)
+    # A position given twice is written once: the number's gradient must not count it twice.
+    once = Tensor._wrap(input.backend.xp.unique(index._array))
+    return _write(IndexFill, input, d, once, value, inplace)
 
 
 def two_forms(

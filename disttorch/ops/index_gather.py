@@ -45,7 +45,7 @@ class Gather(Op):
         ctx.shape, ctx.dim = x.shape, dim
         ctx.save(1)
         part = x if x.shape == index.shape else x[corner(index.shape, dim)]
-        return ctx.xp.take_along_axis(part, index, dim)
+        return ctx.xp.ascontiguousarray(ctx.xp.take_along_axis(part, index, dim))
 
     def backward(ctx, g: Any) -> Any:
         (index,) = ctx.saved

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from disttorch.autograd.op import Op, public
-from disttorch.dtype import TYPE_NAMES
+from disttorch.dtype import CPP_NAMES, TYPE_NAMES
 from disttorch.autograd.inplace import check_writable, overwrite
 from disttorch.ops.index import MaskedSelect
 from disttorch.ops.index_dim import two_forms
@@ -43,7 +43,7 @@ class MaskedFill(Op):
 def _check_mask(input: Tensor, mask: Any, name: str, argument: str) -> None:
     if not isinstance(mask, Tensor):
         raise TypeError(f"{name}(): argument 'mask' must be Tensor, not {type(mask).__name__}")
-    shape = broadcast_shapes_checked(input.shape, mask.shape)
+    shape = broadcast_shapes_checked(mask.shape, input.shape)
     if mask.dtype.name != "bool":
         raise RuntimeError(argument)
     if name.endswith("_") and shape != tuple(input.shape):
@@ -53,9 +53,14 @@ def _check_mask(input: Tensor, mask: Any, name: str, argument: str) -> None:
         )
 
 
+def _cpp_name(mask: Any) -> str:
+    return CPP_NAMES[mask.dtype].replace("uint8_t", "unsigned char") if isinstance(mask, Tensor) else ""
+
+
 def _masked_fill(input: Tensor, mask: Tensor, value: Any, *, inplace: bool = False) -> Tensor:
     name = "masked_fill_" if inplace else "masked_fill"
-    _check_mask(input, mask, name, "masked_fill only supports boolean masks")
+    _check_mask(input, mask, name, "masked_fill_ only supports boolean masks, but got mask with "
+                f"dtype {_cpp_name(mask)}")
     if isinstance(value, Tensor):
         if value.ndim:
             raise RuntimeError(
@@ -88,7 +93,7 @@ masked_fill, masked_fill_ = two_forms(
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """Elements where a bool mask is true, 1-D; tensor and mask are broadcast to each other."""
     _check_mask(input, mask, "masked_select", "masked_select: expected BoolTensor for mask")
-    shape = broadcast_shapes_checked(input.shape, mask.shape)
+    shape = broadcast_shapes_checked(mask.shape, input.shape)
     return MaskedSelect.apply(expand(input, shape), expand(mask, shape), template=(0,))
 
 
@@ -137,7 +142,7 @@ def _masked_scatter(
             "masked_scatter: expected self and source to have same dtypes but got "
             f"{TYPE_NAMES[input.dtype]} and {TYPE_NAMES[source.dtype]}"
         )
-    shape = broadcast_shapes_checked(input.shape, mask.shape)
+    shape = broadcast_shapes_checked(mask.shape, input.shape)
     wide, mask = expand(input, shape), expand(mask, shape)
     if source.numel() < int(mask._array.sum()):
         raise RuntimeError("Number of elements of source < number of ones in mask")

@@ -77,7 +77,7 @@ def _as_item(item: Any, select: bool) -> Any:
         return _index_tensor(item)
     if getattr(item, "ndim", None) == 0 and getattr(item, "dtype", None) is not None:
         return bool(item) if item.dtype.kind == "b" else item.__index__()
-    if hasattr(item, "__array__") or isinstance(item, Sequence) and not isinstance(item, str):
+    if hasattr(item, "__array__") or isinstance(item, Sequence):
         made = tensor(item)
         return _index_tensor(made.long() if made.numel() == 0 else made)  # type: ignore[attr-defined]
     if hasattr(item, "__index__"):

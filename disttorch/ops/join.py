@@ -8,6 +8,7 @@ from typing import Any
 from disttorch.autograd.op import Op, public
 from disttorch.ops.out import accepts_out
 from disttorch.ops.shape import atleast_1d, atleast_2d, atleast_3d, reshape
+from disttorch.ops.shape_math import strict_dim
 from disttorch.tensor import Tensor
 
 __all__ = [
@@ -30,7 +31,10 @@ class Cat(Op):
 
     def forward(ctx, *arrays: Array, dim: int) -> Array:
         ctx.dim, ctx.lengths = dim, [a.shape[dim] for a in arrays]
-        return ctx.xp.concatenate(arrays, axis=dim)
+        joined = ctx.xp.concatenate(arrays, axis=dim)
+        if joined.ndim in (4, 5) and ctx.xp.moveaxis(joined, 1, -1).flags.c_contiguous:
+            return joined  # images and volumes keep their channels last
+        return ctx.xp.ascontiguousarray(joined)
 
     def backward(ctx, g: Any) -> Any:
         before = (slice(None),) * ctx.dim
@@ -102,7 +106,7 @@ class Stack(Op):
 
     def forward(ctx, *arrays: Array, dim: int) -> Array:
         ctx.dim, ctx.n = dim, len(arrays)
-        return ctx.xp.stack(arrays, axis=dim)
+        return ctx.xp.ascontiguousarray(ctx.xp.stack(arrays, axis=dim))
 
     def backward(ctx, g: Any) -> Any:
         before = (slice(None),) * ctx.dim
@@ -234,6 +238,8 @@ def split_with_sizes(
     tensor: Tensor, split_sizes: Sequence[int], dim: int = 0
 ) -> tuple[Tensor, ...]:
     """Views of consecutive parts of `dim` of the given lengths, which must add up."""
+    if not tensor.ndim:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
     d = tensor._dim(dim)
     lengths = [int(n) for n in split_sizes]
     n = tensor._array.shape[d]
@@ -245,7 +251,7 @@ def split_with_sizes(
     if sum(lengths) != n:
         raise RuntimeError(
             f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at "
-            f"dimension {d}), but got split_sizes={lengths}"
+            f"dimension {dim}), but got split_sizes={lengths}"
         )
     return _split(tensor, lengths, d, even=False)
 
@@ -293,8 +299,7 @@ def _dim_split(name: str, least: int, dim: Callable[[int], int]) -> Callable[...
     def apart(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
         if input.ndim < least:
             raise RuntimeError(
-                f"torch.{name} requires a tensor with at least {least} dimension"
-                f"{'s' if least > 1 else ''}, but got a tensor with {input.ndim} dimensions!"
+                f"torch.{name} requires a tensor with at least {least} dimension, but got a tensor with {input.ndim} dimensions!"
             )
         d = dim(input.ndim)
         n = input.shape[d]
@@ -332,7 +337,5 @@ class Unbind(Op):
 @public(method=True)
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of all positions of `dim`, which is dropped; IndexError for a 0-d tensor."""
-    if not input.ndim:
-        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
-    parts: tuple[Tensor, ...] = Unbind.apply(input, dim=input._dim(dim))
+    parts: tuple[Tensor, ...] = Unbind.apply(input, dim=strict_dim(input, dim))
     return parts

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from disttorch.autograd.op import Op, public
-from disttorch.dtype import TYPE_NAMES
+from disttorch.dtype import CPP_NAMES, TYPE_NAMES
 from disttorch.ops.cast_complex import conj
 from disttorch.ops.out import accepts_out
 from disttorch.ops.shape import broadcast_shapes_checked, expand, unsqueeze
@@ -64,17 +64,9 @@ def _dims(shape: Any) -> str:
     return "x".join(map(str, shape))
 
 
-_CPP_NAMES = {
-    **{"float32": "float", "float64": "double", "float16": "c10::Half"},
-    **{"bfloat16": "c10::BFloat16", "int64": "long", "int32": "int", "int16": "short"},
-    **{"int8": "signed char", "uint8": "unsigned char", "complex64": "c10::complex<float>"},
-    **{"complex128": "c10::complex<double>"},
-}
-
-
 def _check_dtypes(a: Tensor, b: Tensor) -> None:
     if a._array.dtype != b._array.dtype:
-        first, second = (_CPP_NAMES.get(t.dtype.name, t.dtype.name) for t in (a, b))
+        first, second = (CPP_NAMES[t.dtype] for t in (a, b))
         raise RuntimeError(
             f"expected m1 and m2 to have the same dtype, but got: {first} != {second}"
         )

@@ -253,6 +253,12 @@ def trace(input: Tensor) -> Tensor:
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """Matrices with the last dimension on a diagonal of two new dimensions, zeros elsewhere."""
     ndim = input.ndim + 1
+    for d in (dim1, dim2):
+        if not -ndim <= d < ndim:
+            raise IndexError(
+                f"Dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], but got "
+                f"{d})"
+            )
     a, b = dim1 % ndim, dim2 % ndim
     if a == b:
         raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")

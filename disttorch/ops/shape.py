@@ -128,6 +128,11 @@ def ravel(input: Tensor) -> Tensor:
 @public(method=True)
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """Split one dimension into several (one -1 is inferred); RuntimeError if they do not fit."""
+    if not input.ndim:
+        raise RuntimeError(
+            "unflatten got an unexpected error:\nDimension specified as 0 but tensor has no "
+            "dimensions"
+        )
     d = input._dim(dim)
     shape = input._array.shape
     parts = tuple(int(n) for n in sizes)
@@ -236,13 +241,14 @@ class Permute(Op):
 @public(method=True)
 def permute(input: Tensor, *dims: Any) -> Tensor:
     """View with the dimensions in the given order."""
-    order = tuple([input._dim(d) for d in sizes(dims)])
+    order = sizes(dims)
     if len(order) != input.ndim:
         raise RuntimeError(
             f"permute(sparse_coo): number of dimensions in the tensor input does not match the "
             f"length of the desired ordering of dimensions i.e. input.dim() = {input.ndim} is not "
             f"equal to len(dims) = {len(order)}"
         )
+    order = tuple([input._dim(d) for d in order])
     if len(set(order)) != len(order):
         raise RuntimeError("permute(): duplicate dims are not allowed.")
     return Permute.apply(input, dims=order)
@@ -307,30 +313,35 @@ def T(input: Tensor) -> Tensor:
 
 @public(attribute=True, function=False)
 def mT(input: Tensor) -> Tensor:
-    """Batches of matrices (*, n, m) transposed to (*, m, n); RuntimeError below 2-D."""
-    if input.ndim < 2:
+    """Batches of matrices (*, n, m) transposed to (*, m, n); RuntimeError for a vector."""
+    return _batches_transposed(input, "mT")
+
+
+def _batches_transposed(input: Tensor, name: str) -> Tensor:
+    if input.ndim == 1:
         raise RuntimeError(
-            "tensor.mT is only supported on matrices or batches of matrices. Got "
-            f"{input.ndim}-D tensor."
+            f"tensor.{name} is only supported on matrices or batches of matrices. Got 1-D tensor."
         )
-    return transpose(input, -2, -1)
+    if not input.ndim:
+        warnings.warn(
+            f"Tensor.{name} is deprecated on 0-D tensors. This function is the identity in these "
+            "cases.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return transpose(input, -2, -1) if input.ndim else input
 
 
 @public(attribute=True, function=False)
 def mH(input: Tensor) -> Tensor:
-    """Batches of matrices (*, n, m), transposed and conjugated; RuntimeError below 2-D."""
-    if input.ndim < 2:
-        raise RuntimeError(
-            "tensor.mH is only supported on matrices or batches of matrices. Got "
-            f"{input.ndim}-D tensor."
-        )
-    return conj(transpose(input, -2, -1))
+    """Batches of matrices (*, n, m), transposed and conjugated; RuntimeError for a vector."""
+    return conj(_batches_transposed(input, "mH"))
 
 
 @public(method=True)
 def adjoint(input: Tensor) -> Tensor:
     """Batches of matrices (*, n, m), transposed and conjugated."""
-    return mH(input)
+    return conj(_batches_transposed(input, "adjoint()"))
 
 
 @public(attribute=True, function=False)

@@ -81,6 +81,13 @@ def distinct_dims(input: Tensor, dims: Iterable[int]) -> tuple[int, ...]:
     return found
 
 
+def strict_dim(input: Tensor, dim: int) -> int:
+    """Check a dimension of a tensor that must have one; IndexError for a 0-d tensor."""
+    if not input.ndim:
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
+    return input._dim(dim)
+
+
 def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
     """Strides, in elements, of a row-major tensor."""
     strides, step = [], 1

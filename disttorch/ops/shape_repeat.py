@@ -9,7 +9,7 @@ from disttorch.autograd.op import Op, public
 from disttorch.ops.cast import clone
 from disttorch.ops.index_dim import index_select
 from disttorch.ops.shape import expand, flatten, ravel, transpose, unsqueeze
-from disttorch.ops.shape_math import distinct_dims, sizes
+from disttorch.ops.shape_math import distinct_dims, sizes, strict_dim
 from disttorch.tensor import Tensor
 
 __all__ = ["flip", "fliplr", "flipud", "repeat", "repeat_interleave", "roll", "rot90", "tile"]
@@ -31,7 +31,7 @@ class Flip(Op):
 @public(method=True)
 def flip(input: Tensor, *dims: Any) -> Tensor:
     """Reverse the order of the elements along `dims`."""
-    return Flip.apply(input, dims=distinct_dims(input, sizes(dims)) if input.ndim else ())
+    return Flip.apply(input, dims=distinct_dims(input, sizes(dims))[: input.ndim])
 
 
 @public(method=True)
@@ -75,7 +75,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
         raise RuntimeError(
             f"shifts and dimensions must align. shifts: {len(moves)}, dims:{len(along)}"
         )
-    checked = tuple(input._dim(d) for d in along)
+    checked = tuple(strict_dim(input, d) for d in along)
     return Roll.apply(input, shifts=moves, dims=checked or None)
 
 
@@ -86,7 +86,13 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
         raise RuntimeError(
             f"expected total rotation dims == 2, but got dims = {len(dims)}"
         )
+    if input.ndim < 2:
+        raise RuntimeError(f"expected total dims >= 2, but got total dims = {input.ndim}")
     a, b = (input._dim(d) for d in dims)
+    if a == b:
+        raise RuntimeError(
+            f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}"
+        )
     turns = k % 4
     if turns == 2:
         return flip(input, a, b)
@@ -150,7 +156,8 @@ def repeat_interleave(
             raise RuntimeError("Repeats must be non-negative")
         shape = input._array.shape
         wide = expand(unsqueeze(input, d + 1), (*shape[: d + 1], repeats, *shape[d + 1 :]))
-        return flatten(wide, d, d + 1)
+        merged = flatten(wide, d, d + 1)
+        return clone(merged) if merged._view is not None else merged
     n = input.shape[d] if input.ndim else 1
     if repeats.numel() != n:
         raise RuntimeError(

@@ -6,6 +6,7 @@ from typing import Any
 
 from disttorch import return_types
 from disttorch.autograd.op import Op, public
+from disttorch.dtype import TYPE_NAMES
 from disttorch.ops.index_gather import AddAlong
 from disttorch.ops.out import accepts_out
 from disttorch.tensor import Tensor
@@ -63,12 +64,18 @@ class Sort(Pick):
         return order(ctx.xp, x, dim, descending)
 
 
+def _refuse_complex(input: Tensor, name: str) -> None:
+    if input.is_complex():
+        raise RuntimeError(f" {name} does not support complex dtypes on CPU")
+
+
 @public(method=True)
 @accepts_out
 def sort(
     input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool | None = None
 ) -> Any:
     """Values and int64 indices sorted along `dim`; always stable; NaN counts as the largest."""
+    _refuse_complex(input, "Sort")
     return return_types.sort(Sort.apply(input, dim=input._dim(dim), descending=bool(descending)))
 
 
@@ -113,6 +120,7 @@ def topk(
 
     Raises RuntimeError if there are fewer than `k`.
     """
+    _refuse_complex(input, "topk")
     d = input._dim(dim)
     n = input._array.shape[d] if input.ndim else 1
     if not 0 <= k <= n:
@@ -136,6 +144,9 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any
     n = input._array.shape[d] if input.ndim else 1
     if not 1 <= k <= n:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {d}")
+    if input.is_complex():
+        kind = TYPE_NAMES[input.dtype]
+        raise NotImplementedError(f"\"kthvalue_cpu\" not implemented for '{kind}'")
     values, indices = Kthvalue.apply(input, dim=d, k=int(k))
     if not keepdim and input.ndim:
         values, indices = values.squeeze(d), indices.squeeze(d)

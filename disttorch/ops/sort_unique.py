@@ -8,6 +8,7 @@ from disttorch.autograd.op import public
 from disttorch.backends import Backend
 from disttorch.dtype import TYPE_NAMES
 from disttorch.ops.create import scalar_tensor
+from disttorch.ops.shape_math import strict_dim
 from disttorch.tensor import Tensor
 
 __all__ = [
@@ -33,7 +34,7 @@ def unique(
 ) -> Any:
     """Distinct elements (of `dim`: distinct slices) in ascending order, int64 places and counts."""
     xp, x = input.backend.xp, input._array
-    axis = None if dim is None else input._dim(dim)
+    axis = None if dim is None else strict_dim(input, dim)
     if x.dtype.kind == "V":
         x = x.astype("float32")
     values, inverse, counts = xp.unique(
@@ -50,7 +51,7 @@ def unique_consecutive(
 ) -> Any:
     """Elements (of `dim`: slices) that differ from the one before, int64 places and counts."""
     xp, x = input.backend.xp, input._array
-    slices = x.reshape(-1) if dim is None else xp.moveaxis(x, input._dim(dim), 0)
+    slices = x.reshape(-1) if dim is None else xp.moveaxis(x, strict_dim(input, dim), 0)
     n = slices.shape[0]
     changed = xp.ones(n, "bool")
     if n:
@@ -160,6 +161,10 @@ def isin(
 @public(method=True)
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     """Counts of elements in `bins` equal parts of [min, max], by default the range of the data."""
+    if not input.is_floating_point():
+        raise NotImplementedError(
+            f"\"histogram_cpu\" not implemented for '{TYPE_NAMES[input.dtype]}'"
+        )
     if bins <= 0:
         raise RuntimeError("bins must be > 0")
     x = input._array
