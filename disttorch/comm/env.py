@@ -106,7 +106,7 @@ class RankEnv:
         for name, variable in VARIABLES.items():
             value = getattr(self, name)
             if value != "" and not (name in optional and value == 0):
-                out[variable] = f"{value:g}" if isinstance(value, float) else str(value)
+                out[variable] = str(value)
         return out
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -381,6 +382,7 @@ class ProcessGroup:
         self._mesh.leave(Condition.CLOSED)
         if not self._unusable.startswith("closed"):
             self._unusable = "closed by this rank"
+            self._mesh.closing = True
             stopped = [runner.close() for runner in (self._collectives, self._messages)]
             self._context.windows.clear()
             if all(stopped):
@@ -409,26 +411,24 @@ class ProcessGroup:
         self.close()
 
     def _deadline(self, timeout_s: float | None) -> Deadline:
-        return Deadline.after(self.timeout_s if timeout_s is None else timeout_s)
+        if timeout_s is None:
+            return Deadline(monotonic() + self.timeout_s, self.timeout_s)
+        return Deadline.after(timeout_s)
 
     def _check_usable(self) -> None:
         if self._unusable:
             raise GroupUnusableError(f"process group {self.name!r} is {self._unusable}")
 
     def _run(self, run: Run, async_op: bool, timeout_s: float | None) -> Work | None:
-        if not async_op and self._collectives.idle:
-            with self._lock:
-                self._guard(run, self._deadline(timeout_s))
+        if not async_op and not self._collectives.n_unfinished:
+            self._guard(run, self._deadline(timeout_s))
             return None
         self._check_usable()
 
         def in_background() -> None:
-            with self._lock:
-                self._mesh.set_eager(False)
-                try:
-                    self._guard(run, self._deadline(timeout_s))
-                finally:
-                    self._mesh.set_eager(True)
+            # A new thread has NumPy's own settings, under which an infinity would be a warning.
+            with np.errstate(all="ignore"):
+                self._guard(run, self._deadline(timeout_s), eager=False)
 
         work = Work(f"collective of group {self.name!r}")
         self._collectives.submit(in_background, work)
@@ -437,17 +437,19 @@ class ProcessGroup:
         work.wait()
         return None
 
-    def _guard(self, run: Run, deadline: Deadline) -> None:
-        if self._unusable:
-            self._check_usable()
-        try:
-            run(deadline)
-        except _CLEAN_ERRORS:
-            raise
-        except BaseException as error:
-            # Other ranks may be at any step by now, so no further call could be trusted.
-            self._break(error)
-            raise
+    def _guard(self, run: Run, deadline: Deadline, *, eager: bool = True) -> None:
+        with self._lock:
+            if self._unusable:
+                self._check_usable()
+            self._mesh.eager = eager
+            try:
+                run(deadline)
+            except _CLEAN_ERRORS:
+                raise
+            except BaseException as error:
+                # Other ranks may be at any step by now, so no further call could be trusted.
+                self._break(error)
+                raise
 
     def _break(self, error: BaseException) -> None:
         self._unusable = f"broken by an earlier error: {type(error).__name__}: {error}"

@@ -6,6 +6,8 @@ import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
 
 from disttorch.comm.callsite import describe, user_frame
 
@@ -47,10 +49,12 @@ class Call:
 class EncodedCall:
     """A call with its signature and its bytes in a header, made once per line and argument kind."""
 
-    __slots__ = ("call", "description", "signature")
+    __slots__ = ("call", "description", "plan", "signature")
 
     def __init__(self, call: Call) -> None:
         self.call = call
+        # Whatever a collective works out from the arguments that are the same at each such call.
+        self.plan: Any = None
         self.signature = call.signature
         self.description = _encode(call)
 
@@ -64,7 +68,7 @@ class CallCache:
     def find(
         self,
         operation: str,
-        reduction: str = "",
+        reduction: IntEnum | None = None,
         dtype: object = "",
         shape: tuple[int, ...] = (),
         root: int = -1,
@@ -72,14 +76,17 @@ class CallCache:
         """The call of `operation` from the user's current line."""
         frame = user_frame()
         # f_lasti, because finding the line number takes time that grows with the function.
-        code = frame.f_code if frame else None
-        where = (code.co_filename, code.co_firstlineno, frame.f_lasti) if code and frame else ()
-        key = (operation, reduction, dtype, shape, root, where)
+        if frame is None:
+            file, line, at = "", 0, 0
+        else:
+            file, line, at = frame.f_code.co_filename, frame.f_code.co_firstlineno, frame.f_lasti
+        key = (operation, reduction, dtype, shape, root, file, line, at)
         found = self._calls.get(key)
         if found is None:
             if len(self._calls) >= _MAX_CACHED:
                 self._calls.clear()
-            call = Call(operation, reduction, str(dtype), shape, root, describe(frame))
+            name = "" if reduction is None else reduction.name
+            call = Call(operation, name, str(dtype), shape, root, describe(frame))
             found = self._calls[key] = EncodedCall(call)
         return found
 

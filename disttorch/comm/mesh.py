@@ -14,7 +14,12 @@ import numpy as np
 from disttorch.comm import diagnosis, header
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.diagnosis import PeerReport
-from disttorch.comm.errors import CollectiveMismatchError, CollectiveTimeoutError, PeerLostError
+from disttorch.comm.errors import (
+    CollectiveMismatchError,
+    CollectiveTimeoutError,
+    GroupUnusableError,
+    PeerLostError,
+)
 from disttorch.comm.header import SEQUENCE, SIGNATURE, TOKEN, EncodedCall
 from disttorch.comm.transport.arena import Array, Condition, OwnPage, Page
 from disttorch.comm.transport.process import ProcessWatch
@@ -22,7 +27,11 @@ from disttorch.comm.transport.waiting import fence, spins_for, wait_until
 
 
 class SharedMesh:
-    """`pages` are the segments of all ranks in group order; `ranks` their global numbers."""
+    """`pages` are the segments of all ranks in group order; `ranks` their global numbers.
+
+    While `eager`, collectives spin and yield as they wait; else they nap and leave the cores free.
+    Setting `closing` ends all waits with an error.
+    """
 
     def __init__(
         self,
@@ -38,13 +47,14 @@ class SharedMesh:
         self.size = len(ranks)
         self.ranks = tuple(ranks)
         self.stage_bytes = stage_bytes
-        self._eager = True
+        self.eager = True
         self.own = own
         self.pages = tuple(pages)
         self.sequence = 0
+        self.closing = False
         self._watch = watch
         self._step = 0
-        self._spins = self._eager_spins = spins_for(self.size)
+        self._spins = spins_for(self.size)
         self._flag = own.flag
         self._peer_flags = [page.flag for page in pages if page is not own]
         self._header_words = [[page.header_words[i] for page in pages] for i in range(2)]
@@ -52,11 +62,6 @@ class SharedMesh:
         self._written: list[EncodedCall | None] = [None, None]
         self._opening: EncodedCall | None = None
         self._doing: EncodedCall | None = None
-
-    def set_eager(self, eager: bool) -> None:
-        """Whether collectives spin and yield while they wait, or nap and leave the cores free."""
-        self._eager = eager
-        self._spins = self._eager_spins if eager else 0
 
     def open(self, call: EncodedCall, token: int = 0) -> None:
         """Begin a collective: its header goes out with the next `sync`, which compares all ranks'.
@@ -101,7 +106,7 @@ class SharedMesh:
         fence()
         self._flag[0] = step
         for flag in self._peer_flags:
-            spins = self._spins
+            spins = self._spins if self.eager else 0
             while flag[0] < step:
                 if spins:
                     spins -= 1
@@ -127,6 +132,8 @@ class SharedMesh:
         """Wait until `ready()`, as long as the `peers` (group ranks) it depends on take part."""
 
         def check() -> None:
+            if self.closing:
+                raise GroupUnusableError(f"{doing} was ended by close() on this rank")
             # Liveness first: what a rank wrote before it ended is seen by the look that follows.
             reports = self.reports(peers(), ended=self._watch.ended())
             if any(report.lost for report in reports) and not ready():
@@ -165,7 +172,7 @@ class SharedMesh:
             deadline,
             lambda: self._missing(step),
             self.doing(),
-            eager=self._eager,
+            eager=self.eager,
         )
 
     def _missing(self, step: int) -> list[int]:

@@ -71,7 +71,7 @@ def reducer(op: ReduceOp, dtype: np.dtype[Any], n_ranks: int) -> Reduce:
     reduce = _with_division(_fold(_UFUNCS[op]), op, kind, n_ranks)
     if kind == "f" and dtype.itemsize <= 2 and op in _ROUNDED_OPS:
         reduce = _through_float32(reduce)
-    return _silent(reduce) if kind in "fc" else reduce
+    return reduce
 
 
 def _kind(dtype: np.dtype[Any]) -> str:
@@ -89,12 +89,6 @@ def _fold(ufunc: np.ufunc) -> Reduce:
             ufunc(out, part, out=out)
 
     return fold
-
-
-def _silent(reduce: Reduce) -> Reduce:
-    # Infinities and NaNs are results like others to the user, who is not told of them by torch.
-    quiet = np.errstate(over="ignore", invalid="ignore", under="ignore")
-    return quiet(reduce)
 
 
 def _with_division(fold: Reduce, op: ReduceOp, kind: str, n_ranks: int) -> Reduce:

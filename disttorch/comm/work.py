@@ -64,12 +64,8 @@ class Runner:
         )
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
-        self._n_unfinished = 0
-
-    @property
-    def idle(self) -> bool:
-        """Whether everything submitted so far has ended."""
-        return self._n_unfinished == 0
+        self.n_unfinished = 0
+        """How many operations were submitted and have not ended."""
 
     def submit(self, run: Callable[[], None], work: Work | None) -> None:
         """Run `run` after all that was submitted before; `work` takes its end or its error.
@@ -77,7 +73,7 @@ class Runner:
         Without `work`, `run` must see to its own errors.
         """
         with self._lock:
-            self._n_unfinished += 1
+            self.n_unfinished += 1
             self._queue.put((run, work))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._loop, name=self._name, daemon=True)
@@ -101,7 +97,7 @@ class Runner:
             except BaseException as caught:
                 error = caught
             with self._lock:
-                self._n_unfinished -= 1
+                self.n_unfinished -= 1
             if work is not None:
                 work.finish(error)
             # An idle thread must not keep the arrays of its last operation alive.

@@ -19,10 +19,15 @@ _DIRECT_TOTAL_BYTES = 1 << 20
 def all_reduce(context: Context, array: Array, op: ReduceOp) -> Run:
     """Reduce `array` over all ranks in place; in `windows` of the group without any copy."""
     check_array(array, "array", written=True)
-    reduce = reducer(op, array.dtype, context.mesh.size)
     call = context.call("all_reduce", array, op=op)
+    if call.plan is None:
+        call.plan = reducer(op, array.dtype, context.mesh.size)
+    reduce: Reduce = call.plan
 
     def run(deadline: Deadline) -> None:
+        if array.flags.c_contiguous:
+            _run(context, call, array.reshape(-1), reduce, deadline)
+            return
         outputs = FlatOutputs([array], keep=True)
         _run(context, call, outputs.flats[0], reduce, deadline)
         outputs.commit()

@@ -30,8 +30,7 @@ class Context:
         self, operation: str, array: Array, *, root: int = -1, op: ReduceOp | None = None
     ) -> EncodedCall:
         """The header of a collective on arrays like `array`, called from the user's line."""
-        reduction = "" if op is None else op.name
-        return self.calls.find(operation, reduction, array.dtype, array.shape, root)
+        return self.calls.find(operation, op, array.dtype, array.shape, root)
 
     def check_rank(self, rank: int, name: str) -> None:
         """Raise ValueError unless `rank` is one of the group's."""

@@ -84,7 +84,7 @@ def dumps(obj: object) -> list[memoryview]:
     try:
         data = pickle.dumps(obj, protocol=5, buffer_callback=buffers.append)
     except (pickle.PicklingError, AttributeError, TypeError):
-        import cloudpickle  # type: ignore[import-untyped]  # noqa: PLC0415, rarely needed
+        import cloudpickle  # type: ignore[import-untyped]  # noqa: PLC0415 - rarely needed
 
         buffers.clear()
         data = cloudpickle.dumps(obj, protocol=5, buffer_callback=buffers.append)

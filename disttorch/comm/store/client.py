@@ -158,7 +158,7 @@ class ZmqStore(Store):
                 self._context = None
 
     def _connect(self) -> zmq.Socket[bytes]:
-        import zmq  # noqa: PLC0415, importing disttorch must not load it
+        import zmq  # noqa: PLC0415 - importing disttorch must not load it
 
         if self._context is None:
             self._context = zmq.Context(io_threads=1)

@@ -27,7 +27,7 @@ class StoreServer:
     """
 
     def __init__(self, address: str) -> None:
-        import zmq  # noqa: PLC0415, importing disttorch must not load it
+        import zmq  # noqa: PLC0415 - importing disttorch must not load it
 
         _check_private(address)
         self.address = address
@@ -126,7 +126,7 @@ class StoreServer:
                 self._service.dropped += 1
 
     def _count_garbage(self) -> None:
-        from zmq.utils.monitor import recv_monitor_message  # noqa: PLC0415, the same
+        from zmq.utils.monitor import recv_monitor_message  # noqa: PLC0415 - the same
 
         while self._garbage.poll(0):
             recv_monitor_message(self._garbage)

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from disttorch.comm.deadline import Deadline
 
 # Yielding is cheap but keeps the core awake; past this a nap's wake-up is small beside the wait.
-_YIELD_S = 1e-3
+_EAGER_YIELD_S = 1e-3
+_BACKGROUND_YIELD_S = 50e-6
 _CHECK_EVERY_S = 10e-3
 _SHORTEST_NAP_S = 20e-6
 _LONGEST_NAP_S = 1e-3
@@ -30,10 +31,11 @@ def wait_until(
 ) -> bool:
     """Wait until `ready()`; returns False if the deadline passes first.
 
-    `check` is called every 10 ms and may raise to end the wait. An eager wait yields the core at
-    first; a wait in the background naps from the start and leaves the cores to computation.
+    `check` is called every 10 ms and may raise to end the wait. An eager wait yields the core for
+    a millisecond; a wait in the background soon naps and leaves the cores to computation.
     """
     start_s = time.monotonic()
+    yield_s = _EAGER_YIELD_S if eager else _BACKGROUND_YIELD_S
     check_at_s = start_s + _CHECK_EVERY_S
     while not ready():
         now_s = time.monotonic()
@@ -43,7 +45,7 @@ def wait_until(
         if now_s >= deadline.at_s:
             return ready()
         waited_s = now_s - start_s
-        if eager and waited_s < _YIELD_S:
+        if waited_s < yield_s:
             os.sched_yield()
         else:
             time.sleep(min(_LONGEST_NAP_S, max(_SHORTEST_NAP_S, waited_s / _NAPS_PER_WAIT)))
