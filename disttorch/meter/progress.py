@@ -25,8 +25,8 @@ def progress(
 ) -> Iterator[T]:
     """Yield `items` and show how many of `total` have gone by, how fast, and `note()`.
 
-    Drawn by rank 0 only, unless `show` says otherwise. On a terminal, or under a launcher that
-    has one, the line is redrawn in place; otherwise only the finished line is written.
+    Drawn by rank 0 only, unless `show` says otherwise. On a terminal and under the launcher the
+    line is redrawn in place; otherwise only the finished line is written.
     """
     stream = sys.stderr if file is None else file
     shown = os.environ.get("RANK", "0") == "0" if show is None else show
@@ -35,7 +35,8 @@ def progress(
         return
     if total is None and hasattr(items, "__len__"):
         total = len(items)
-    live = stream.isatty() or os.environ.get("DISTTORCH_TERMINAL") == "1"
+    # The launcher reads carriage returns as a terminal does, so its ranks may always redraw.
+    live = stream.isatty() or "DISTTORCH_RUN_DIR" in os.environ
     start_s = drawn_s = time.monotonic()
     n_done = 0
     for item in items:

@@ -21,6 +21,13 @@ def test_only_rank_0_draws_unless_told(monkeypatch, rank, show, lines):
     assert out.getvalue().count("\n") == lines
 
 
+def test_a_rank_of_a_job_redraws_and_its_launcher_makes_it_a_line(monkeypatch):
+    monkeypatch.setenv("DISTTORCH_RUN_DIR", "somewhere")
+    out = io.StringIO()
+    list(progress(range(2), "x", show=True, file=out))
+    assert out.getvalue().startswith("\r")
+
+
 def test_the_finished_line_counts_and_notes():
     out = io.StringIO()
     list(progress(iter(range(4)), "train", total=4, note=lambda: "loss 0.5", show=True, file=out))
