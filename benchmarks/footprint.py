@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-IMPORT_TIMEOUT_S = 120.0
+from benchmarks.launchers import output_of
 
 IMPORT = """
 import json, sys, time
@@ -27,14 +26,7 @@ print(json.dumps(dict(seconds=seconds, rss_bytes=rss_kb * 1024)))
 
 def import_cost(library: str) -> dict[str, float]:
     """`seconds` and `rss_bytes` of importing `library` in a new interpreter."""
-    output = subprocess.run(
-        [sys.executable, "-c", IMPORT.format(library=library)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=IMPORT_TIMEOUT_S,
-    ).stdout
-    return json.loads(output)
+    return json.loads(output_of([sys.executable, "-c", IMPORT.format(library=library)]))
 
 
 def installed_bytes(library: str) -> dict[str, int]:

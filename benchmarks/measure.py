@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 
 from benchmarks.footprint import import_cost, installed_bytes
-from benchmarks.launchers import command
+from benchmarks.launchers import BodyError, command, output_of
 from benchmarks.rows import ROWS, Imported, Installed, Launched, Timed
-from benchmarks.session import BodyError, session
+from benchmarks.session import session
 
 # A sample lasts about this long, or one step if that is longer.
 SAMPLE_S = 0.1
 MAX_STEPS = 100_000
 WARM_UP_STEPS = 3
-LAUNCH_TIMEOUT_S = 120.0
 
 Sampler = Callable[[], float]
 Samples = dict[str, list[float]]
@@ -80,15 +78,5 @@ def _run_to_end(library: str, script: str, n_ranks: int) -> float:
     """Seconds of wall-clock time until the launched script has left."""
     path = str(Path(__file__).with_name(script))
     start = time.perf_counter()
-    run = subprocess.run(
-        command(library, n_ranks, [path]),
-        env={**os.environ, "BENCHMARK_LIBRARY": library},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=LAUNCH_TIMEOUT_S,
-    )
-    taken = time.perf_counter() - start
-    if run.returncode:
-        raise BodyError(f"{script} ended with status {run.returncode}\n{run.stderr[-2000:]}")
-    return taken
+    output_of(command(library, n_ranks, [path]), {**os.environ, "BENCHMARK_LIBRARY": library})
+    return time.perf_counter() - start

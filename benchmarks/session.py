@@ -17,15 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from benchmarks.launchers import command
+from benchmarks.launchers import BodyError, command
 
 START_TIMEOUT_S = 120.0
 STEP_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 20.0
-
-
-class BodyError(RuntimeError):
-    """A body did not start, died or did not answer; the text ends with its last output."""
 
 
 class Session:

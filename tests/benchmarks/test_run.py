@@ -1,10 +1,14 @@
 """The command line, and one real row measured on disttorch alone."""
 
+import sys
+
 import pytest
 
-from benchmarks import run
+from benchmarks import measure, run
 from benchmarks.result import load
 from benchmarks.rows import ROWS
+
+PYTHON = sys.executable
 
 
 @pytest.mark.parametrize(
@@ -44,3 +48,12 @@ def test_failing_body_is_reported_with_its_output(monkeypatch, capsys):
     shown = capsys.readouterr().out
     assert "failed: no_such_library in tiny-op: ended with status 1" in shown
     assert "ModuleNotFoundError" in shown
+
+
+@pytest.mark.parametrize("row", ["launch", "import-time"])
+def test_failing_program_is_reported_with_its_output(row, monkeypatch, capsys):
+    monkeypatch.setattr(run, "installed", lambda library: True)
+    monkeypatch.setattr(run, "LIBRARIES", ("disttorch.no_such_library",))
+    monkeypatch.setattr(measure, "command", lambda library, n_ranks, script: [PYTHON, *script])
+    assert run.main([row, "--rounds", "2"]) == 1
+    assert "No module named 'disttorch.no_such_library'" in capsys.readouterr().out
