@@ -41,9 +41,12 @@ def draw(path: Path, results: Sequence[Result]) -> None:
     bars = [(r.title, r.ratio) for r in reversed(results) if r.ratio is not None]
     figure, axes = plt.subplots(figsize=(8, 0.4 * len(bars) + 1.2), layout="constrained")
     colours = ["#2a7f62" if ratio >= 1 else "#b5523b" for _, ratio in bars]
-    drawn = axes.barh([title for title, _ in bars], [ratio for _, ratio in bars], color=colours)
-    axes.bar_label(drawn, [f" {ratio:.3g}x" for _, ratio in bars])
+    # Bars grow from 1, so that their length is the factor on either side.
+    widths = [ratio - 1 for _, ratio in bars]
+    drawn = axes.barh([title for title, _ in bars], widths, left=1, color=colours)
+    axes.bar_label(drawn, [f"{ratio:.3g}x" for _, ratio in bars], padding=3)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}x")
     axes.axvline(1, color="black", linewidth=0.8)
     axes.margins(x=0.15)
     axes.set_xlabel("torch / disttorch (right of 1: disttorch needs less)")
