@@ -54,6 +54,7 @@ class Agent:
         self._told_to_stop_ns: dict[int, int] = {}
         self._tails: dict[int, str] = {}
         self._store: JobStore | None = None
+        self._zygote_lost = False
         self._slots = assign_ranks([config.n_ranks], 0)
         self._state = State(self._policy())
 
@@ -105,6 +106,7 @@ class Agent:
         message, _ = self._zygote.receive()
         if message is None:
             self._selector.unregister(self._zygote)
+            self._zygote_lost = True
             self._lost_zygote()
         elif message["op"] == "started":
             self._pids[message["rank"]] = message["pid"]
@@ -227,6 +229,7 @@ class Agent:
             killed=state.killed,
             unfinished=state.alive,
             grace_s=self._config.grace_s,
+            zygote_lost=self._zygote_lost,
             restarts_left=self._config.max_restarts - state.restarts,
             tails=self._tails,
         )

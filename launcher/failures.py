@@ -38,6 +38,7 @@ class JobEnd:
     unfinished: frozenset[int] = frozenset()
     grace_s: float = 0.0
     restarts_left: int = 0
+    zygote_lost: bool = False
     tails: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -67,6 +68,11 @@ def report(end: JobEnd) -> str:
     cause = first_cause(end.exits)
     if end.status == 0:
         return ""
+    if end.zygote_lost:
+        return (
+            f"{NAME}: the process that starts the ranks was killed, and the ranks with it; exit "
+            f"status {end.status}\n{HINTS[signal.SIGKILL]}"
+        )
     if end.stop_signal is not None:
         head = f"{NAME}: stopped by {signal_name(end.stop_signal)}; exit status {end.status}"
         return "\n".join([head, *_folded(end, None)])

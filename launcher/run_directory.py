@@ -82,8 +82,8 @@ def sweep(base: Path) -> list[Path]:
 def _remove(path: Path) -> None:
     """Remove a directory that is all but always flat; what cannot be removed stays."""
     try:
-        for entry in os.scandir(path):
-            os.unlink(entry)
+        for name in os.listdir(path):
+            os.unlink(path / name)
         path.rmdir()
     except FileNotFoundError:
         pass

@@ -213,7 +213,8 @@ def _deadline_reached(state: State, now_s: float) -> Step:
         case Phase.STOPPING:
             return _kill(state, now_s)
         case Phase.KILLING:  # not even SIGKILL ends a process that waits inside the kernel
-            status = exit_status(state.exits, state.stop_signal) or 128 + signal.SIGKILL
+            signum = state.stop_signal or signal.SIGKILL
+            status = exit_status(state.exits, state.stop_signal) or 128 + signum
             return replace(_done(state), status=status), [Finish(status)]
     return state, []
 
