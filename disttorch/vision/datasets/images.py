@@ -9,11 +9,12 @@ import numpy as np
 
 from disttorch.ops.create import from_numpy
 from disttorch.tensor import Tensor
+from disttorch.utils.data.dataset import Dataset
 
 Transform = Callable[[Any], Any]
 
 
-class ImageDataset:
+class ImageDataset(Dataset):
     """N images with one label each.
 
     `data` (N, H, W) uint8 and `targets` (N,) int64 are tensors of everything at once: the quick
