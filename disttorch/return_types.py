@@ -42,8 +42,9 @@ def _named(name: str, *fields: str) -> type[NamedResult]:
 
 
 _FIELDS = {
-    **dict.fromkeys(("cummax", "cummin", "kthvalue", "max", "median", "min", "mode"),
-                    ("values", "indices")),
+    **dict.fromkeys(
+        ("cummax", "cummin", "kthvalue", "max", "median", "min", "mode"), ("values", "indices")
+    ),
     **dict.fromkeys(("nanmedian", "sort", "topk"), ("values", "indices")),
     "aminmax": ("min", "max"),
     "frexp": ("mantissa", "exponent"),

@@ -78,16 +78,16 @@ def overwrite(target: Tensor, result: Tensor) -> Tensor:
 
 
 def _refuse_multiple_views(target: Tensor) -> None:
-    """Raise PyTorch's error if `target` is, or is a view of, one of several outputs of a view op."""
+    """Raise PyTorch's error if `target` is, or is seen through, one of several outputs."""
     view: Tensor | None = target
     while view is not None and view._view is not None:
         parent, op, params, _ = view._view
         if op is NthOutput:
             name = backward_name(params["view"]).removesuffix("Backward0")
             raise RuntimeError(
-                f"Output {params['k']} of {name} is a view and is being modified inplace. This view "
-                "is the output of a function that returns multiple views. Such functions do not "
-                "allow the output views to be modified inplace. You should replace the inplace "
+                f"Output {params['k']} of {name} is a view and is being modified inplace. This "
+                "view is the output of a function that returns multiple views. Such functions do "
+                "not allow the output views to be modified inplace. You should replace the inplace "
                 "operation by an out-of-place one."
             )
         view = parent

@@ -7,12 +7,13 @@ from typing import Any
 
 from disttorch.backends.kernels import Kernels
 from disttorch.backends.raw import RawFunctions
+from disttorch.backends.special import SpecialFunctions
 from disttorch.device import device
 
 Array = Any  # a NumPy or CuPy ndarray, or the strict fake of the tests
 
 
-class Backend(Kernels):
+class Backend(Kernels, SpecialFunctions):
     """Arrays of one kind of device.
 
     Ops see `ctx.backend` (this object), `ctx.xp` (its NumPy-like namespace) and `ctx.F` (the same
@@ -90,12 +91,20 @@ class Backend(Kernels):
         self.xp.multiply(x, a, out=scratch)
         self.xp.add(y, scratch, out=y)
 
+    def where(self, mask: Array, x: Any, y: Any) -> Array:
+        """Return x where `mask` is true, else y (arrays or numbers), broadcast."""
+        return self.xp.where(mask, x, y)
+
+    def keep_where(self, x: Array, mask: Array) -> Array:
+        """Return x where `mask` is true, else 0, even for NaN and infinite x; broadcast."""
+        return self.xp.where(mask, x, self.xp.zeros((), x.dtype))
+
     def scatter_add(self, out: Array, index: Any, values: Array) -> None:
         """Do ``out[index] += values`` with repeated indices adding up; `index` as in NumPy."""
         self.xp.add.at(out, index, values)
 
     def matmul(self, a: Array, b: Array) -> Array:
-        """Return ``a @ b``; 16-bit floats are multiplied in float32, for which there are kernels."""
+        """Return ``a @ b``; 16-bit floats are multiplied in float32, which has kernels."""
         if a.dtype.itemsize == 2 and a.dtype.kind in "fV":
             wide = self.xp.matmul(a.astype("float32"), b.astype("float32"))
             return self.xp.asarray(wide).astype(a.dtype)

@@ -209,8 +209,7 @@ def type_as(input: Tensor, other: Tensor) -> Tensor:
     """Return the tensor in the dtype of `other`."""
     if not isinstance(other, Tensor):
         raise TypeError(
-            "type_as(): argument 'other' (position 1) must be Tensor, not "
-            f"{type(other).__name__}"
+            f"type_as(): argument 'other' (position 1) must be Tensor, not {type(other).__name__}"
         )
     return cast(input, other.dtype)
 
@@ -240,16 +239,16 @@ def _converter(name: str, dtype: Dtype) -> Callable[..., Tensor]:
 _int, _float, _bool = int, float, bool
 _PYTHON_TYPES = {float: dtypes.float64, int: dtypes.int64, bool: dtypes.bool}
 
-float = _converter("float", dtypes.float32)  # noqa: A001
+float = _converter("float", dtypes.float32)
 double = _converter("double", dtypes.float64)
 half = _converter("half", dtypes.float16)
 bfloat16 = _converter("bfloat16", dtypes.bfloat16)
-int = _converter("int", dtypes.int32)  # noqa: A001
+int = _converter("int", dtypes.int32)
 long = _converter("long", dtypes.int64)
 short = _converter("short", dtypes.int16)
 char = _converter("char", dtypes.int8)
 byte = _converter("byte", dtypes.uint8)
-bool = _converter("bool", dtypes.bool)  # noqa: A001
+bool = _converter("bool", dtypes.bool)
 cfloat = _converter("cfloat", dtypes.complex64)
 cdouble = _converter("cdouble", dtypes.complex128)
 
@@ -273,9 +272,7 @@ class Copy(Op):
 def broadcasts_to(shape: Sequence[Any], target: Sequence[Any]) -> Any:
     """Whether an array of `shape` can be broadcast to `target`."""
     lead = len(target) - len(shape)
-    return lead >= 0 and all(
-        n in (1, m) for n, m in zip(shape, target[lead:], strict=True)
-    )
+    return lead >= 0 and all(n in (1, m) for n, m in zip(shape, target[lead:], strict=True))
 
 
 def _check_copy_shape(input: Tensor, src: Tensor) -> None:

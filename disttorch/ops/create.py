@@ -110,9 +110,7 @@ def _check_rectangular(data: Any, sizes: Sequence[int] | None = None, dim: int =
     if not _is_nested(data):
         raise TypeError("not a sequence")
     if len(data) != sizes[dim]:
-        raise ValueError(
-            f"expected sequence of length {sizes[dim]} at dim {dim} (got {len(data)})"
-        )
+        raise ValueError(f"expected sequence of length {sizes[dim]} at dim {dim} (got {len(data)})")
     for item in data:
         _check_rectangular(item, sizes, dim + 1)
 
@@ -134,7 +132,9 @@ def _host_array(data: Any, dtype: Dtype) -> Array:
         lowest = info.min if dtype.is_signed else -info.max
         if array.dtype.kind == "f" or dtype.itemsize < 8:
             if not (array.min() >= lowest and array.max() <= info.max):
-                raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
+                raise RuntimeError(
+                    f"value cannot be converted to type {dtype.name} without overflow"
+                )
     return array.astype(dtype.np)
 
 

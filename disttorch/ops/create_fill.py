@@ -46,8 +46,10 @@ def shape_argument(name: str, given: Sequence[Any], size: Any = None) -> tuple[i
             raise TypeError(
                 f"{name}() takes 1 positional argument but {len(given)} were given"
             ) from None
-        wrong = given if not isinstance(given, (tuple, list)) else next(
-            n for n in given if not hasattr(n, "__index__")
+        wrong = (
+            given
+            if not isinstance(given, (tuple, list))
+            else next(n for n in given if not hasattr(n, "__index__"))
         )
         raise TypeError(
             f"{name}(): argument 'size' (position 1) must be tuple of ints, not "

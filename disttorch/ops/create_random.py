@@ -228,11 +228,14 @@ def bernoulli(
     """Draw ones with probability `input` (or `p`) elementwise, else zeros; shaped as `input`."""
     host = input.backend.to_host(input._array)
     if p is None:
+
         def fill(a: Array) -> Any:
             return random.fill_bernoulli_from(a, host, generator)
     else:
+
         def fill(a: Array) -> Any:
             return random.fill_bernoulli(a, p, generator)
+
     drawn = Sampled.apply(input, fill=fill)
     return drawn if out is None else finish(drawn._array, "bernoulli", out)
 
@@ -273,15 +276,13 @@ def multinomial(
 def _in_place(name: str, fill: Fill, defaults: dict[str, Any], doc: str) -> Callable[..., Tensor]:
     """``name_``: overwrite a tensor with random numbers; parameters in the order of `defaults`."""
 
-    def write(
-        input: Tensor, *args: Any, generator: Generator = None, **keywords: Any
-    ) -> Tensor:
+    def write(input: Tensor, *args: Any, generator: Generator = None, **keywords: Any) -> Tensor:
         # PyTorch calls its bounds `from` and `to`, the first of which is no Python name.
         renamed = {_BOUNDS.get(k, k): v for k, v in keywords.items()}
         unknown = set(renamed) - set(defaults)
         if unknown or len(args) > len(defaults):
             raise TypeError(
-                f"{name}() got unexpected arguments: {sorted(unknown) or args[len(defaults):]}"
+                f"{name}() got unexpected arguments: {sorted(unknown) or args[len(defaults) :]}"
             )
         chosen = {**defaults, **dict(zip(defaults, args, strict=False)), **renamed}
         values = tuple(chosen.values())

@@ -80,7 +80,7 @@ def arange(
         values[: len(args)] = args
         start, end, step = values
     if end is None:
-        raise TypeError("arange() missing 1 required positional arguments: \"end\"")
+        raise TypeError('arange() missing 1 required positional arguments: "end"')
     start, end, step = _number(start), _number(end), _number(step)
     if dtype is None:
         integral = all(isinstance(v, int) for v in (start, end, step))
@@ -90,7 +90,7 @@ def arange(
 
 
 @public()
-def range(  # noqa: A001 - PyTorch's public name
+def range(
     start: Any = 0,
     end: Any = None,
     step: Any = 1,
@@ -210,7 +210,12 @@ def _triangle_indices(
 
 @public()
 def tril_indices(
-    row: int, col: int, offset: int = 0, *, dtype: Dtype = int64, device: Any = None,
+    row: int,
+    col: int,
+    offset: int = 0,
+    *,
+    dtype: Dtype = int64,
+    device: Any = None,
     layout: Any = None,
 ) -> Tensor:
     """Rows and columns (2, n) of the lower triangle of a matrix (row, col)."""
@@ -219,7 +224,12 @@ def tril_indices(
 
 @public()
 def triu_indices(
-    row: int, col: int, offset: int = 0, *, dtype: Dtype = int64, device: Any = None,
+    row: int,
+    col: int,
+    offset: int = 0,
+    *,
+    dtype: Dtype = int64,
+    device: Any = None,
     layout: Any = None,
 ) -> Tensor:
     """Rows and columns (2, n) of the upper triangle of a matrix (row, col)."""

@@ -148,7 +148,7 @@ class IndexPut(Op):
         except ValueError as error:
             raise RuntimeError(
                 f"shape mismatch: value tensor of shape {list(getattr(y, 'shape', ()))} cannot be "
-                f"broadcast to indexing result of shape {list(x[key].shape)}"
+                f"broadcast to indexing result of shape {_picked_shape(ctx.xp, x, key)}"
             ) from error
         return out
 
@@ -162,9 +162,24 @@ class IndexPut(Op):
         return gx, ctx.call(AdvancedIndex, g, *indices, template=ctx.template)
 
 
+def _picked_shape(xp: Any, x: Array, key: tuple[Any, ...]) -> list[int]:
+    """Shape of ``x[key]``, even if indices are out of bounds."""
+    lengths = {
+        n: xp.zeros_like(k) if not isinstance(k, slice) and k.dtype.kind != "b" else k
+        for n, k in enumerate(key)
+    }
+    return list(x[tuple(lengths.values())].shape)
+
+
 def put_indexed(
-    op: type[IndexPut], input: Tensor, value: Any, indices: Sequence[Tensor], template: Template,
-    *, accumulate: bool = False, inplace: bool = False,
+    op: type[IndexPut],
+    input: Tensor,
+    value: Any,
+    indices: Sequence[Tensor],
+    template: Template,
+    *,
+    accumulate: bool = False,
+    inplace: bool = False,
 ) -> Tensor:
     """Apply an `IndexPut`, out of place or into `input`."""
     if not inplace:

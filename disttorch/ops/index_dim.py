@@ -68,7 +68,9 @@ class IndexFill(IndexPut):
     torch_name = "IndexFillBackward0"
 
 
-def _check_positions(input: Tensor, d: int, index: Tensor, error: type[Exception], text: str) -> None:
+def _check_positions(
+    input: Tensor, d: int, index: Tensor, error: type[Exception], text: str
+) -> None:
     n = input._array.shape[d] if input.ndim else 1
     wrong = input.backend.first_outside(index._array, -n if "fill" in text else 0, n)
     if wrong is not None:
@@ -91,6 +93,15 @@ def _check_source(input: Tensor, d: int, index: Tensor, source: Tensor, name: st
         )
 
 
+def _check_slices(input: Tensor, d: int, source: Tensor) -> None:
+    mine, other = list(input.shape), list(source.shape)
+    if mine[:d] + mine[d + 1 :] != other[:d] + other[d + 1 :] or len(mine) != len(other):
+        raise RuntimeError(
+            "source tensor shape must match self tensor shape, excluding the specified dimension. "
+            f"Got self.shape = {mine} source.shape = {other}"
+        )
+
+
 def _one_dim(input: Tensor, value: Any) -> tuple[Tensor, Any]:
     """View 0-d tensors as vectors, which is how these operators read them."""
     if isinstance(value, Tensor) and not value.ndim:
@@ -110,13 +121,19 @@ def _write(
 
 
 def _add(
-    input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1,
+    input: Tensor,
+    dim: int,
+    index: Tensor,
+    source: Tensor,
+    *,
+    alpha: float = 1,
     inplace: bool = False,
 ) -> Tensor:
     d = input._dim(dim)
     _check_vector(index, "index_add_")
     _check_source(input, d, index, source, "index_add_()")
     _check_positions(input, d, index, RuntimeError, "")
+    _check_slices(input, d, source)
     scaled = source if alpha == 1 else source * alpha  # type: ignore[operator]
     return _write(IndexAdd, input, d, index, scaled, inplace)
 
@@ -131,9 +148,7 @@ def _copy(
     return _write(IndexCopy, input, d, index, source, inplace)
 
 
-def _fill(
-    input: Tensor, dim: int, index: Tensor, value: Any, *, inplace: bool = False
-) -> Tensor:
+def _fill(input: Tensor, dim: int, index: Tensor, value: Any, *, inplace: bool = False) -> Tensor:
     d = input._dim(dim)
     _check_vector(index, "index_fill_")
     _check_positions(input, d, index, IndexError, "index_fill_(): ")
@@ -200,7 +215,11 @@ def _check_flat(input: Tensor, index: Tensor) -> None:
 
 
 def _put(
-    input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False, *,
+    input: Tensor,
+    index: Tensor,
+    source: Tensor,
+    accumulate: bool = False,
+    *,
     inplace: bool = False,
 ) -> Tensor:
     _check_flat(input, index)

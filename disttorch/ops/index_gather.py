@@ -67,7 +67,9 @@ class AddAlong(Op):
         return ctx.call(Gather, g, index, dim=ctx.dim), None
 
 
-def _check_index(name: str, input: Tensor, dim: int, index: Any, dtypes: str = "int32/int64") -> int:
+def _check_index(
+    name: str, input: Tensor, dim: int, index: Any, dtypes: str = "int32/int64"
+) -> int:
     """Check dtype, rank and range of an index for every element; return the dimension."""
     d = input._dim(dim)
     if index.numel() and index.dtype.name not in ("int32", "int64"):

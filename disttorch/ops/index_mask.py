@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from disttorch.autograd.inplace import check_writable, overwrite
 from disttorch.autograd.op import Op, public
 from disttorch.dtype import CPP_NAMES, TYPE_NAMES
-from disttorch.autograd.inplace import check_writable, overwrite
 from disttorch.ops.index import MaskedSelect
 from disttorch.ops.index_dim import two_forms
 from disttorch.ops.shape import broadcast_shapes_checked, expand
@@ -48,26 +48,33 @@ def _check_mask(input: Tensor, mask: Any, name: str, argument: str) -> None:
         raise RuntimeError(argument)
     if name.endswith("_") and shape != tuple(input.shape):
         raise RuntimeError(
-            f"output with shape {list(input.shape)} doesn't match the broadcast shape "
-            f"{list(shape)}"
+            f"output with shape {list(input.shape)} doesn't match the broadcast shape {list(shape)}"
         )
 
 
 def _cpp_name(mask: Any) -> str:
-    return CPP_NAMES[mask.dtype].replace("uint8_t", "unsigned char") if isinstance(mask, Tensor) else ""
+    return (
+        CPP_NAMES[mask.dtype].replace("uint8_t", "unsigned char")
+        if isinstance(mask, Tensor)
+        else ""
+    )
 
 
 def _masked_fill(input: Tensor, mask: Tensor, value: Any, *, inplace: bool = False) -> Tensor:
     name = "masked_fill_" if inplace else "masked_fill"
-    _check_mask(input, mask, name, "masked_fill_ only supports boolean masks, but got mask with "
-                f"dtype {_cpp_name(mask)}")
+    _check_mask(
+        input,
+        mask,
+        name,
+        f"masked_fill_ only supports boolean masks, but got mask with dtype {_cpp_name(mask)}",
+    )
     if isinstance(value, Tensor):
         if value.ndim:
             raise RuntimeError(
                 "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
                 f"{value.ndim} dimension(s)."
             )
-    elif isinstance(value, complex) and not input.is_complex() or (
+    elif (isinstance(value, complex) and not input.is_complex()) or (
         isinstance(value, float)
         and input._array.dtype.kind in "iu"
         and not value.is_integer()
@@ -159,8 +166,7 @@ masked_scatter, masked_scatter_ = two_forms(
 
 @public(method=True)
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
-    """Indices of the elements that are not zero: (n, ndim), or a tuple with one tensor a dimension.
-    """
+    """Int64 indices (n, ndim) of the elements that are not zero, or one tensor a dimension."""
     xp = input.backend.xp
     array = input._array
     if as_tuple:

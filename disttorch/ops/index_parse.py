@@ -56,8 +56,9 @@ def parse(input: Tensor, index: Any, select: bool = True) -> Parsed:
 def _as_tuple(index: Any) -> tuple[Any, ...]:
     """Make a tuple of an index that is none; short lists of slices or lists are read as tuples."""
     if isinstance(index, list) and len(index) < 32:
-        if any(i is None or isinstance(i, (slice, list, tuple, Tensor)) or i is Ellipsis
-               for i in index):
+        if any(
+            i is None or isinstance(i, (slice, list, tuple, Tensor)) or i is Ellipsis for i in index
+        ):
             warnings.warn(_LEGACY_SEQUENCE, UserWarning, stacklevel=5)
             return tuple(index)
     return (index,)
@@ -203,9 +204,7 @@ class _Reader:
     def _select(self, i: int) -> None:
         n = self.input._array.shape[self.dim]
         if not -n <= i < n:
-            raise IndexError(
-                f"index {i} is out of bounds for dimension {self.dim} with size {n}"
-            )
+            raise IndexError(f"index {i} is out of bounds for dimension {self.dim} with size {n}")
         self.basic.append(i)
         self.is_view = True
         self.dim += 1

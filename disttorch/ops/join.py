@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from disttorch.autograd.op import Op, public
@@ -271,9 +272,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
 
 @public(method=True)
-def tensor_split(
-    input: Tensor, indices_or_sections: Any, dim: int = 0
-) -> tuple[Tensor, ...]:
+def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of a number of nearly equal parts of `dim`, or of the parts between given positions."""
     if not input.ndim:
         raise RuntimeError(
@@ -281,8 +280,10 @@ def tensor_split(
         )
     d = input._dim(dim)
     n = input._array.shape[d]
-    at = indices_or_sections.tolist() if isinstance(indices_or_sections, Tensor) else (
-        indices_or_sections
+    at = (
+        indices_or_sections.tolist()
+        if isinstance(indices_or_sections, Tensor)
+        else (indices_or_sections)
     )
     if isinstance(at, int):
         if at <= 0:
@@ -290,7 +291,7 @@ def tensor_split(
         return _split(input, [n // at + (i < n % at) for i in range(at)], d, even=False)
     bounds = [0, *(slice(None, i).indices(n)[1] for i in at), n]
     views = []
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in pairwise(bounds):
         views.append(input.narrow(d, start, max(stop - start, 0)))  # type: ignore[attr-defined]
     return tuple(views)
 
@@ -299,7 +300,8 @@ def _dim_split(name: str, least: int, dim: Callable[[int], int]) -> Callable[...
     def apart(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
         if input.ndim < least:
             raise RuntimeError(
-                f"torch.{name} requires a tensor with at least {least} dimension, but got a tensor with {input.ndim} dimensions!"
+                f"torch.{name} requires a tensor with at least {least} dimension, but got a "
+                f"tensor with {input.ndim} dimensions!"
             )
         d = dim(input.ndim)
         n = input.shape[d]

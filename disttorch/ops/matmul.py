@@ -50,7 +50,8 @@ class MatMul(Op):
             gx = ctx.call(MatMul, g, F.conj(F.transpose(y, -2, -1)))
         if ctx.needs_grad(1):
             if x.ndim > 2 and y.ndim == 2:
-                x, g = F.reshape(x, (-1, x.shape[-1])), F.reshape(g, (-1, g.shape[-1]))
+                rows = math.prod(x.shape[:-1])
+                x, g = F.reshape(x, (rows, x.shape[-1])), F.reshape(g, (rows, g.shape[-1]))
             gy = ctx.call(MatMul, F.conj(F.transpose(x, -2, -1)), g)
             gy = F.squeeze(gy, -1) if column else gy
         return gx, gy
@@ -60,10 +61,6 @@ class MatMul(Op):
         return f"{_NAMES.get(self.kinds, 'Bmm')}Backward0"
 
 
-def _dims(shape: Any) -> str:
-    return "x".join(map(str, shape))
-
-
 def _check_dtypes(a: Tensor, b: Tensor) -> None:
     if a._array.dtype != b._array.dtype:
         first, second = (CPP_NAMES[t.dtype] for t in (a, b))
@@ -71,36 +68,39 @@ def _check_dtypes(a: Tensor, b: Tensor) -> None:
             f"expected m1 and m2 to have the same dtype, but got: {first} != {second}"
         )
     if a._array.dtype.kind == "b":
-        raise NotImplementedError("\"addmm_impl_cpu_\" not implemented for 'Bool'")
+        kernel = "bmm" if a.ndim > 2 and b.ndim > 2 else "addmm_impl_cpu_"
+        raise NotImplementedError(f"\"{kernel}\" not implemented for 'Bool'")
 
 
 def _check_inner(a: Tensor, b: Tensor) -> None:
-    """Raise PyTorch's error, which depends on the ranks, if the inner lengths differ."""
+    """Raise PyTorch's error, which depends on the ranks, if lengths do not match."""
     x, y = a._array.shape, b._array.shape
+    if len(x) > 2 and len(y) > 2:
+        batch = x[:-2] if x[:-2] == y[:-2] else broadcast_shapes_checked(x[:-2], y[:-2])
+        if x[-1] != y[-2]:
+            n = math.prod(batch)
+            raise RuntimeError(
+                "Expected size for first two dimensions of batch2 tensor to be: "
+                f"[{n}, {x[-1]}] but got: [{n}, {y[-2]}]."
+            )
+    elif x[-1] != y[max(len(y) - 2, 0)]:
+        raise RuntimeError(_unequal_lengths(x, y))
+
+
+def _unequal_lengths(x: tuple[int, ...], y: tuple[int, ...]) -> str:
+    """PyTorch's text for operands of which at most one is a batch: that one is seen as a matrix."""
+    if len(x) == len(y) == 1:
+        return (
+            f"inconsistent tensor size, expected tensor [{x[0]}] and src [{y[0]}] to have the same "
+            f"number of elements, but got {x[0]} and {y[0]} elements respectively"
+        )
+    if len(y) > 2:  # (x @ y) is computed as the transpose of (y^T @ x^T)
+        x, y = (*y[:-2], y[-1], y[-2]), x[::-1]
+    rows = math.prod(x[:-1])
     if len(y) == 1:
-        if x[-1] == y[0]:
-            return
-        if len(x) == 1:
-            raise RuntimeError(
-                f"inconsistent tensor size, expected tensor [{x[0]}] and src [{y[0]}] to have the "
-                f"same number of elements, but got {x[0]} and {y[0]} elements respectively"
-            )
-        rows = math.prod(x[:-1])
-        raise RuntimeError(
-            f"size mismatch, got input ({rows}), mat ({rows}x{x[-1]}), vec ({y[0]})"
-        )
-    if x[-1] != y[-2]:
-        if len(x) <= 2 or len(y) == 2:
-            left = (1, *x) if len(x) == 1 else (math.prod(x[:-1]), x[-1])
-            raise RuntimeError(
-                f"mat1 and mat2 shapes cannot be multiplied ({_dims(left)} and {_dims(y[-2:])})"
-            )
-        raise RuntimeError(
-            f"Expected size for first two dimensions of batch2 tensor to be: "
-            f"[{math.prod(x[:-2])}, {x[-1]}] but got: [{math.prod(y[:-2])}, {y[-2]}]."
-        )
-    if len(x) > 2 and len(y) > 2 and x[:-2] != y[:-2]:
-        broadcast_shapes_checked(x[:-2], y[:-2])
+        return f"size mismatch, got input ({rows}), mat ({rows}x{x[-1]}), vec ({y[0]})"
+    left = f"{rows}x{x[-1]}"
+    return f"mat1 and mat2 shapes cannot be multiplied ({left} and {y[0]}x{y[1]})"
 
 
 @public(method=True)
@@ -159,12 +159,8 @@ def _check_batches(a: Tensor, b: Tensor) -> None:
         )
 
 
-mm = _ranked(
-    "mm", (2, 2), lambda a, b: f"{'self' if a.ndim != 2 else 'mat2'} must be a matrix"
-)
-bmm = _ranked(
-    "bmm", (3, 3), lambda a, b: f"batch{1 if a.ndim != 3 else 2} must be a 3D tensor"
-)
+mm = _ranked("mm", (2, 2), lambda a, b: f"{'self' if a.ndim != 2 else 'mat2'} must be a matrix")
+bmm = _ranked("bmm", (3, 3), lambda a, b: f"batch{1 if a.ndim != 3 else 2} must be a 3D tensor")
 mv = _ranked(
     "mv", (2, 1), lambda a, b: f"vector + matrix @ vector expected, got 1, {a.ndim}, {b.ndim}"
 )

@@ -62,8 +62,9 @@ def _output_labels(given: str | None, inputs: list[list[str]]) -> list[str]:
     every = [label for labels in inputs for label in labels]
     hidden = sorted({x for x in every if x[0] == "*"}, key=lambda x: -int(x[1:]))
     if given is None:
-        return hidden + sorted({x for x in every if x[0] != "*" and every.count(x) == 1},
-                               key=_LETTERS.index)
+        return hidden + sorted(
+            {x for x in every if x[0] != "*" and every.count(x) == 1}, key=_LETTERS.index
+        )
     labels: list[str] = []
     for c in given.replace("...", "\0"):
         labels += hidden if c == "\0" else [c]
@@ -134,13 +135,16 @@ def _contract(
     """Multiply two operands, summing over what is not kept, as one batched matrix product."""
     a, a_labels = _sum_out(a, a_labels, keep | set(b_labels))
     b, b_labels = _sum_out(b, b_labels, keep | set(a_labels))
-    a, a_labels, b, b_labels = *_squeezed(a, a_labels, b, b_labels),
+    a, a_labels, b, b_labels = (*_squeezed(a, a_labels, b, b_labels),)
     shared = [x for x in a_labels if x in b_labels]
     batch = [x for x in shared if x in keep]
     summed = [x for x in shared if x not in keep]
     left = [x for x in a_labels if x not in shared]
     right = [x for x in b_labels if x not in shared]
-    size = {**dict(zip(b_labels, b.shape, strict=True)), **dict(zip(a_labels, a.shape, strict=True))}
+    size = {
+        **dict(zip(b_labels, b.shape, strict=True)),
+        **dict(zip(a_labels, a.shape, strict=True)),
+    }
     n_batch, n_left, n_right, n_summed = (
         math.prod(size[x] for x in group) for group in (batch, left, right, summed)
     )
@@ -179,9 +183,12 @@ def einsum(*args: Any) -> Tensor:
     terms = left.split(",")
     if len(terms) != len(operands):
         more = "more" if len(operands) > len(terms) else "fewer"
-        raise RuntimeError(f"einsum(): {more} operands were provided than specified in the equation")
-    labels = [_subscripts(term, x, k, 0) for k, (term, x) in enumerate(zip(terms, operands,
-                                                                        strict=True))]
+        raise RuntimeError(
+            f"einsum(): {more} operands were provided than specified in the equation"
+        )
+    labels = [
+        _subscripts(term, x, k, 0) for k, (term, x) in enumerate(zip(terms, operands, strict=True))
+    ]
     output = _output_labels(right if arrow else None, labels)
     reduced = [_without_repeats(x, names) for x, names in zip(operands, labels, strict=True)]
     _check_lengths([x for x, _ in reduced], [names for _, names in reduced])
@@ -210,9 +217,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
         if dims < 0:
             raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
         if dims > min(a.ndim, b.ndim):
-            raise RuntimeError(
-                f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}"
-            )
+            raise RuntimeError(f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}")
         first, second = list(range(-dims, 0)), list(range(dims))
     else:
         first, second = ([d] if isinstance(d, int) else list(d) for d in dims)
@@ -256,8 +261,8 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     for d in (dim1, dim2):
         if not -ndim <= d < ndim:
             raise IndexError(
-                f"Dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], but got "
-                f"{d})"
+                f"Dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], but "
+                f"got {d})"
             )
     a, b = dim1 % ndim, dim2 % ndim
     if a == b:
@@ -284,5 +289,3 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
 def diagflat(input: Tensor, offset: int = 0) -> Tensor:
     """Matrix with all elements of the tensor on its diagonal."""
     return diag_embed(reshape(input, (-1,)), offset)
-
-

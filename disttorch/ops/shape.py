@@ -348,9 +348,7 @@ def adjoint(input: Tensor) -> Tensor:
 def H(input: Tensor) -> Tensor:
     """A matrix transposed and conjugated; RuntimeError for anything but a matrix."""
     if input.ndim not in (0, 2):
-        batches = (
-            " For batches of matrices, consider using tensor.mH" if input.ndim > 2 else ""
-        )
+        batches = " For batches of matrices, consider using tensor.mH" if input.ndim > 2 else ""
         raise RuntimeError(
             f"tensor.H is only supported on matrices (2-D tensors). Got {input.ndim}-D tensor."
             + batches
@@ -367,9 +365,7 @@ def _as_dims(input: Tensor, dims: int | Sequence[int], name: str) -> tuple[int, 
 
 
 @public(method=True)
-def movedim(
-    input: Tensor, source: int | Sequence[int], destination: int | Sequence[int]
-) -> Tensor:
+def movedim(input: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
     """View with the dimensions `source` moved to the places `destination`, the others in order."""
     given, wanted = _as_dims(input, source, "source"), _as_dims(input, destination, "destination")
     if len(given) != len(wanted):

@@ -26,9 +26,7 @@ def resolve_shape(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
         raise RuntimeError("only one dimension can be inferred")
     for i, n in enumerate(shape):
         if n < -1:
-            raise RuntimeError(
-                f"invalid shape dimension {n} at index {i} of shape {list(shape)}"
-            )
+            raise RuntimeError(f"invalid shape dimension {n} at index {i} of shape {list(shape)}")
     known = math.prod(n for n in shape if n != -1)
     if -1 in shape:
         if known == 0 and numel == 0:
@@ -41,9 +39,7 @@ def resolve_shape(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
     raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}")
 
 
-def view_is_possible(
-    shape: Sequence[int], strides: Sequence[int], wanted: Sequence[int]
-) -> bool:
+def view_is_possible(shape: Sequence[int], strides: Sequence[int], wanted: Sequence[int]) -> bool:
     """Whether memory with this shape and these strides can be seen in the shape `wanted`.
 
     Runs of old dimensions that are contiguous among themselves form chunks; every chunk must be

@@ -42,9 +42,7 @@ class BasicIndex(Op):
         return x[index]
 
     def backward(ctx, g: Any) -> Any:
-        return ctx.call(
-            Embed, g, shape=ctx.shape, view=BasicIndex, params={"index": ctx.index}
-        )
+        return ctx.call(Embed, g, shape=ctx.shape, view=BasicIndex, params={"index": ctx.index})
 
     def name(self) -> str:
         """PyTorch applies the index in steps, each a node; this one has the name of the last."""
@@ -85,9 +83,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
         )
     first += n if first < 0 else 0
     if first + length > n:
-        raise RuntimeError(
-            f"start ({first}) + length ({length}) exceeds dimension size ({n})."
-        )
+        raise RuntimeError(f"start ({first}) + length ({length}) exceeds dimension size ({n}).")
     part = slice(first, first + length)
     return BasicIndex.apply(input, index=(*(slice(None),) * d, part, Ellipsis))
 
@@ -118,8 +114,7 @@ class Diagonal(Op):
 
 @public(method=True)
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """View of the diagonal of two dimensions as the last dimension; RuntimeError if they are one.
-    """
+    """View of the diagonal of two different dimensions as the last dimension."""
     a, b = input._dim(dim1), input._dim(dim2)
     if a == b:
         raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")

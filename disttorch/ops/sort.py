@@ -113,9 +113,7 @@ class Topk(Pick):
 
 @public(method=True)
 @accepts_out
-def topk(
-    input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
-) -> Any:
+def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
     """Values and int64 indices of the `k` largest (or smallest) elements along `dim`, in order.
 
     Raises RuntimeError if there are fewer than `k`.

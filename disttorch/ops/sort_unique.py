@@ -75,7 +75,8 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     """How often each non-negative integer occurs in a 1-D tensor, or the sum of its weights."""
     x, xp = input._array, input.backend.xp
     if x.dtype.kind not in "iu":
-        raise NotImplementedError(f"\"bincount_cpu\" not implemented for '{TYPE_NAMES[input.dtype]}'")
+        kind = TYPE_NAMES[input.dtype]
+        raise NotImplementedError(f"\"bincount_cpu\" not implemented for '{kind}'")
     if x.ndim != 1 or (x.size and int(x.min()) < 0):
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if minlength < 0:
