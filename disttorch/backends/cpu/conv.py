@@ -1,0 +1,321 @@
+"""Convolution on NumPy: copy the windows into a matrix, then one matrix product.
+
+Two layouts of that matrix. *Pixel-major* (pixels, taps x channels) is copied from channels-last
+images in runs of a whole window row, which is several times faster than gathering single pixels;
+with few channels the runs are short and *tap-major* (channels x taps, pixels) has the longer ones.
+A batch goes through in blocks of images whose matrix stays in the cache. Backward recomputes the
+matrix: it costs a tenth of the product and would otherwise be the largest thing kept by training.
+
+Shapes: x (N, C, *S), w (O, C / groups, *kernel), y (N, O, *S'). Layouts: y is channels last in
+memory if x or w is, as in PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from disttorch.backends.cpu.layout import (
+    channels_first_view,
+    channels_last_view,
+    empty_images,
+    is_channels_last,
+    padded,
+    padded_channels_last,
+)
+from disttorch.backends.window import Window
+
+Array = np.ndarray
+
+# Measured on 1 MB of L2: blocks of 1 to 8 MB are equally fast, smaller ones pay for their calls.
+_BLOCK_NBYTES = 4 << 20
+# Contiguous floats copied at a time from which pixel-major columns win.
+_LONG_RUN = 48
+# With fewer pixels an image, a product a image is too small to be efficient.
+_MIN_PIXELS = 64
+# Below this many channels a product with as many columns is inefficient.
+_FEW_CHANNELS = 8
+
+
+def conv_forward(
+    x: Array, w: Array, b: Array | None, window: Window, groups: int = 1
+) -> Array:
+    """Return the convolution y (N, O, *S') of x with w plus bias b (O,)."""
+    out_shape = (x.shape[0], w.shape[0], *window.outputs(x.shape[2:]))
+    last = is_channels_last(x) or is_channels_last(w)
+    y = empty_images(out_shape, x.dtype, last)
+    if not y.size:
+        return y
+    x, w, result = _as_float32(x), _as_float32(w), y
+    if x.dtype != y.dtype:
+        result = np.empty_like(y, x.dtype)
+    if groups == 1:
+        _forward(x, w, window, result)
+    elif w.shape[1] == 1:
+        _forward_depthwise(x, w, window, result)
+    else:
+        for xs, ws in _group_slices(x.shape[1], w.shape[0], groups):
+            part = np.empty((x.shape[0], ws.stop - ws.start, *out_shape[2:]), x.dtype)
+            _forward(x[:, xs], w[ws], window, part)
+            result[:, ws] = part
+    if b is not None:
+        result += b.reshape(-1, *(1,) * (x.ndim - 2))
+    if result is not y:
+        y[...] = result
+    return y
+
+
+def conv_backward_input(
+    gy: Array, w: Array, sizes: tuple[int, ...], window: Window, groups: int = 1
+) -> Array:
+    """Return the gradient (N, C, *sizes) of the input, given that of the output."""
+    gx = empty_images(
+        (gy.shape[0], w.shape[1] * groups, *sizes), gy.dtype, is_channels_last(gy)
+    )
+    gy, w = _as_float32(gy), _as_float32(w)
+    if groups == 1:
+        _backward_input(gy, w, window, gx)
+    elif w.shape[1] == 1:
+        _backward_input_depthwise(gy, w, window, gx)
+    else:
+        for xs, ws in _group_slices(gx.shape[1], w.shape[0], groups):
+            _backward_input(gy[:, ws], w[ws], window, gx[:, xs])
+    return gx
+
+
+def conv_backward_weight(x: Array, gy: Array, window: Window, groups: int = 1) -> Array:
+    """Return the gradient (O, C / groups, *kernel) of the weight, given that of the output."""
+    n_in, n_out, np_dtype = x.shape[1], gy.shape[1], x.dtype
+    x, gy = _as_float32(x), _as_float32(gy)
+    if groups > 1 and n_in == groups:
+        gw = _backward_weight_depthwise(x, gy, window)
+    else:
+        parts = [
+            _backward_weight(x[:, xs], gy[:, ws], window)
+            for xs, ws in _group_slices(n_in, n_out, groups)
+        ]
+        gw = parts[0] if groups == 1 else np.concatenate(parts)
+    return gw.astype(np_dtype, copy=False)
+
+
+def _as_float32(x: Array) -> Array:
+    """Widen half precision: NumPy has no fast product for it."""
+    return x.astype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind in "fV" else x
+
+
+def _group_slices(n_in: int, n_out: int, groups: int) -> list[tuple[slice, slice]]:
+    """Input and output channels of each group."""
+    i, o = n_in // groups, n_out // groups
+    return [(slice(g * i, (g + 1) * i), slice(g * o, (g + 1) * o)) for g in range(groups)]
+
+
+def _blocks(n: int, nbytes_each: int) -> Iterator[slice]:
+    """Cut a batch of `n` images into blocks whose scratch fits the cache."""
+    step = max(1, _BLOCK_NBYTES // max(1, nbytes_each))
+    return (slice(i, min(i + step, n)) for i in range(0, n, step))
+
+
+# ---- columns -----------------------------------------------------------------------------------
+
+
+class _Columns:
+    """The windows of blocks of images as matrices, in one reused buffer."""
+
+    def __init__(self, x: Array, window: Window) -> None:
+        self.x, self.window = x, window
+        self.out_sizes = window.outputs(x.shape[2:])
+        self.n_pixels = int(np.prod(self.out_sizes))
+        self.depth = x.shape[1] * window.n_taps
+        dense_row = window.dilation[-1] == 1
+        run = x.shape[1] * (window.kernel[-1] if dense_row else 1)
+        self.pixel_major = run >= _LONG_RUN or window.n_taps == 1
+        self._buffer: Array | None = None
+
+    def blocks(self) -> Iterator[slice]:
+        """Cut the batch into blocks."""
+        return _blocks(self.x.shape[0], self.n_pixels * self.depth * self.x.itemsize)
+
+    def weight(self, w: Array) -> Array:
+        """Lay a weight (O, C, *kernel) out to fit: (O, depth)."""
+        return (channels_last_view(w) if self.pixel_major else w).reshape(w.shape[0], -1)
+
+    def restore_weight(self, gw: Array, kernel: tuple[int, ...]) -> Array:
+        """Undo `weight` for a gradient (depth, O): contiguous (O, C, *kernel)."""
+        n_out = gw.shape[1]
+        if self.pixel_major:
+            gw = channels_first_view(gw.T.reshape(n_out, *kernel, -1))
+        else:
+            gw = gw.T.reshape(n_out, -1, *kernel)
+        return np.ascontiguousarray(gw)
+
+    def block(self, part: slice) -> Array:
+        """Return the windows of some images, (images, pixels, depth), any strides."""
+        x, window, d = self.x[part], self.window, self.x.ndim - 2
+        n = x.shape[0]
+        if self.pixel_major:
+            x = padded_channels_last(x, window.padding)
+            if window.is_pointwise:
+                return x.reshape(n, self.n_pixels, self.depth)
+            lead, steps, inner = (n,), x.strides[1:-1], x.strides[-1:]
+            shape = (n, *self.out_sizes, *window.kernel, x.shape[-1])
+            strides = (x.strides[0], *self._moves(steps), *self._taps(steps), *inner)
+            return self._copy(as_strided(x, shape, strides)).reshape(*lead, self.n_pixels, -1)
+        x = padded(x, window.padding)
+        steps = x.strides[-d:]
+        shape = (x.shape[1], *window.kernel, n, *self.out_sizes)
+        strides = (x.strides[1], *self._taps(steps), x.strides[0], *self._moves(steps))
+        columns = self._copy(as_strided(x, shape, strides))
+        return columns.reshape(self.depth, n, self.n_pixels).transpose(1, 2, 0)
+
+    def _moves(self, steps: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(a * s for a, s in zip(steps, self.window.stride, strict=True))
+
+    def _taps(self, steps: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(a * d for a, d in zip(steps, self.window.dilation, strict=True))
+
+    def _copy(self, windows: Array) -> Array:
+        """Copy the overlapping windows into the buffer."""
+        if self._buffer is None:
+            self._buffer = np.empty(windows.size, windows.dtype)
+        columns = self._buffer[: windows.size].reshape(windows.shape)
+        np.copyto(columns, windows)
+        return columns
+
+    def flat(self, columns: Array) -> Array:
+        """Merge images and pixels of a block without a copy: (images x pixels, depth)."""
+        if self.pixel_major:
+            return columns.reshape(-1, self.depth)
+        return columns.transpose(2, 0, 1).reshape(self.depth, -1).T
+
+
+# ---- dense ---------------------------------------------------------------------------------------
+
+
+def _forward(x: Array, w: Array, window: Window, y: Array) -> None:
+    """Write the convolution into `y`; one group."""
+    n, n_out = y.shape[:2]
+    if window.is_pointwise and x.flags.c_contiguous and y.flags.c_contiguous:
+        np.matmul(w.reshape(n_out, -1), x.reshape(n, x.shape[1], -1), out=y.reshape(n, n_out, -1))
+        return
+    columns = _Columns(x, window)
+    matrix = columns.weight(w)
+    images_apart = y.flags.c_contiguous and columns.n_pixels >= _MIN_PIXELS
+    for part in columns.blocks():
+        block, target = columns.block(part), y[part]
+        if images_apart:
+            out = target.reshape(target.shape[0], n_out, -1)
+            np.matmul(matrix, block.transpose(0, 2, 1), out=out)
+            continue
+        target = channels_last_view(target)
+        product = columns.flat(block) @ matrix.T
+        target[...] = product.reshape(target.shape)
+
+
+def _backward_weight(x: Array, gy: Array, window: Window) -> Array:
+    """Gradient of the weight; one group."""
+    columns = _Columns(x, window)
+    n_out = gy.shape[1]
+    # Contiguous gradients stay as they are if a product an image is cheaper than a transposition.
+    images_apart = gy.flags.c_contiguous and columns.depth <= columns.n_pixels
+    gw = np.zeros((columns.depth, n_out), gy.dtype)
+    for part in columns.blocks():
+        block = columns.block(part)
+        if images_apart:
+            pixels = gy[part].reshape(block.shape[0], n_out, -1).transpose(0, 2, 1)
+            gw += np.matmul(block.transpose(0, 2, 1), pixels).sum(0)
+        else:
+            pixels = np.ascontiguousarray(channels_last_view(gy[part])).reshape(-1, n_out)
+            gw += columns.flat(block).T @ pixels
+    return columns.restore_weight(gw, window.kernel)
+
+
+def _backward_input(gy: Array, w: Array, window: Window, gx: Array) -> None:
+    """Write the gradient of the input into `gx`: each tap's contribution is added in turn."""
+    n_out, n_in = w.shape[:2]
+    n, n_pixels = gy.shape[0], int(np.prod(gy.shape[2:]))
+    if window.is_pointwise and gy.flags.c_contiguous and gx.flags.c_contiguous:
+        np.matmul(w.reshape(n_out, n_in).T, gy.reshape(n, n_out, -1), out=gx.reshape(n, n_in, -1))
+        return
+    add = _add_planes if n_in < _FEW_CHANNELS else _add_pixels
+    by_tap = w.transpose(*range(2, w.ndim), 0, 1).reshape(-1, n_out, n_in)
+    for part in _blocks(n, window.n_taps * n_pixels * n_in * gy.itemsize):
+        add(gy[part], by_tap, window, gx[part])
+
+
+def _add_pixels(gy: Array, by_tap: Array, window: Window, gx: Array) -> None:
+    """Write the input's gradient for a block of images, channels last in between."""
+    pixels = np.ascontiguousarray(channels_last_view(gy)).reshape(-1, gy.shape[1])
+    target = channels_last_view(gx)
+    total = np.zeros(target.shape, gy.dtype)
+    shares = np.matmul(pixels, by_tap).reshape(-1, total.shape[0], *gy.shape[2:], gx.shape[1])
+    for share, (outputs, inputs) in zip(shares, window.taps(gx.shape[2:], gy.shape[2:]), strict=True):
+        total[(slice(None), *inputs)] += share[(slice(None), *outputs)]
+    target[...] = total
+
+
+def _add_planes(gy: Array, by_tap: Array, window: Window, gx: Array) -> None:
+    """Write the input's gradient for a block of images of few channels, as planes."""
+    n, n_in = gx.shape[:2]
+    matrix = by_tap.transpose(0, 2, 1).reshape(-1, gy.shape[1])
+    shares = np.matmul(matrix, gy.reshape(n, gy.shape[1], -1))
+    shares = shares.reshape(n, -1, n_in, *gy.shape[2:])
+    total = np.zeros(gx.shape, gy.dtype)
+    for k, (outputs, inputs) in enumerate(window.taps(gx.shape[2:], gy.shape[2:])):
+        total[(..., *inputs)] += shares[(slice(None), k, slice(None), *outputs)]
+    gx[...] = total
+
+
+# ---- depthwise: one input channel a group ----------------------------------------------------------
+
+
+def _by_tap(w: Array, c: int) -> Array:
+    """Lay a depthwise weight (C x m, 1, *kernel) out as (taps, C, m)."""
+    return w.reshape(c, w.shape[0] // c, -1).transpose(2, 0, 1)
+
+
+def _forward_depthwise(x: Array, w: Array, window: Window, y: Array) -> None:
+    """Write the depthwise convolution into `y`: multiply and add, tap by tap."""
+    c, m = x.shape[1], w.shape[0] // x.shape[1]
+    taps = list(window.taps(x.shape[2:], y.shape[2:]))
+    for part in _blocks(x.shape[0], 3 * y[:1].nbytes):
+        images = np.ascontiguousarray(channels_last_view(x[part]))[..., None]
+        total = np.zeros((*channels_last_view(y[part]).shape[:-1], c, m), x.dtype)
+        for weight, (outputs, inputs) in zip(_by_tap(w, c), taps, strict=True):
+            total[(slice(None), *outputs)] += images[(slice(None), *inputs)] * weight
+        channels_last_view(y[part])[...] = total.reshape(*total.shape[:-2], -1)
+
+
+def _backward_input_depthwise(gy: Array, w: Array, window: Window, gx: Array) -> None:
+    """Write the gradient of a depthwise convolution's input into `gx`."""
+    c, m = gx.shape[1], w.shape[0] // gx.shape[1]
+    taps = list(window.taps(gx.shape[2:], gy.shape[2:]))
+    for part in _blocks(gy.shape[0], 3 * gy[:1].nbytes):
+        target = channels_last_view(gx[part])
+        pixels = _with_multiplier(gy[part], c, m)
+        total = np.zeros(target.shape, gy.dtype)
+        for weight, (outputs, inputs) in zip(_by_tap(w, c), taps, strict=True):
+            share = pixels[(slice(None), *outputs)] * weight
+            total[(slice(None), *inputs)] += share.sum(-1) if m > 1 else share[..., 0]
+        target[...] = total
+
+
+def _backward_weight_depthwise(x: Array, gy: Array, window: Window) -> Array:
+    """Gradient (C x m, 1, *kernel) of a depthwise weight."""
+    c, m = x.shape[1], gy.shape[1] // x.shape[1]
+    taps = list(window.taps(x.shape[2:], gy.shape[2:]))
+    gw = np.zeros((c, m, len(taps)), x.dtype)
+    for part in _blocks(x.shape[0], 3 * gy[:1].nbytes):
+        images = np.ascontiguousarray(channels_last_view(x[part]))
+        pixels = _with_multiplier(gy[part], c, m)
+        for k, (outputs, inputs) in enumerate(taps):
+            share = images[(slice(None), *inputs)][..., None] * pixels[(slice(None), *outputs)]
+            gw[:, :, k] += share.sum(tuple(range(share.ndim - 2)))
+    return gw.reshape(c * m, 1, *window.kernel)
+
+
+def _with_multiplier(gy: Array, c: int, m: int) -> Array:
+    """View (N, C x m, *S) as contiguous (N, *S, C, m)."""
+    pixels = np.ascontiguousarray(channels_last_view(gy))
+    return pixels.reshape(*pixels.shape[:-1], c, m)

@@ -1,0 +1,88 @@
+"""Softmax and its logarithm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from disttorch.autograd.op import Op, public
+from disttorch.dtype import TYPE_NAMES
+from disttorch.dtype import dtype as Dtype
+from disttorch.ops.cast import cast
+from disttorch.tensor import Tensor
+
+__all__ = ["log_softmax", "softmax"]
+
+Array = Any
+
+
+class Softmax(Op):
+    """exp(x) over its sum along `dim`."""
+
+    def forward(ctx, x: Array, dim: int) -> Array:
+        ctx.dim = dim
+        ctx.save_output()
+        y = x - _highest(x, dim)
+        ctx.xp.exp(y, out=y)
+        y /= y.sum(axis=dim, keepdims=True, dtype=y.dtype)
+        return y
+
+    def backward(ctx, g: Any) -> Any:
+        (y,) = ctx.saved
+        gy = g * y
+        return gy - y * ctx.F.sum(gy, ctx.dim, True)
+
+
+class LogSoftmax(Op):
+    """x minus the logarithm of the sum of exp(x) along `dim`."""
+
+    def forward(ctx, x: Array, dim: int) -> Array:
+        ctx.dim = dim
+        ctx.save_output()
+        y = x - _highest(x, dim)
+        y -= ctx.xp.log(ctx.xp.exp(y).sum(axis=dim, keepdims=True, dtype=y.dtype))
+        return y
+
+    def backward(ctx, g: Any) -> Any:
+        (y,) = ctx.saved
+        return g - ctx.F.exp(y) * ctx.F.sum(g, ctx.dim, True)
+
+
+def _highest(x: Array, dim: int) -> Array:
+    """Maximum along `dim`, which keeps the exponential from overflowing; 0 for an empty dim."""
+    if x.ndim and not x.shape[dim]:
+        return 0
+    return x.max(axis=dim, keepdims=True)
+
+
+def _prepared(input: Tensor, dim: int, dtype: Dtype | None, name: str) -> tuple[Tensor, int]:
+    """Cast, check dtype and dimension; a 0-d tensor counts as one of length 1."""
+    if dtype is not None:
+        input = cast(input, dtype)
+    dim = input._dim(dim)
+    if not (input.dtype.is_floating_point or input.dtype.is_complex):
+        last = "_lastdim" if dim >= input.ndim - 1 else ""
+        raise NotImplementedError(
+            f"\"{name}{last}_kernel_impl\" not implemented for '{TYPE_NAMES[input.dtype]}'"
+        )
+    return input, dim
+
+
+@public(method=True)
+def softmax(input: Tensor, dim: int, dtype: Dtype | None = None) -> Tensor:
+    """Return exp(input) normalised to sum 1 along `dim`; computed in `dtype` if given.
+
+    Raises NotImplementedError for integers, IndexError for a `dim` out of range.
+    """
+    x, dim = _prepared(input, dim, dtype, "softmax")
+    if x.ndim == 0:
+        return Softmax.apply(x.reshape(1), dim=0).reshape(())
+    return Softmax.apply(x, dim=dim)
+
+
+@public(method=True)
+def log_softmax(input: Tensor, dim: int, dtype: Dtype | None = None) -> Tensor:
+    """Return log(softmax(input, dim)), computed without overflow or loss of digits."""
+    x, dim = _prepared(input, dim, dtype, "log_softmax")
+    if x.ndim == 0:
+        return LogSoftmax.apply(x.reshape(1), dim=0).reshape(())
+    return LogSoftmax.apply(x, dim=dim)
