@@ -27,17 +27,36 @@ EXIT_NOT_FOUND = 127
 def run(start: RankStart, config: LaunchConfig) -> int:
     """Run the user's program as this rank; returns 0, or raises what the program raised."""
     os.environ.update(start.env)
+    hook = _QuietHook()
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, start.signal_mask)
         if config.kind is ScriptKind.PROGRAM:
             return _exec(config)
+        sys.excepthook = hook
         _prepare_interpreter(start)
         _run_python(config)
     except BaseException as error:
         if not _is_success(error):
-            _report(start, error)
+            # The launcher prints it last on the screen, and then once.
+            hook.told = write_error(start.env["TORCHELASTIC_ERROR_FILE"], start.rank, error)
         raise
     return 0
+
+
+class _QuietHook:
+    """`sys.excepthook` from the rank's start, so that hooks of libraries and scripts chain to it.
+
+    Prints, as Python does, only what the launcher could not be told.
+    """
+
+    def __init__(self) -> None:
+        self.told = False
+
+    def __call__(
+        self, kind: type[BaseException], value: BaseException, _: TracebackType | None
+    ) -> None:
+        if not self.told:
+            sys.__excepthook__(kind, value, user_traceback(value))
 
 
 def _prepare_interpreter(start: RankStart) -> None:
@@ -105,17 +124,3 @@ def _exec(config: LaunchConfig) -> int:
 
 def _is_success(error: BaseException) -> bool:
     return isinstance(error, SystemExit) and error.code in (None, 0)
-
-
-def _report(start: RankStart, error: BaseException) -> None:
-    """Leave the error for the launcher, which prints it last on the screen, and then once."""
-    path = start.env["TORCHELASTIC_ERROR_FILE"]
-    written = write_error(path, start.rank, error)
-    if sys.excepthook is not sys.__excepthook__:
-        return  # the script's own hook says what it wants
-
-    def hook(kind: type[BaseException], value: BaseException, _: TracebackType | None) -> None:
-        if not written:
-            sys.__excepthook__(kind, value, user_traceback(value))
-
-    sys.excepthook = hook

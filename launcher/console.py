@@ -15,6 +15,7 @@ from disttorch_launcher.lines import prefixed
 FULL_NBYTES = 1 << 22
 PIECE_NBYTES = select.PIPE_BUF  # a pipe that polls as writable takes this much without blocking
 StreamOf = tuple[int, int]  # rank, and 1 for its stdout or 2 for its stderr
+USUAL_COLUMNS = 80  # of a terminal that does not know its size
 COLOURS = (36, 33, 32, 35, 34, 31)
 ERASE_LINE = b"\r\x1b[K"
 
@@ -121,8 +122,9 @@ class Console:
         """Show a rank's progress bar live on the bottom line; nothing where that is no terminal."""
         if self.live:
             prefix = self._prefix(owner[0])
-            width = os.get_terminal_size(self._outlets[2].fd).columns - len(f"[r{owner[0]}] ") - 1
-            self._progress = prefix + text[: max(0, width)]
+            columns = os.get_terminal_size(self._outlets[2].fd).columns or USUAL_COLUMNS
+            # A bar that wrapped could not be erased again.
+            self._progress = prefix + text[: max(0, columns - len(f"[r{owner[0]}] ") - 1)]
             self._progress_owner = owner
             self._outlets[2].write(ERASE_LINE + self._progress)
 
@@ -133,9 +135,9 @@ class Console:
             self._progress = b""
 
     def note(self, text: str) -> None:
-        """Lines of the launcher itself."""
-        lines = (text.rstrip("\n") + "\n").encode("utf-8", "backslashreplace")
-        self._write(2, lines)
+        """Lines of the launcher itself; nothing for an empty text."""
+        if text:
+            self._write(2, (text.rstrip("\n") + "\n").encode("utf-8", "backslashreplace"))
 
     def flush(self, timeout_s: float) -> None:
         """Write everything out, waiting `timeout_s` seconds at most for a slow reader."""
