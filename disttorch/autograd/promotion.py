@@ -23,7 +23,12 @@ def promote(backend: Backend, arrays: list[Any], rule: str) -> None:
     dtype). Numbers stay numbers, except that one of a higher category than the arrays (a float
     beside ints) raises the arrays to it; NumPy then treats the number as weakly typed.
     """
-    if rule == "same" and len(arrays) == 2 and _agree(backend, *arrays):
+    if len(arrays) == 1:
+        if rule == "same" or arrays[0].dtype.kind in "fcV":
+            return
+    elif len(arrays) == 2 and _agree(backend, *arrays) and (
+        rule == "same" or "f" in (_kind(arrays[0]), _kind(arrays[1]))
+    ):
         return
     target = operand_dtype(backend, arrays)
     if rule == "float" and target.category < Category.FLOATING:
@@ -52,12 +57,20 @@ def _agree(backend: Backend, a: Any, b: Any) -> bool:
     return known.kind == "i" and known.itemsize == 8 and number is int
 
 
+def _kind(operand: Any) -> str:
+    """NumPy's kind of an array's dtype; empty for a number."""
+    known = getattr(operand, "dtype", None)
+    return "" if known is None else known.kind
+
+
 def _typed(backend: Backend, number: Any, target: dtype) -> Any:
     """Give a number the type NumPy's weak rule would refuse or mistype.
 
     NumPy raises OverflowError for ``uint8_array + 300``, where PyTorch wraps around, and knows no
     weak numbers for bfloat16.
     """
+    if hasattr(number, "item"):
+        number = number.item()  # a NumPy scalar would impose its own dtype
     if target.name == "bfloat16" or isinstance(number, bool):
         return backend.asarray(number, target.np)[()]
     if target.category is Category.INTEGRAL and target.itemsize < 8:

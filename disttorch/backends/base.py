@@ -99,6 +99,17 @@ class Backend(Kernels, SpecialFunctions):
         """Return x where `mask` is true, else 0, even for NaN and infinite x; broadcast."""
         return self.xp.where(mask, x, self.xp.zeros((), x.dtype))
 
+    def accumulate(self, ufunc: str, x: Array, axis: int) -> Array:
+        """Running result of an associative ufunc (maximum, logaddexp...) along `axis`."""
+        combine, y = getattr(self.xp, ufunc), self.xp.array(x)
+        lead = (slice(None),) * axis
+        reach = 1  # each pass doubles how far an element sees back
+        while reach < x.shape[axis]:
+            later, earlier = (*lead, slice(reach, None)), (*lead, slice(None, -reach))
+            y[later] = combine(y[later], y[earlier])
+            reach *= 2
+        return y
+
     def scatter_add(self, out: Array, index: Any, values: Array) -> None:
         """Do ``out[index] += values`` with repeated indices adding up; `index` as in NumPy."""
         self.xp.add.at(out, index, values)
@@ -119,10 +130,29 @@ class Backend(Kernels, SpecialFunctions):
             return None
         return int(index[(index < low) | (index >= high)][0])
 
-    def scatter_reduce(self, out: Array, index: Any, values: Array, how: str) -> None:
-        """Do ``out[index] = reduce(out[index], values)`` with `how` "prod", "amax" or "amin"."""
-        ufunc = {"prod": "multiply", "amax": "maximum", "amin": "minimum"}[how]
-        getattr(self.xp, ufunc).at(out, index, values)
+    def scatter_reduce(self, out: Array, index: Sequence[Array], values: Array, how: str) -> None:
+        """Do ``out[index] = reduce(out[index], values)`` with `how` "prod", "amax" or "amin".
+
+        `out` is contiguous and `index` has one array for each of its dimensions.
+        """
+        xp = self.xp
+        flat = xp.zeros(values.shape, "int64")
+        for n, positions in zip(out.shape, index, strict=True):
+            flat = flat * n + positions
+        flat, values = flat.reshape(-1), values.reshape(-1)
+        if not flat.size:
+            return
+        # One round for each time that a place is named: no place is written twice in a round.
+        order = xp.argsort(flat)
+        run = flat[order]
+        first = xp.concatenate([xp.ones(1, "bool"), run[1:] != run[:-1]])
+        start = xp.nonzero(first)[0][xp.cumsum(first) - 1]
+        turn = xp.arange(run.size) - start
+        reduce = {"prod": xp.multiply, "amax": xp.maximum, "amin": xp.minimum}[how]
+        memory = out.reshape(-1)
+        for i in range(int(turn.max()) + 1):
+            now = order[turn == i]
+            memory[flat[now]] = reduce(memory[flat[now]], values[now])
 
     def sample(self, array: Array, fill: Callable[[Any], Any]) -> None:
         """Let `fill(ndarray)` write random numbers into host memory, then into `array`."""

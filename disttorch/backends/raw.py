@@ -16,7 +16,7 @@ Array = Any
 _SHARED = (
     *("exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "sin", "cos", "tan", "sinh", "cosh"),
     *("tanh", "abs", "sign", "floor", "maximum", "minimum", "where", "zeros_like", "ones_like"),
-    *("matmul", "isnan", "logical_not"),
+    *("matmul", "isnan", "logical_not", "trunc", "exp2"),
 )
 
 
@@ -40,6 +40,13 @@ class RawFunctions:
         if dtype is None:
             return x.conjugate()
         return self.xp.conj(x) if dtype.kind == "c" else x
+
+    def sgn(self, x: Array) -> Array:
+        """Sign of a real x, x / |x| of a complex one (0 at 0)."""
+        if x.dtype.kind != "c":
+            return self.xp.sign(x)
+        size = self.xp.abs(x)
+        return x / self.xp.where(size == 0, size.dtype.type(1), size)
 
     def real(self, x: Array) -> Array:
         """Real part; a real array comes back as it is."""

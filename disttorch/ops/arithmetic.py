@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from disttorch.autograd.op import Op, public
+from disttorch.ops.out import write_out
+from disttorch.ops.pointwise import function_of
 from disttorch.tensor import Tensor
 
-__all__ = ["add", "div", "mul", "neg", "pow", "sub"]
+__all__ = [
+    *("add", "div", "divide", "mul", "multiply", "neg", "negative", "positive", "pow", "rsub"),
+    *("sub", "subtract", "true_divide"),
+]
 
 Array = Any
 Operand = Tensor | float
@@ -26,9 +31,22 @@ class Add(Op):
 
 
 @public(method=True, inplace=True)
-def add(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
+def add(input: Operand, other: Operand, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
     """Return ``input + alpha * other``, broadcast; dtype by promotion."""
-    return Add.apply(input, other if alpha == 1 else mul(other, alpha))
+    y = Add.apply(input, other if alpha == 1 else _scaled(input, other, alpha))
+    return y if out is None else write_out(out, y, "add")
+
+
+def _scaled(input: Operand, other: Operand, alpha: float) -> Operand:
+    """`other * alpha`; RuntimeError for an alpha of a higher kind than the operands."""
+    kinds = {x._array.dtype.kind for x in (input, other) if isinstance(x, Tensor)}
+    if isinstance(alpha, float) and kinds <= set("iub"):
+        raise RuntimeError(
+            "For integral input tensors, argument alpha must not be a floating point number."
+        )
+    if isinstance(alpha, bool) and kinds != {"b"}:
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
+    return mul(other, alpha) if isinstance(other, Tensor) else other * alpha
 
 
 class Sub(Op):
@@ -40,28 +58,45 @@ class Sub(Op):
         return x - y
 
     def backward(ctx, g: Any) -> Any:
-        return g, -g
+        return g, -g if ctx.needs_grad(1) else None
 
 
 @public(method=True, inplace=True)
-def sub(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
+def sub(input: Operand, other: Operand, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
     """Return ``input - alpha * other``, broadcast; RuntimeError for bool tensors."""
     _refuse_bool(input, other)
-    return Sub.apply(input, other if alpha == 1 else mul(other, alpha))
+    y = Sub.apply(input, other if alpha == 1 else _scaled(input, other, alpha))
+    return y if out is None else write_out(out, y, "sub")
 
 
 def _refuse_bool(input: Operand, other: Operand) -> None:
+    """Raise PyTorch's errors for subtraction with masks."""
     kinds = [x._array.dtype.kind == "b" for x in (input, other) if isinstance(x, Tensor)]
+    if not any(kinds):
+        return
     if kinds == [True, True]:
         raise RuntimeError(
             "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
             "`logical_xor()` operator instead."
         )
-    if any(kinds):
-        raise RuntimeError(
-            "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying "
-            "to invert a mask, use the `~` or `logical_not()` operator instead."
-        )
+    raise RuntimeError(
+        "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying "
+        "to invert a mask, use the `~` or `logical_not()` operator instead."
+    )
+
+
+@public(method=True, inplace=True)
+def subtract(
+    input: Operand, other: Operand, *, alpha: float = 1, out: Tensor | None = None
+) -> Tensor:
+    """Alias of `sub`."""
+    return sub(input, other, alpha=alpha, out=out)
+
+
+@public()
+def rsub(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
+    """Return ``other - alpha * input``, broadcast; RuntimeError for bool tensors."""
+    return sub(other, input, alpha=alpha)
 
 
 class Mul(Op):
@@ -83,9 +118,16 @@ class Mul(Op):
 
 
 @public(method=True, inplace=True)
-def mul(input: Operand, other: Operand) -> Tensor:
+def mul(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
     """Return ``input * other``, broadcast; dtype by promotion."""
-    return Mul.apply(input, other)
+    y = Mul.apply(input, other)
+    return y if out is None else write_out(out, y, "mul")
+
+
+@public(method=True, inplace=True)
+def multiply(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
+    """Alias of `mul`."""
+    return mul(input, other, out=out)
 
 
 class Div(Op):
@@ -104,31 +146,101 @@ class Div(Op):
         return gx, -gx * conj(x / y) if ctx.needs_grad(1) else None
 
 
+class DivRounded(Op):
+    """x / y rounded down ("floor") or toward zero ("trunc"); the derivative is 0."""
+
+    promotes = "same"
+    torch_name = "DivBackward1"
+
+    def forward(ctx, x: Array, y: Array, rounding: str) -> Array:
+        _refuse_integer_zero(ctx.backend, x, y)
+        floor = ctx.xp.floor_divide(x, y)
+        if rounding == "floor":
+            return floor
+        if ctx.backend.same_dtype_kind(floor) == "f":
+            return ctx.xp.trunc(x / y)
+        inexact = ctx.xp.remainder(x, y) != 0
+        return floor + (inexact & ((x < 0) != (y < 0))).astype(floor.dtype)
+
+    def backward(ctx, g: Any) -> Any:
+        return ctx.F.zeros_like(g), ctx.F.zeros_like(g)
+
+
+def _refuse_integer_zero(backend: Any, x: Array, y: Array) -> None:
+    """Raise PyTorch's error for an integer division by zero."""
+    kinds = {a.dtype.kind for a in (x, y) if isinstance(a, backend.array_type)}
+    if kinds <= set("iub") and bool((backend.asarray(y) == 0).any()):
+        raise RuntimeError("ZeroDivisionError")
+
+
 @public(method=True, inplace=True)
-def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Tensor:
-    """Return ``input / other``; `rounding_mode` None (true), "trunc" or "floor"."""
-    return Div.apply(input, other)
+def div(
+    input: Operand,
+    other: Operand,
+    *,
+    rounding_mode: str | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Return ``input / other``; `rounding_mode` None (true), "trunc" or "floor".
+
+    Integers divide to the default floating dtype, except when rounded. RuntimeError for another
+    `rounding_mode` and for a rounded integer division by zero.
+    """
+    if rounding_mode is None:
+        y = Div.apply(input, other)
+    elif rounding_mode in {"floor", "trunc"}:
+        y = DivRounded.apply(input, other, rounding=rounding_mode)
+    else:
+        raise RuntimeError(
+            "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
+            f"'{rounding_mode}'"
+        )
+    return y if out is None else write_out(out, y, "div")
+
+
+@public(method=True, inplace=True)
+def divide(
+    input: Operand,
+    other: Operand,
+    *,
+    rounding_mode: str | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Alias of `div`."""
+    return div(input, other, rounding_mode=rounding_mode, out=out)
+
+
+@public(method=True, inplace=True)
+def true_divide(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
+    """Return ``input / other``; integers become the default floating dtype."""
+    return div(input, other, out=out)
 
 
 class Neg(Op):
-    """-x."""
+    """-x; RuntimeError for bool tensors."""
 
     def forward(ctx, x: Array) -> Array:
+        if x.dtype.kind == "b":
+            raise RuntimeError(
+                "Negation, the `-` operator, on a bool tensor is not supported. If you are trying "
+                "to invert a mask, use the `~` or `logical_not()` operator instead."
+            )
         return -x
 
     def backward(ctx, g: Any) -> Any:
         return -g
 
 
-@public(method=True, inplace=True)
-def neg(input: Tensor) -> Tensor:
-    """Return ``-input``; RuntimeError for bool tensors."""
+neg = function_of(Neg)
+negative = function_of(Neg, name="negative")
+
+
+@public(method=True)
+def positive(input: Tensor) -> Tensor:
+    """Return `input` itself; RuntimeError for bool tensors."""
     if input._array.dtype.kind == "b":
-        raise RuntimeError(
-            "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to "
-            "invert a mask, use the `~` or `logical_not()` operator instead."
-        )
-    return Neg.apply(input)
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return input
 
 
 class Pow(Op):
@@ -139,20 +251,38 @@ class Pow(Op):
     def forward(ctx, x: Array, y: Array) -> Array:
         ctx.save(0, 1)
         ctx.save_output()
-        return x**y
+        is_number = not isinstance(y, ctx.backend.array_type)
+        if is_number or y.dtype.kind != "i":
+            return x**y
+        # The array library refuses negative integers here; 1 / x rounds to 0 except for +-1.
+        signs = ctx.xp.where(y % 2 == 0, 1, x) * ((x == 1) | (x == -1))
+        return ctx.xp.where(y < 0, signs, x ** ctx.xp.maximum(y, 0)).astype(y.dtype)
 
     def backward(ctx, g: Any) -> Any:
         x, y, z = ctx.saved
         F = ctx.F
-        gx = g * F.conj(y * x ** (y - 1)) if ctx.needs_grad(0) else None
+        gx = g * F.conj(_power_slope(F, x, y)) if ctx.needs_grad(0) else None
         if not ctx.needs_grad(1):
             return gx, None
-        zero_base = (x == 0) & (y >= 0)
-        log_x = F.log(F.where(zero_base, F.ones_like(z), x))
+        # The derivative of 0 ** y is 0 for y >= 0, where log(0) would make it NaN.
+        zero_base = (x == 0) & (F.real(y) >= 0)
+        log_x = F.log(F.where(zero_base, F.ones_like(z), x * F.ones_like(z)))
         return gx, g * F.conj(z * log_x)
 
 
+def _power_slope(F: Any, x: Any, y: Any) -> Any:
+    """d(x ** y)/dx, which is 0 for y = 0 even where x ** -1 is infinite."""
+    if isinstance(y, (int, float, complex)):
+        return y * x ** (y - 1) if y != 0 else F.zeros_like(x)
+    is_zero = y == 0
+    return F.where(is_zero, F.zeros_like(y), y * x ** F.where(is_zero, F.ones_like(y), y - 1))
+
+
 @public(method=True, inplace=True)
-def pow(input: Operand, exponent: Operand) -> Tensor:
-    """Return ``input ** exponent``; RuntimeError for integers to negative integer powers."""
-    return Pow.apply(input, exponent)
+def pow(input: Operand, exponent: Operand, *, out: Tensor | None = None) -> Tensor:
+    """Return ``input ** exponent``; RuntimeError for integers to a negative integer power."""
+    if isinstance(exponent, int) and exponent < 0 and isinstance(input, Tensor):
+        if input._array.dtype.kind in "iub":
+            raise RuntimeError("Integers to negative integer powers are not allowed.")
+    y = Pow.apply(input, exponent)
+    return y if out is None else write_out(out, y, "pow")

@@ -2,54 +2,86 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from disttorch.autograd.inplace import inplace_variant
-from disttorch.ops import arithmetic
+from disttorch.ops import arithmetic, bitwise, compare, pointwise_round
+from disttorch.ops.arithmetic_division import floor_divide, remainder
 from disttorch.tensor import Tensor
+
+Binary = Callable[[Any, Any], Any]
 
 _OPERAND = (Tensor, int, float, complex)
 
 
-def _binary(function: Callable[..., Tensor]) -> Callable[[Tensor, Any], Any]:
+def _operand(self: Tensor, other: Any) -> Any:
+    """`other` as an operator takes it: NumPy's arrays as tensors; NotImplemented if foreign."""
+    if isinstance(other, _OPERAND):
+        return other
+    if not hasattr(other, "__array__") or not hasattr(other, "ndim"):
+        return NotImplemented
+    return Tensor._wrap(self.backend.asarray(other)) if other.ndim else other.item()
+
+
+def _binary(function: Binary) -> Binary:
     """``x op y``; NotImplemented for foreign operands, so that Python asks the other side."""
 
+    @functools.wraps(function)
     def operator(self: Tensor, other: Any) -> Any:
-        if isinstance(other, _OPERAND) or _is_number(other):
-            return function(self, other)
-        return NotImplemented
+        if not isinstance(other, Tensor):
+            other = _operand(self, other)
+            if other is NotImplemented:
+                return NotImplemented
+        return function(self, other)
 
     return operator
 
 
-def _reflected(function: Callable[..., Tensor]) -> Callable[[Tensor, Any], Any]:
+def _reflected(function: Binary) -> Binary:
     """``y op x`` for a `y` that is no Tensor."""
 
+    @functools.wraps(function)
     def operator(self: Tensor, other: Any) -> Any:
-        if isinstance(other, _OPERAND) or _is_number(other):
-            return function(other, self)
-        return NotImplemented
+        other = _operand(self, other)
+        return other if other is NotImplemented else function(other, self)
 
     return operator
 
 
-def _is_number(x: Any) -> bool:
-    """Whether `x` is a NumPy scalar or array, which operators accept beside Tensors."""
-    return hasattr(x, "__array__")
-
-
-_ARITHMETIC = {
-    "add": arithmetic.add,
+# Where the public function only passes its operands on, the operator goes to the op at once: every
+# call counts on the path of a small operation.
+_ARITHMETIC: dict[str, Binary] = {
+    "add": arithmetic.Add.apply,
     "sub": arithmetic.sub,
-    "mul": arithmetic.mul,
-    "truediv": arithmetic.div,
+    "mul": arithmetic.Mul.apply,
+    "truediv": arithmetic.Div.apply,
+    "floordiv": floor_divide,
+    "mod": remainder,
     "pow": arithmetic.pow,
+    "and": bitwise.bitwise_and,
+    "or": bitwise.bitwise_or,
+    "xor": bitwise.bitwise_xor,
+    "lshift": bitwise.bitwise_left_shift,
+    "rshift": bitwise.bitwise_right_shift,
+}
+
+_COMPARISONS: dict[str, Binary] = {
+    "eq": compare.eq,
+    "ne": compare.ne,
+    "lt": compare.lt,
+    "le": compare.le,
+    "gt": compare.gt,
+    "ge": compare.ge,
 }
 
 OPERATORS: dict[str, Callable[..., Any]] = {
-    **{f"__{name}__": _binary(f) for name, f in _ARITHMETIC.items()},
+    **{f"__{name}__": _binary(f) for name, f in {**_ARITHMETIC, **_COMPARISONS}.items()},
     **{f"__r{name}__": _reflected(f) for name, f in _ARITHMETIC.items()},
-    **{f"__i{name}__": inplace_variant(f) for name, f in _ARITHMETIC.items()},
+    **{f"__i{name}__": _binary(inplace_variant(f)) for name, f in _ARITHMETIC.items()},
     "__neg__": arithmetic.neg,
+    "__pos__": arithmetic.positive,
+    "__abs__": pointwise_round.abs,
+    "__invert__": bitwise.invert,
 }

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from disttorch.backends.base import Backend, register_backend
-from disttorch.backends.cpu import conv, pool
+from disttorch.backends.cpu import conv, norm, pool
 from disttorch.backends.cpu import blas
 from disttorch.backends.cpu.scatter import scatter_add
 from disttorch.device import device
@@ -33,6 +33,10 @@ class NumpyBackend(Backend):
     pool_gather = staticmethod(pool.pool_gather)
     sum_pool = staticmethod(pool.sum_pool)
     sum_pool_backward = staticmethod(pool.sum_pool_backward)
+    batch_norm_forward = staticmethod(norm.batch_norm_forward)
+    batch_norm_backward = staticmethod(norm.batch_norm_backward)
+    row_norm_forward = staticmethod(norm.row_norm_forward)
+    row_norm_backward = staticmethod(norm.row_norm_backward)
     fused_block = 1 << 17  # measured: smaller blocks cost more in calls than the cache saves
 
     def device_of(self, array: np.ndarray) -> device:
@@ -65,9 +69,18 @@ class NumpyBackend(Backend):
             offset += self.data_ptr(array) - self.data_ptr(root)
         return np.ndarray(shape, array.dtype, memory, offset, strides)
 
+    def accumulate(self, ufunc: str, x: np.ndarray, axis: int) -> np.ndarray:
+        """Running result of an associative ufunc along `axis`."""
+        result: np.ndarray = getattr(np, ufunc).accumulate(x, axis=axis)
+        return result
+
     def scatter_add(self, out: np.ndarray, index: Any, values: Any) -> None:
         """Do ``out[index] += values`` with repeated indices adding up."""
         scatter_add(out, index, values)
+
+    def scatter_reduce(self, out: np.ndarray, index: Any, values: Any, how: str) -> None:
+        """Do ``out[index] = reduce(out[index], values)`` with `how` "prod", "amax" or "amin"."""
+        {"prod": np.multiply, "amax": np.maximum, "amin": np.minimum}[how].at(out, index, values)
 
     def sample(self, array: np.ndarray, fill: Callable[[Any], Any]) -> None:
         """Let `fill(ndarray)` write random numbers into `array`."""

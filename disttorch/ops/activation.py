@@ -1,0 +1,208 @@
+"""Activations made of straight pieces: relu and its relatives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from disttorch.autograd.op import Op, public
+from disttorch.ops.kinds import refuse_kinds
+from disttorch.ops.pointwise_bounds import KeepWhere
+from disttorch.tensor import Tensor
+
+__all__ = [
+    *("hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "prelu", "relu"),
+    *("relu6", "softshrink", "threshold"),
+]
+
+Array = Any
+
+
+class Relu(Op):
+    """max(x, 0)."""
+
+    def forward(ctx, x: Array) -> Array:
+        if x.dtype.kind == "b":
+            raise RuntimeError("Boolean inputs not supported for relu")
+        ctx.save_output()
+        return ctx.xp.maximum(x, 0)
+
+    def backward(ctx, g: Any) -> Any:
+        (y,) = ctx.saved
+        return g * (y > 0)
+
+
+@public(method=True, inplace=True)
+def relu(input: Tensor) -> Tensor:
+    """max(x, 0) for each element; RuntimeError for bools."""
+    return Relu.apply(input)
+
+
+class Hardtanh(Op):
+    """x limited to [low, high]; the gradient stops at and beyond the bounds."""
+
+    def forward(ctx, x: Array, low: float, high: float) -> Array:
+        refuse_kinds(x, "b", "hardtanh_cpu")
+        ctx.save_output()
+        ctx.bounds = low, high
+        return ctx.xp.minimum(ctx.xp.maximum(x, low), high).astype(x.dtype, copy=False)
+
+    def backward(ctx, g: Any) -> Any:
+        (y,) = ctx.saved
+        low, high = ctx.bounds
+        return g * ((y > low) & (y < high))
+
+
+@public(function=False)
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    """Limit each element to [min_val, max_val]; ValueError if the bounds are in disorder."""
+    if min_val > max_val:
+        raise ValueError("min_val cannot be greater than max_val")
+    return Hardtanh.apply(input, low=min_val, high=max_val)
+
+
+@public(function=False)
+def relu6(input: Tensor) -> Tensor:
+    """Limit each element to [0, 6]."""
+    return Hardtanh.apply(input, low=0.0, high=6.0)
+
+
+class LeakyRelu(Op):
+    """x where it is positive, slope * x elsewhere."""
+
+    def forward(ctx, x: Array, slope: float) -> Array:
+        refuse_kinds(x, "biu", "leaky_relu_cpu")
+        ctx.save(0)
+        ctx.slope = slope
+        if 0 <= slope <= 1:
+            return ctx.xp.maximum(x, (x * slope).astype(x.dtype, copy=False))
+        return ctx.backend.where(x > 0, x, (x * slope).astype(x.dtype, copy=False))
+
+    def backward(ctx, g: Any) -> Any:
+        (x,) = ctx.saved
+        positive = x > 0
+        return g * positive + g * ctx.slope * ctx.F.logical_not(positive)
+
+
+@public(function=False)
+def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
+    """Return x where it is positive, negative_slope * x elsewhere."""
+    return LeakyRelu.apply(input, slope=negative_slope)
+
+
+class Prelu(Op):
+    """x where it is positive, w * x elsewhere; w broadcasts against x."""
+
+    def forward(ctx, x: Array, w: Array) -> Array:
+        ctx.save(0, 1)
+        return ctx.backend.where(x > 0, x, w * x)
+
+    def backward(ctx, g: Any) -> Any:
+        x, w = ctx.saved
+        positive = x > 0
+        below = g * ctx.F.logical_not(positive)
+        return g * positive + below * w, below * x
+
+
+@public(method=True)
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """Return x where positive, weight * x elsewhere; one weight for all or one a channel (dimension 1).
+
+    RuntimeError for a weight with another number of elements.
+    """
+    if weight.numel() != 1:
+        channels = input.shape[1] if input.ndim > 1 else 1
+        if weight.ndim != 1 or channels != weight.numel():
+            raise RuntimeError(
+                f"Mismatch of parameter numbers and input channel size. Found parameter numbers = "
+                f"{weight.numel()} and channel size = {channels}."
+            )
+        weight = weight.reshape(-1, *(1,) * (input.ndim - 2))  # type: ignore[attr-defined]
+    elif input.ndim != weight.ndim:
+        weight = weight.reshape((1,) * input.ndim)  # type: ignore[attr-defined]
+    return Prelu.apply(input, weight)
+
+
+class Threshold(Op):
+    """x where it is above the threshold, a constant elsewhere."""
+
+    def forward(ctx, x: Array, threshold: float, value: float) -> Array:
+        ctx.above = x > threshold
+        constant = ctx.xp.full((), value, x.dtype)
+        return ctx.backend.where(ctx.above, x, constant)
+
+    def backward(ctx, g: Any) -> Any:
+        return ctx.call(KeepWhere, g, ctx.constant(ctx.above))
+
+
+@public(inplace=True)
+def threshold(input: Tensor, threshold: float, value: float) -> Tensor:
+    """Return x where it is above `threshold`, `value` elsewhere."""
+    return Threshold.apply(input, threshold=threshold, value=value)
+
+
+class Hardsigmoid(Op):
+    """(x + 3) / 6 limited to [0, 1]."""
+
+    def forward(ctx, x: Array) -> Array:
+        refuse_kinds(x, "biu", "hardsigmoid_cpu")
+        ctx.inside = (x > -3) & (x < 3)
+        y = ctx.xp.minimum(ctx.xp.maximum(x + 3, 0), 6) / 6
+        return y.astype(x.dtype, copy=False)
+
+    def backward(ctx, g: Any) -> Any:
+        return g * ctx.constant(ctx.inside) / 6
+
+
+@public(function=False)
+def hardsigmoid(input: Tensor) -> Tensor:
+    """(x + 3) / 6 limited to [0, 1]."""
+    return Hardsigmoid.apply(input)
+
+
+class Hardswish(Op):
+    """x * hardsigmoid(x)."""
+
+    def forward(ctx, x: Array) -> Array:
+        refuse_kinds(x, "biu", "hardswish_cpu")
+        ctx.save(0)
+        y = x * ctx.xp.minimum(ctx.xp.maximum(x + 3, 0), 6) / 6
+        return y.astype(x.dtype, copy=False)
+
+    def backward(ctx, g: Any) -> Any:
+        (x,) = ctx.saved
+        inside = (x > -3) & (x < 3)
+        return g * (x >= 3) + g * (x / 3 + 0.5) * inside
+
+
+@public(function=False)
+def hardswish(input: Tensor) -> Tensor:
+    """Return x * (x + 3) / 6 between -3 and 3, 0 below, x above."""
+    return Hardswish.apply(input)
+
+
+class Shrink(Op):
+    """x moved toward 0 by `shift` where |x| > edge, 0 elsewhere."""
+
+    def forward(ctx, x: Array, edge: float, shift: float) -> Array:
+        refuse_kinds(x, "biu", "softshrink_cpu" if shift else "hardshrink_cpu")
+        xp = ctx.xp
+        ctx.outside = xp.abs(x) > edge
+        moved = x - xp.sign(x) * shift if shift else x
+        return ctx.backend.keep_where(moved.astype(x.dtype, copy=False), ctx.outside)
+
+    def backward(ctx, g: Any) -> Any:
+        return ctx.call(KeepWhere, g, ctx.constant(ctx.outside))
+
+
+@public(method=True)
+def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """Return x where ``|x| > lambd``, 0 elsewhere."""
+    return Shrink.apply(input, edge=lambd, shift=0.0)
+
+
+@public(function=False)
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """Return x moved by `lambd` toward 0, 0 for what is within; RuntimeError for a negative lambd."""
+    if lambd < 0:
+        raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd}.")
+    return Shrink.apply(input, edge=lambd, shift=lambd)

@@ -1,0 +1,128 @@
+"""Sums of a tensor and a product or quotient: addcmul, addcdiv, lerp."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from disttorch.autograd.op import Op, public
+from disttorch.ops.out import write_out
+from disttorch.tensor import Tensor
+
+__all__ = ["addcdiv", "addcmul", "lerp"]
+
+Array = Any
+
+
+class Addcmul(Op):
+    """x + value * a * b, broadcast."""
+
+    promotes = "same"
+
+    def forward(ctx, x: Array, a: Array, b: Array, value: float) -> Array:
+        ctx.save(1, 2)
+        ctx.value = value
+        product = a * b
+        return x + (product if value == 1 else product * value)
+
+    def backward(ctx, g: Any) -> Any:
+        a, b = ctx.saved
+        scaled, conj = g * ctx.value, ctx.F.conj
+        return (
+            g,
+            scaled * conj(b) if ctx.needs_grad(1) else None,
+            scaled * conj(a) if ctx.needs_grad(2) else None,
+        )
+
+
+@public(method=True, inplace=True)
+def addcmul(
+    input: Tensor,
+    tensor1: Tensor,
+    tensor2: Tensor,
+    *,
+    value: float = 1,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Return ``input + value * tensor1 * tensor2``, broadcast."""
+    y = Addcmul.apply(input, tensor1, tensor2, value=value)
+    return y if out is None else write_out(out, y, "addcmul")
+
+
+class Addcdiv(Op):
+    """x + value * a / b, broadcast."""
+
+    promotes = "same"
+
+    def forward(ctx, x: Array, a: Array, b: Array, value: float) -> Array:
+        ctx.save(1, 2)
+        ctx.value = value
+        quotient = a / b
+        return x + (quotient if value == 1 else quotient * value)
+
+    def backward(ctx, g: Any) -> Any:
+        a, b = ctx.saved
+        conj = ctx.F.conj
+        ga = g * ctx.value / conj(b)
+        return g, ga, -ga * conj(a / b) if ctx.needs_grad(2) else None
+
+
+@public(method=True, inplace=True)
+def addcdiv(
+    input: Tensor,
+    tensor1: Tensor,
+    tensor2: Tensor,
+    *,
+    value: float = 1,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Return ``input + value * tensor1 / tensor2``, broadcast; RuntimeError for integers."""
+    if all(t._array.dtype.kind in "iub" for t in (tensor1, tensor2)):
+        raise RuntimeError(
+            "Integer division with addcdiv is no longer supported, and in a future  release "
+            "addcdiv will perform a true division of tensor1 and tensor2. The historic addcdiv "
+            "behavior can be implemented as (input + value * torch.trunc(tensor1 / "
+            "tensor2)).to(input.dtype) for integer inputs and as (input + value * tensor1 / "
+            "tensor2) for float inputs. The future addcdiv behavior is just the latter "
+            "implementation: (input + value * tensor1 / tensor2), for all dtypes."
+        )
+    y = Addcdiv.apply(input, tensor1, tensor2, value=value)
+    return y if out is None else write_out(out, y, "addcdiv")
+
+
+class Lerp(Op):
+    """x + w * (y - x), broadcast."""
+
+    promotes = "same"
+
+    def forward(ctx, x: Array, y: Array, w: Array) -> Array:
+        ctx.save(0, 1, 2)
+        return x + w * (y - x)
+
+    def backward(ctx, g: Any) -> Any:
+        x, y, w = ctx.saved
+        conj = ctx.F.conj
+        gy = g * conj(w)
+        return g - gy, gy, g * conj(y - x) if ctx.needs_grad(2) else None
+
+
+@public(method=True, inplace=True)
+def lerp(
+    input: Tensor, end: Tensor, weight: Tensor | float, *, out: Tensor | None = None
+) -> Tensor:
+    """Interpolate: ``input + weight * (end - input)``, broadcast; one floating dtype for all.
+
+    Raises RuntimeError for tensors of different dtypes.
+    """
+    for other in (end, weight):
+        if isinstance(other, Tensor) and other.dtype is not input.dtype:
+            name = "end" if other is end else "weight"
+            raise RuntimeError(
+                f"expected dtype {_scalar_name(input)} for `{name}` but got dtype "
+                f"{_scalar_name(other)}"
+            )
+    y = Lerp.apply(input, end, weight)
+    return y if out is None else write_out(out, y, "lerp")
+
+
+def _scalar_name(tensor: Tensor) -> str:
+    return {"float32": "float", "float64": "double"}.get(tensor.dtype.name, tensor.dtype.name)

@@ -1,0 +1,83 @@
+"""Operations on the bits of integers, and on bools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from disttorch.autograd.op import Op, public
+from disttorch.ops.kinds import refuse_kinds
+from disttorch.ops.out import write_out
+from disttorch.tensor import Tensor
+
+__all__ = [
+    *("bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift"),
+    "bitwise_xor",
+]
+
+Array = Any
+Operand = Tensor | int
+
+
+class Bitwise(Op):
+    """A bitwise operation on x and y, broadcast."""
+
+    promotes = "same"
+    differentiable = False
+
+    def forward(ctx, x: Array, y: Array, ufunc: str, kernel: str, refused: str) -> Array:
+        refuse_kinds(x if isinstance(x, ctx.backend.array_type) else y, refused, kernel)
+        return getattr(ctx.xp, ufunc)(x, y)
+
+
+def _bitwise(
+    name: str, ufunc: str, kernel: str, meaning: str, refused: str = "fcV"
+) -> Callable[..., Tensor]:
+    """A public bitwise operator, not defined for dtypes of the `refused` kinds."""
+
+    def function(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
+        y: Tensor = Bitwise.apply(input, other, ufunc=ufunc, kernel=kernel, refused=refused)
+        return y if out is None else write_out(out, y, name)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = (
+        f"{meaning}, broadcast; NotImplementedError for other dtypes than integers and bools."
+    )
+    return public(method=True, inplace=True)(function)
+
+
+bitwise_and = _bitwise("bitwise_and", "bitwise_and", "bitwise_and_cpu", "input & other")
+bitwise_or = _bitwise("bitwise_or", "bitwise_or", "bitwise_or_cpu", "input | other")
+bitwise_xor = _bitwise("bitwise_xor", "bitwise_xor", "bitwise_xor_cpu", "input ^ other")
+bitwise_left_shift = _bitwise(
+    "bitwise_left_shift", "left_shift", "lshift_cpu", "input << other", "bfcV"
+)
+bitwise_right_shift = _bitwise(
+    "bitwise_right_shift", "right_shift", "rshift_cpu", "input >> other", "bfcV"
+)
+
+
+class BitwiseNot(Op):
+    """~x."""
+
+    differentiable = False
+
+    def forward(ctx, x: Array) -> Array:
+        refuse_kinds(x, "fcV", "bitwise_not_cpu")
+        return ctx.xp.invert(x)
+
+
+@public(method=True, inplace=True)
+def bitwise_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Flip every bit of integers, or negate bools; NotImplementedError for other dtypes."""
+    y: Tensor = BitwiseNot.apply(input)
+    return y if out is None else write_out(out, y, "bitwise_not")
+
+
+def invert(input: Tensor) -> Tensor:
+    """``~input``; TypeError, with PyTorch's text for the operator, for other dtypes."""
+    if input._array.dtype.kind not in "biu":
+        raise TypeError(
+            "~ (operator.invert) is only implemented on integer and Boolean-type tensors"
+        )
+    return bitwise_not(input)

@@ -1,0 +1,289 @@
+"""Largest and smallest elements, where they are, and medians."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from disttorch import return_types
+from disttorch.autograd.op import Op, public
+from disttorch.ops.index_gather import AddAlong
+from disttorch.ops.kinds import refuse_kinds
+from disttorch.ops.out import accepts_out, write_out
+from disttorch.ops.pointwise_bounds import maximum, minimum
+from disttorch.ops.reduce import Dims, normalized_dims, restore_dims
+from disttorch.ops.sort import Pick, order
+from disttorch.tensor import Tensor
+
+__all__ = [
+    *("amax", "amin", "aminmax", "argmax", "argmin", "max", "median", "min", "mode"),
+    "nanmedian",
+]
+
+Array = Any
+
+
+class Amax(Op):
+    """Largest element over dims; ties share the gradient equally."""
+
+    ufunc, kernel = "max", "max_values_cpu"
+
+    def forward(ctx, x: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
+        refuse_kinds(x, "c", ctx.kernel)
+        ctx.save(0)
+        ctx.save_output()
+        ctx.dim, ctx.keepdim = dim, keepdim
+        axis = None if len(dim) == x.ndim else dim
+        return getattr(ctx.xp, ctx.ufunc)(x, axis=axis, keepdims=keepdim)
+
+    def backward(ctx, g: Any) -> Any:
+        x, y = ctx.saved
+        F = ctx.F
+        chosen = x == restore_dims(F, y, ctx.dim, ctx.keepdim)
+        n = F.sum(F.type_as(chosen, y), ctx.dim, True)
+        return restore_dims(F, g, ctx.dim, ctx.keepdim) / n * chosen
+
+
+class Amin(Amax):
+    """Smallest element over dims; ties share the gradient equally."""
+
+    ufunc, kernel = "min", "min_values_cpu"
+
+
+class MaxAll(Amax):
+    """Largest of all elements."""
+
+    torch_name, kernel = "MaxBackward1", "max_all"
+
+
+class MinAll(Amin):
+    """Smallest of all elements."""
+
+    torch_name, kernel = "MinBackward1", "min_all"
+
+
+def _check_not_empty(input: Tensor, dim: Dims, name: str) -> None:
+    """Raise PyTorch's errors for extremes of nothing, which do not exist."""
+    if input.numel():
+        return
+    if dim is None or (not isinstance(dim, int) and not len(dim)):
+        kind = IndexError if name.startswith("arg") else RuntimeError
+        hint = (
+            "" if name.startswith("arg") else " Specify the reduction dim with the 'dim' argument."
+        )
+        raise kind(
+            f"{name}(): Expected reduction dim to be specified for input.numel() == 0.{hint}"
+        )
+    for d in normalized_dims(input, dim):
+        if input.shape[d] == 0:
+            raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
+
+
+@public(method=True)
+@accepts_out
+def amax(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
+    """Largest element of all or over `dim`; ties share the gradient equally."""
+    _check_not_empty(input, dim, "amax")
+    return Amax.apply(input, dim=normalized_dims(input, dim), keepdim=keepdim)
+
+
+@public(method=True)
+@accepts_out
+def amin(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
+    """Smallest element of all or over `dim`; ties share the gradient equally."""
+    _check_not_empty(input, dim, "amin")
+    return Amin.apply(input, dim=normalized_dims(input, dim), keepdim=keepdim)
+
+
+@public(method=True)
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Any:
+    """Smallest and largest element of all or along `dim`: fields min and max."""
+    _check_not_empty(input, dim, "aminmax")
+    dims = normalized_dims(input, dim)
+    pair = [op.apply(input, dim=dims, keepdim=keepdim) for op in (Amin, Amax)]
+    return return_types.aminmax(pair)
+
+
+class PickOne(Pick):
+    """One element along a dimension, that `indices` finds with the dimension kept."""
+
+    def forward(ctx, x: Array, dim: int, keepdim: bool, **how: Any) -> tuple[Array, Array]:
+        values, indices = super().forward(x, dim, **how)
+        ctx.keepdim = keepdim or not x.ndim
+        if ctx.keepdim:
+            return values, indices
+        return values.squeeze(dim), indices.squeeze(dim)
+
+    def backward(ctx, g: Any, _: Any = None) -> Any:
+        if ctx.keepdim:
+            return super().backward(g)
+        (indices,) = ctx.saved
+        F = ctx.F
+        kept = F.unsqueeze(g, ctx.dim), F.unsqueeze(indices, ctx.dim)
+        return ctx.call(AddAlong, *kept, dim=ctx.dim, shape=ctx.shape)
+
+
+class MaxDim(PickOne):
+    """Largest element along a dimension, and its index."""
+
+    torch_name: ClassVar[str] = "MaxBackward0"
+    ufunc: ClassVar[str] = "argmax"
+
+    def indices(ctx, x: Array, dim: int) -> Array:
+        refuse_kinds(x, "c", f"{ctx.ufunc.removeprefix('arg')}_cpu")
+        return getattr(ctx.xp, ctx.ufunc)(x, axis=dim, keepdims=True)
+
+
+class MinDim(MaxDim):
+    """Smallest element along a dimension, and its index."""
+
+    torch_name, ufunc = "MinBackward0", "argmin"
+
+
+def _extreme(
+    name: str, whole: type[Op], along: type[Op], pairwise: Callable[..., Tensor], word: str
+) -> Callable[..., Any]:
+    """`max` or `min` in PyTorch's three forms."""
+
+    def function(
+        input: Tensor,
+        dim: int | Tensor | None = None,
+        keepdim: bool = False,
+        *,
+        other: Tensor | None = None,
+        out: Any = None,
+    ) -> Any:
+        if other is not None or isinstance(dim, Tensor):
+            return pairwise(input, dim if other is None else other, out=out)
+        if dim is not None and not isinstance(dim, int):
+            raise TypeError(
+                f"{name}() received an invalid combination of arguments - got (Tensor, "
+                f"{type(dim).__name__})"
+            )
+        _check_not_empty(input, dim, name)
+        if dim is None:
+            y = whole.apply(input, dim=normalized_dims(input, None), keepdim=False)
+            return y if out is None else write_out(out, y, name)
+        pair = along.apply(input, dim=input._dim(dim), keepdim=keepdim)
+        if out is not None:
+            pair = [write_out(o, y, name) for o, y in zip(out, pair, strict=True)]
+        return getattr(return_types, name)(pair)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = (
+        f"{word} element of all (0-d), along `dim` (fields values and indices), or of each pair "
+        "with a second tensor. Raises for reductions of nothing."
+    )
+    return public(method=True)(function)
+
+
+max = _extreme("max", MaxAll, MaxDim, maximum, "Largest")
+min = _extreme("min", MinAll, MinDim, minimum, "Smallest")
+
+
+class Argument(Op):
+    """Index of the largest or smallest element along a dimension, or of all flattened."""
+
+    differentiable = False
+
+    def forward(ctx, x: Array, ufunc: str, dim: int | None, keepdim: bool) -> Array:
+        for kind, word in (("c", "complex"), ("b", "bool")):
+            if x.dtype.kind == kind:
+                raise RuntimeError(f"{ufunc}(): does not support {word} input")
+        axis = dim if x.ndim else None
+        return getattr(ctx.xp, ufunc)(x, axis=axis, keepdims=keepdim)
+
+
+def _argument(name: str, word: str) -> Callable[..., Tensor]:
+    def function(
+        input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Tensor | None = None
+    ) -> Tensor:
+        if dim is not None and not isinstance(dim, int):
+            raise TypeError(
+                f"{name}(): argument 'dim' (position 2) must be int, not {type(dim).__name__}"
+            )
+        _check_not_empty(input, dim, name)
+        d = None if dim is None else input._dim(dim)
+        y: Tensor = Argument.apply(input, ufunc=name, dim=d, keepdim=keepdim)
+        return y if out is None else write_out(out, y, name)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"Index of the {word} element of all (flattened) or along `dim`; int64."
+    return public(method=True)(function)
+
+
+argmax = _argument("argmax", "largest")
+argmin = _argument("argmin", "smallest")
+
+
+class Median(PickOne):
+    """Lower median along a dimension, and its index; NaN if there is one, or left out."""
+
+    torch_name: ClassVar[str] = "MedianBackward1"
+
+    def indices(ctx, x: Array, dim: int, ignore_nan: bool) -> Array:
+        refuse_kinds(x, "bc", "median_cpu")
+        xp, n = ctx.xp, x.shape[dim]
+        places = order(xp, x, dim, False)
+        if x.dtype.kind not in "fV":
+            middle = xp.full((), (n - 1) // 2, "int64")
+        else:
+            n_nan = xp.sum(xp.isnan(x), axis=dim, keepdims=True)
+            known = xp.maximum((n - n_nan - 1) // 2, 0)
+            # NaN sorts last: with one in the row, the last element is the answer.
+            middle = known if ignore_nan else xp.where(n_nan > 0, n - 1, (n - 1) // 2)
+        shape = (*x.shape[:dim], 1, *x.shape[dim + 1 :])
+        return xp.take_along_axis(places, xp.broadcast_to(middle, shape), dim)
+
+
+class Mode(PickOne):
+    """Most frequent element along a dimension (the smallest of several), and its last index."""
+
+    def indices(ctx, x: Array, dim: int) -> Array:
+        refuse_kinds(x, "c", "mode_cpu")
+        xp, n = ctx.xp, x.shape[dim]
+        places = order(xp, x, dim, False)
+        ordered = xp.moveaxis(xp.take_along_axis(x, places, dim), dim, -1)
+        changes = xp.ones(ordered.shape, bool)
+        changes[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
+        position = xp.broadcast_to(xp.arange(n), ordered.shape)
+        start = ctx.backend.accumulate("maximum", xp.where(changes, position, 0), ordered.ndim - 1)
+        # The first position at which the current run is as long as any run gets ends the mode.
+        end = xp.argmax(position - start, axis=-1, keepdims=True)
+        return xp.take_along_axis(places, xp.moveaxis(end, -1, dim), dim)
+
+
+def _median(name: str, ignore_nan: bool) -> Callable[..., Any]:
+    def function(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+        if dim is None:
+            flat = input.reshape(-1)  # type: ignore[attr-defined]
+            if not flat.numel():
+                return Tensor._wrap(input.backend.xp.full((), float("nan"), input._array.dtype))
+            return Median.apply(flat, dim=0, keepdim=False, ignore_nan=ignore_nan)[0]
+        if not isinstance(dim, int):
+            raise TypeError(
+                f"{name}(): argument 'dim' (position 2) must be int, not {type(dim).__name__}"
+            )
+        _check_not_empty(input, dim, name)
+        pair = Median.apply(input, dim=input._dim(dim), keepdim=keepdim, ignore_nan=ignore_nan)
+        return getattr(return_types, name)(pair)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = "Lower median of all (0-d) or along `dim` (fields values and indices)" + (
+        ", NaN left out." if ignore_nan else "; NaN if there is one."
+    )
+    return public(method=True)(accepts_out(function))
+
+
+median = _median("median", ignore_nan=False)
+nanmedian = _median("nanmedian", ignore_nan=True)
+
+
+@public(method=True)
+@accepts_out
+def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
+    """Most frequent element along `dim` (the smallest of several): fields values and indices."""
+    d = input._dim(dim)
+    if input.ndim and not input.shape[d]:
+        raise IndexError(f"mode(): Expected reduction dim {d} to have non-zero size.")
+    return return_types.mode(Mode.apply(input, dim=d, keepdim=keepdim))

@@ -1,0 +1,137 @@
+"""Variance and standard deviation over dimensions."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from disttorch.autograd.op import Op, public
+from disttorch.ops.out import accepts_out
+from disttorch.ops.reduce import Dims, mean, n_reduced, normalized_dims, restore_dims
+from disttorch.tensor import Tensor
+
+__all__ = ["std", "std_mean", "var", "var_mean"]
+
+Array = Any
+
+
+class Var(Op):
+    """Mean squared distance from the mean over dims, divided by n - correction."""
+
+    is_root = False
+
+    def forward(ctx, x: Array, dim: tuple[int, ...], correction: float, keepdim: bool) -> Array:
+        ctx.save(0)
+        ctx.save_output()
+        ctx.dim, ctx.keepdim = dim, keepdim
+        n = n_reduced(x.shape, dim)
+        ctx.divisor = max(n - correction, 0.0)
+        wide = x.astype("float32") if x.dtype.itemsize == 2 else x
+        xp = ctx.xp
+        centred = wide - xp.sum(wide, axis=dim, keepdims=True) / wide.real.dtype.type(n)
+        squares = centred.real**2 + centred.imag**2 if x.dtype.kind == "c" else centred * centred
+        spread = xp.sum(squares, axis=dim, keepdims=keepdim)
+        spread = spread / spread.dtype.type(ctx.divisor)
+        return (xp.sqrt(spread) if ctx.is_root else spread).astype(x.real.dtype, copy=False)
+
+    def backward(ctx, g: Any) -> Any:
+        x, y = ctx.saved
+        F = ctx.F
+        if ctx.is_root:
+            zero = y == 0
+            g = F.where(zero, F.zeros_like(g), g / (2 * F.where(zero, F.ones_like(y), y)))
+        n = n_reduced(x.shape, ctx.dim)
+        centred = x - F.sum(x, ctx.dim, True) / (n or 1)
+        scale = 2 / ctx.divisor if ctx.divisor else float("nan")
+        return restore_dims(F, g, ctx.dim, ctx.keepdim) * scale * centred
+
+
+class Std(Var):
+    """Square root of the variance."""
+
+    is_root = True
+
+
+def _spread(
+    op: type[Op],
+    input: Tensor,
+    dim: Dims | bool,
+    unbiased: bool,
+    keepdim: bool,
+    correction: float | None,
+) -> Tensor:
+    """Variance or deviation by PyTorch's three signatures: the second argument may be a bool."""
+    name = op.__name__.lower()
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if input._array.dtype.kind not in "fcV":
+        raise RuntimeError("std and var only support floating point and complex dtypes")
+    if correction is None:
+        correction = 1 if unbiased else 0
+    dims = normalized_dims(input, dim)
+    n = n_reduced(input.shape, dims)
+    if n <= correction and input.numel():
+        warnings.warn(
+            f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the "
+            "reduction factor (input numel divided by output numel).",
+            UserWarning,
+            stacklevel=4,
+        )
+    y: Tensor = op.apply(input, dim=dims, correction=correction, keepdim=keepdim)
+    return y
+
+
+@public(method=True)
+@accepts_out
+def var(
+    input: Tensor,
+    dim: Dims | bool = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Tensor:
+    """Variance of all elements or over `dim`, divided by n - correction (1, or 0 if biased)."""
+    return _spread(Var, input, dim, unbiased, keepdim, correction)
+
+
+@public(method=True)
+@accepts_out
+def std(
+    input: Tensor,
+    dim: Dims | bool = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Tensor:
+    """Standard deviation of all elements or over `dim`, as `var`."""
+    return _spread(Std, input, dim, unbiased, keepdim, correction)
+
+
+@public()
+def var_mean(
+    input: Tensor,
+    dim: Dims | bool = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Variance, as `var`, and mean."""
+    dims = None if isinstance(dim, bool) else dim
+    return _spread(Var, input, dim, unbiased, keepdim, correction), mean(input, dims, keepdim)
+
+
+@public()
+def std_mean(
+    input: Tensor,
+    dim: Dims | bool = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Standard deviation, as `std`, and mean."""
+    dims = None if isinstance(dim, bool) else dim
+    return _spread(Std, input, dim, unbiased, keepdim, correction), mean(input, dims, keepdim)
