@@ -6,6 +6,7 @@ from typing import Any
 
 from disttorch.autograd.op import Op, public
 from disttorch.dtype import TYPE_NAMES
+from disttorch.ops.shape_math import broadcast_shapes_checked
 from disttorch.tensor import Tensor
 
 __all__ = [
@@ -100,7 +101,7 @@ class MakeComplex(Op):
     torch_name = "ComplexBackward0"
 
     def forward(ctx, x: Array, y: Array) -> Array:
-        shape = ctx.xp.broadcast_shapes(x.shape, y.shape)
+        shape = broadcast_shapes_checked(x.shape, y.shape)
         out = ctx.xp.empty(shape, "complex64" if x.dtype.itemsize == 4 else "complex128")
         out.real, out.imag = x, y
         return out

@@ -16,6 +16,7 @@ from disttorch.dtype import TYPE_NAMES, get_default_dtype, int64
 from disttorch.dtype import dtype as Dtype
 from disttorch.ops.create import require_grad
 from disttorch.ops.create_fill import finish, like, refill, shape_argument
+from disttorch.ops.shape_math import broadcast_shapes_checked
 from disttorch.tensor import Tensor
 
 __all__ = [
@@ -197,7 +198,7 @@ def normal(
     arrays = [t._array for t in given]
     if isinstance(std, Tensor) and std.numel() and bool((std._array < 0).any()):
         raise RuntimeError("normal expects all elements of std >= 0.0")
-    shape = backend.xp.broadcast_shapes(*(a.shape for a in arrays))
+    shape = broadcast_shapes_checked(*(a.shape for a in arrays))
     noise = _sampled(
         backend, shape, arrays[0].dtype, lambda a: random.fill_normal(a, 0.0, 1.0, generator)
     )

@@ -9,7 +9,8 @@ from disttorch.autograd.op import Op, public
 from disttorch.dtype import CPP_NAMES, TYPE_NAMES
 from disttorch.ops.index import MaskedSelect
 from disttorch.ops.index_dim import two_forms
-from disttorch.ops.shape import broadcast_shapes_checked, expand
+from disttorch.ops.shape import expand
+from disttorch.ops.shape_math import broadcast_shapes_checked
 from disttorch.tensor import Tensor
 
 __all__ = [

@@ -10,7 +10,8 @@ from disttorch.autograd.op import Op, public
 from disttorch.dtype import CPP_NAMES, TYPE_NAMES
 from disttorch.ops.cast_complex import conj
 from disttorch.ops.out import accepts_out
-from disttorch.ops.shape import broadcast_shapes_checked, expand, unsqueeze
+from disttorch.ops.shape import expand, unsqueeze
+from disttorch.ops.shape_math import broadcast_shapes_checked
 from disttorch.tensor import Tensor
 
 __all__ = [

@@ -12,6 +12,7 @@ from disttorch.dtype import TYPE_NAMES
 from disttorch.dtype import dtype as Dtype
 from disttorch.ops.cast_complex import conj
 from disttorch.ops.shape_math import (
+    broadcast_shapes_checked,
     distinct_dims,
     resolve_shape,
     sizes,
@@ -457,20 +458,3 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
         tensors = tuple(tensors[0])
     shape = broadcast_shapes_checked(*[t.shape for t in tensors])
     return tuple(expand(t, shape) for t in tensors)
-
-
-def broadcast_shapes_checked(*shapes: Sequence[int]) -> tuple[int, ...]:
-    """Common shape of several; RuntimeError with PyTorch's text if there is none."""
-    common: list[int] = []
-    for shape in shapes:
-        a, b = list(common), list(shape)
-        ndim = max(len(a), len(b))
-        a, b = [1] * (ndim - len(a)) + a, [1] * (ndim - len(b)) + b
-        for d, (n, m) in enumerate(zip(a, b, strict=True)):
-            if n != m and 1 not in (n, m):
-                raise RuntimeError(
-                    f"The size of tensor a ({n}) must match the size of tensor b ({m}) at "
-                    f"non-singleton dimension {d}"
-                )
-        common = [m if n == 1 else n for n, m in zip(a, b, strict=True)]
-    return tuple(common)

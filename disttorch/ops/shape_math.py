@@ -91,3 +91,20 @@ def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
         strides.append(step)
         step *= max(n, 1)
     return tuple(reversed(strides))
+
+
+def broadcast_shapes_checked(*shapes: Sequence[int]) -> tuple[int, ...]:
+    """Common shape of several; RuntimeError with PyTorch's text if there is none."""
+    common: list[int] = []
+    for shape in shapes:
+        a, b = list(common), list(shape)
+        ndim = max(len(a), len(b))
+        a, b = [1] * (ndim - len(a)) + a, [1] * (ndim - len(b)) + b
+        for d, (n, m) in enumerate(zip(a, b, strict=True)):
+            if n != m and 1 not in (n, m):
+                raise RuntimeError(
+                    f"The size of tensor a ({n}) must match the size of tensor b ({m}) at "
+                    f"non-singleton dimension {d}"
+                )
+        common = [m if n == 1 else n for n, m in zip(a, b, strict=True)]
+    return tuple(common)

@@ -250,3 +250,12 @@ MASKS = (
 )
 
 SPECS = (*DIMS, *FULL, *MASKS)
+
+_IN_PLACE = (
+    *("index_add_", "index_copy_", "index_fill_", "index_put_", "masked_fill_"),
+    *("masked_scatter_", "put_", "scatter_", "scatter_add_", "scatter_reduce_"),
+)
+EXEMPT = {
+    **dict.fromkeys(("__getitem__", "__setitem__"), "tests/ops/test_index.py"),
+    **dict.fromkeys(_IN_PLACE, "equal the rows' operators (tests/ops/test_index_dim.py)"),
+}

@@ -149,3 +149,5 @@ DESCRIBED = (
 )
 
 SPECS = (*PRODUCTS, *DESCRIBED)
+
+EXEMPT = dict.fromkeys(("__matmul__", "__rmatmul__"), "``@`` (tests/ops/test_matmul.py)")

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from disttorch.tensor import Tensor
 from disttorch.testing.opspec.spec import OpSpec, Sample, floats, sample
 
 NO_0D = {"0-d": "needs dimensions"}
@@ -52,6 +51,11 @@ _LIKE_THE_MEMORY = {
     "fake_grad": "sees the memory",
 }
 
+_VIEW = {
+    "strided": "refuses strides that need a copy",
+    "gradcheck": "refuses strides that need a copy; `reshape` is the same operator",
+}
+
 VIEWS = (
     OpSpec(
         "reshape",
@@ -61,6 +65,45 @@ VIEWS = (
             *calls((), (1, 1), args=(1,)),
             *calls((2, 0), args=(0, 5)),
         ),
+    ),
+    OpSpec(
+        "reshape_as",
+        ref=lambda x, y: x.reshape(y.shape),
+        samples=(
+            sample(floats(2, 3), floats(6)),
+            sample(floats(), floats(1)),
+            sample(floats(0, 2), floats(0)),
+        ),
+    ),
+    OpSpec(
+        "view",
+        ref=_view,
+        samples=(
+            *calls((2, 3), (6,), args=(3, -1)),
+            *calls((), args=(1, 1)),
+            *calls((2, 0), args=(0, 5)),
+        ),
+        skip=_VIEW,
+    ),
+    OpSpec(
+        "view_as",
+        ref=lambda x, y: x.reshape(y.shape),
+        samples=(
+            sample(floats(2, 3), floats(6)),
+            sample(floats(), floats(1)),
+            sample(floats(0, 2), floats(0)),
+        ),
+        skip=_VIEW,
+    ),
+    OpSpec(
+        "expand",
+        ref=np.broadcast_to,
+        samples=(*calls((), (3,), (2, 1), args=((2, 3),)), *calls((1, 0), args=((2, 0),))),
+    ),
+    OpSpec(
+        "expand_as",
+        ref=lambda x, y: np.broadcast_to(x, y.shape),
+        samples=(sample(floats(1, 3), floats(2, 3)), sample(floats(), floats(0))),
     ),
     OpSpec("ravel", ref=np.ravel, samples=calls((), (2, 3), (2, 0))),
     OpSpec(
@@ -168,7 +211,6 @@ REGIONS = (
     ),
     OpSpec(
         "unfold",
-        op=Tensor.unfold,  # type: ignore[attr-defined]
         ref=_unfold,
         samples=(
             *calls((5,), args=(0, 3, 1)),
@@ -209,6 +251,7 @@ COPIES = (
         ),
         skip=NO_0D,
     ),
+    OpSpec("repeat", ref=np.tile, samples=(*calls((), (2,), (2, 3), (0, 2), args=((2, 1, 3),)),)),
     OpSpec("tile", ref=np.tile, samples=(*calls((), (2,), (2, 3), (0, 2), args=((2, 2),)),)),
     OpSpec(
         "repeat_interleave",
@@ -218,3 +261,14 @@ COPIES = (
 )
 
 SPECS = (*VIEWS, *REGIONS, *COPIES)
+
+EXEMPT = {
+    **dict.fromkeys(
+        ("H", "T", "mH", "mT", "resize_", "resize_as_", "storage_offset"),
+        "needs no gradient of its own (tests/ops/test_shape.py, test_shape_region.py)",
+    ),
+    **dict.fromkeys(
+        ("squeeze_", "swapaxes_", "t_", "transpose_", "unsqueeze_"),
+        "the view, taken on by the tensor itself (tests/ops/test_shape_region.py)",
+    ),
+}
