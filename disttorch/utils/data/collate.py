@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, Sequence
 from typing import Any
+
+import numpy as np
 
 from disttorch.dtype import float64
 from disttorch.ops.create import as_tensor, tensor
@@ -23,32 +26,45 @@ def default_convert(data: Any) -> Any:
     """Turn arrays and NumPy scalars within a sample into tensors; structures are kept."""
     if isinstance(data, (Tensor, str, bytes)):
         return data
-    if hasattr(data, "__array__") and hasattr(data, "dtype"):
+    if isinstance(data, (np.ndarray, np.generic)):
         return data if _NO_STRINGS.search(data.dtype.str) else as_tensor(data)
-    return _map_structure(data, default_convert)
-
-
-def _map_structure(data: Any, function: Callable[[Any], Any]) -> Any:
     if isinstance(data, Mapping):
-        return _rebuild_mapping(data, {k: function(v) for k, v in data.items()})
+        return rebuild_mapping(data, {k: default_convert(data[k]) for k in data})
     if isinstance(data, tuple) and hasattr(data, "_fields"):
-        return type(data)(*(function(d) for d in data))
-    if isinstance(data, tuple):
-        return [function(d) for d in data]
+        return type(data)(*(default_convert(d) for d in data))
     if isinstance(data, Sequence):
-        return [function(d) for d in data]
+        return rebuild_sequence(data, [default_convert(d) for d in data])
     return data
 
 
-def _rebuild_mapping(like: Mapping[Any, Any], items: dict[Any, Any]) -> Any:
-    """A mapping of the type of `like`; a dict where that type cannot be made from a dict."""
+def rebuild_mapping(like: Mapping[Any, Any], items: dict[Any, Any]) -> Any:
+    """A mapping like `like` with these items; a dict where its type cannot be made so."""
     try:
+        if isinstance(like, MutableMapping):
+            clone = copy.copy(like)  # keeps what a type has beside its items
+            clone.update(items)
+            return clone
         return type(like)(items)  # type: ignore[call-arg]
     except TypeError:
         return items
 
 
-def collate(batch: list[Any], *, collate_fn_map: Mapping[Any, Collate] | None = None) -> Any:
+def rebuild_sequence(like: Sequence[Any], items: list[Any]) -> Any:
+    """A sequence like `like` with these items; a list for tuples, and where it cannot be made."""
+    if type(like) is list or isinstance(like, tuple):
+        return items
+    try:
+        if isinstance(like, MutableSequence):
+            clone = copy.copy(like)
+            for i, item in enumerate(items):
+                clone[i] = item
+            return clone
+        return type(like)(items)  # type: ignore[call-arg]
+    except TypeError:
+        return items
+
+
+def collate(batch: Sequence[Any], *, collate_fn_map: Mapping[Any, Collate] | None = None) -> Any:
     """Collate by the type of the first sample, looking it up in `collate_fn_map` first.
 
     Raises RuntimeError for sequences of unequal length and TypeError, with PyTorch's text, for a
@@ -56,69 +72,92 @@ def collate(batch: list[Any], *, collate_fn_map: Mapping[Any, Collate] | None = 
     """
     first = batch[0]
     table = collate_fn_map or {}
+    if type(first) in table:
+        return table[type(first)](batch, collate_fn_map=collate_fn_map)
     for kind, function in table.items():
         if isinstance(first, kind):
             return function(batch, collate_fn_map=collate_fn_map)
     if isinstance(first, Mapping):
-        merged = {
-            key: collate([d[key] for d in batch], collate_fn_map=collate_fn_map) for key in first
-        }
-        return _rebuild_mapping(first, merged)
+        columns = {k: collate([d[k] for d in batch], collate_fn_map=collate_fn_map) for k in first}
+        return rebuild_mapping(first, columns)
     if isinstance(first, tuple) and hasattr(first, "_fields"):
-        columns = zip(*batch, strict=True)
-        return type(first)(*(collate(list(c), collate_fn_map=collate_fn_map) for c in columns))
+        transposed = zip(*batch, strict=False)
+        return type(first)(*(collate(c, collate_fn_map=collate_fn_map) for c in transposed))
     if isinstance(first, Sequence):
         if any(len(sample) != len(first) for sample in batch):
             raise RuntimeError("each element in list of batch should be of equal size")
-        columns = zip(*batch, strict=True)
-        return [collate(list(c), collate_fn_map=collate_fn_map) for c in columns]
+        transposed = zip(*batch, strict=True)
+        parts = [collate(c, collate_fn_map=collate_fn_map) for c in transposed]
+        return rebuild_sequence(first, parts)
     raise TypeError(_BAD_TYPE.format(type(first)))
 
 
-def _collate_tensors(batch: list[Tensor], *, collate_fn_map: Any = None) -> Tensor:
+def stack_arrays(rows: Sequence[Any], out: np.ndarray | None = None) -> np.ndarray | None:
+    """Stack NumPy arrays, into `out` if given; None unless all have one shape and dtype."""
+    first = rows[0]
+    if type(first) is not np.ndarray:
+        return None
+    shape, dtype = first.shape, first.dtype
+    for row in rows:
+        if row.shape != shape or row.dtype != dtype:
+            return None
+    if out is None:
+        out = np.empty((len(rows), *shape), dtype)
+    if shape:
+        # The rows one after another: joining along an axis they have spares a view of each.
+        np.concatenate(rows, 0, out.reshape(len(rows) * shape[0], *shape[1:]))
+    else:
+        out[...] = [row[()] for row in rows]
+    return out
+
+
+def _collate_tensors(batch: Sequence[Tensor], *, collate_fn_map: Any = None) -> Tensor:
+    if not any(t._requires_grad for t in batch):
+        stacked = stack_arrays([t._array for t in batch])
+        if stacked is not None:
+            return Tensor._wrap(stacked)
     return stack(batch, 0)
 
 
-def _collate_arrays(batch: list[Any], *, collate_fn_map: Any = None) -> Any:
+def _collate_arrays(batch: Sequence[Any], *, collate_fn_map: Any = None) -> Any:
     if _NO_STRINGS.search(batch[0].dtype.str):
         raise TypeError(_BAD_TYPE.format(batch[0].dtype))
-    return stack([as_tensor(a) for a in batch], 0)
+    return collate([as_tensor(a) for a in batch], collate_fn_map=collate_fn_map)
 
 
-def _collate_floats(batch: list[float], *, collate_fn_map: Any = None) -> Tensor:
+def _collate_floats(batch: Sequence[float], *, collate_fn_map: Any = None) -> Tensor:
     return tensor(batch, dtype=float64)
 
 
-def _collate_numbers(batch: list[Any], *, collate_fn_map: Any = None) -> Tensor:
+def _collate_numbers(batch: Sequence[Any], *, collate_fn_map: Any = None) -> Tensor:
     return tensor(batch)
 
 
-def _keep(batch: list[Any], *, collate_fn_map: Any = None) -> list[Any]:
+def _keep(batch: Any, *, collate_fn_map: Any = None) -> Any:
     return batch
 
 
-def _array_types() -> tuple[type, ...]:
-    from disttorch.backends.cpu.numpy_backend import CPU  # noqa: PLC0415 - one name for a table
-
-    return (CPU.array_type, CPU.xp.generic)
-
-
-_NDARRAY, _GENERIC = _array_types()
-
 default_collate_fn_map: dict[Any, Collate] = {
     Tensor: _collate_tensors,
-    _NDARRAY: _collate_arrays,
-    (bool, _GENERIC): _collate_numbers,
+    np.ndarray: _collate_arrays,
+    (np.bool_, np.number, np.object_): _collate_numbers,
     float: _collate_floats,
     int: _collate_numbers,
-    (str, bytes): _keep,
+    str: _keep,
+    bytes: _keep,
 }
+_BUILT_IN = dict(default_collate_fn_map)
 
 
-def default_collate(batch: list[Any]) -> Any:
+def is_table_untouched() -> bool:
+    """Whether `default_collate_fn_map` is as it was made: users may extend it."""
+    return default_collate_fn_map == _BUILT_IN
+
+
+def default_collate(batch: Sequence[Any]) -> Any:
     """Stack the tensors, arrays and numbers of samples; mappings and sequences keep their form.
 
-    Python floats become float64, ints int64, strings stay lists
+    Python floats become float64, ints int64, strings stay as they are
     (https://docs.pytorch.org/docs/stable/data.html#torch.utils.data.default_collate).
     """
     return collate(batch, collate_fn_map=default_collate_fn_map)

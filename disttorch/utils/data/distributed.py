@@ -13,7 +13,7 @@ from disttorch.utils.data.sampler import Sampler
 T_co = TypeVar("T_co", covariant=True)
 
 
-def _rank_and_size(num_replicas: int | None, rank: int | None) -> tuple[int, int]:
+def rank_and_size(num_replicas: int | None = None, rank: int | None = None) -> tuple[int, int]:
     """Rank and number of ranks: as given, else of the process group, else of the launcher."""
     if num_replicas is None or rank is None:
         from disttorch import distributed  # noqa: PLC0415 - samplers work without a group
@@ -51,7 +51,7 @@ class DistributedSampler(Sampler[Any]):
         *,
         pad: bool = True,
     ) -> None:
-        self.rank, self.num_replicas = _rank_and_size(num_replicas, rank)
+        self.rank, self.num_replicas = rank_and_size(num_replicas, rank)
         self.dataset = dataset
         self.shuffle = shuffle
         self.seed = seed

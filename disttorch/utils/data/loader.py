@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import itertools
-import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from disttorch.random import Generator
-from disttorch.utils.data.collate import default_collate, default_convert
+from disttorch.utils.data.collate import default_collate, default_convert, is_table_untouched
 from disttorch.utils.data.dataset import IterableDataset
+from disttorch.utils.data.distributed import rank_and_size
 from disttorch.utils.data.fetch import MapFetcher, StreamFetcher
 from disttorch.utils.data.multiprocess import MultiprocessIterator
-from disttorch.utils.data.pool import WorkerPool, default_context
+from disttorch.utils.data.pool import WorkerPool, checked_context, default_context
 from disttorch.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler
 from disttorch.utils.data.seeding import draw_seed
 from disttorch.utils.data.worker import WorkerSetup
+
+_FIXED = frozenset(
+    ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers")
+)
 
 
 class DataLoader:
@@ -103,6 +107,7 @@ class DataLoader:
             not self._stream
             and self.batch_sampler is not None
             and self.collate_fn is default_collate
+            and is_table_untouched()
         )
 
     def _requests(self) -> Iterator[Any]:
@@ -112,58 +117,63 @@ class DataLoader:
         return iter(self.sampler if self.batch_sampler is None else self.batch_sampler)
 
     def __iter__(self) -> Iterator[Any]:
-        base_seed = draw_seed(self.generator)  # drawn first, as PyTorch does
-        if self.num_workers == 0:
-            return self._in_process()
-        if self._iterator is not None:
-            self._iterator.restart(self._requests(), base_seed)
+        if self._iterator is not None and not self._iterator.closed:
+            self._iterator.restart(self._requests())
             return self._iterator
-        iterator = self._with_workers(base_seed)
+        requests = self._requests()
+        base_seed = draw_seed(self.generator)
+        if self.num_workers == 0:
+            return self._in_process(requests)
+        iterator = self._with_workers(requests, base_seed)
         if self.persistent_workers:
             self._iterator = iterator
             weakref.finalize(self, iterator.close)
         return iterator
 
-    def _in_process(self) -> Iterator[Any]:
+    def _in_process(self, requests: Iterator[Any]) -> Iterator[Any]:
         if self._stream:
-            fetcher: Any = StreamFetcher(self.dataset, self.collate_fn, self.drop_last)
-        else:
-            fetcher = MapFetcher(self.dataset, self.collate_fn)
-        for request in self._requests():
-            try:
-                batch = fetcher.fetch(request)
-            except StopIteration:
-                return
-            yield batch
+            stream = StreamFetcher(self.dataset, self.collate_fn, self.drop_last)
+            return map(stream.fetch, requests)
+        batched = self.batch_sampler is not None
+        return map(MapFetcher(self.dataset, self.collate_fn, batched).fetch, requests)
 
-    def _with_workers(self, base_seed: int) -> MultiprocessIterator:
-        context = self.multiprocessing_context or default_context()
-        if isinstance(context, str):
-            import multiprocessing  # noqa: PLC0415 - only this spelling needs it
-
-            context = multiprocessing.get_context(context)
+    def _with_workers(self, requests: Iterator[Any], base_seed: int) -> MultiprocessIterator:
+        rank, world_size = rank_and_size()
         setup = WorkerSetup(
-            worker_id=0,
             num_workers=self.num_workers,
             base_seed=base_seed,
             dataset=self.dataset,
             collate_fn=self.collate_fn,
             worker_init_fn=self.worker_init_fn,
             by_rows=self.makes_batches_by_rows,
+            batched=self.batch_sampler is not None,
             stream=self._stream,
             drop_last=self.drop_last,
-            rank=int(os.environ.get("RANK", "0")),
-            world_size=int(os.environ.get("WORLD_SIZE", "1")),
+            rank=rank,
+            world_size=world_size,
         )
         return MultiprocessIterator(
-            WorkerPool(setup, context),
-            self._requests(),
+            WorkerPool(setup, self.multiprocessing_context or default_context()),
+            requests,
             by_rows=setup.by_rows,
-            prefetch_factor=self.prefetch_factor or 2,
+            batch_rows=self.batch_size or 0,
+            prefetch_factor=self.prefetch_factor or 1,
             timeout_s=self.timeout,
             in_order=self.in_order,
             persistent=self.persistent_workers,
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_iterator": None}  # copies have workers of their own
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _FIXED and "_iterator" in self.__dict__:
+            raise ValueError(
+                f"{name} attribute should not be set after {type(self).__name__} is initialized"
+            )
+        if name == "multiprocessing_context" and value is not None:
+            value = checked_context(value, self.num_workers)
+        super().__setattr__(name, value)
 
     def __len__(self) -> int:
         """Number of batches of a pass; TypeError for a stream of unknown length."""
@@ -191,8 +201,8 @@ def _check_workers(
             "prefetch_factor option could only be specified in multiprocessing.let num_workers > 0 "
             "to enable multiprocessing, otherwise set prefetch_factor to None."
         )
-    if prefetch_factor is not None and prefetch_factor < 1:
-        raise ValueError("prefetch_factor option should be positive")
+    if prefetch_factor is not None and prefetch_factor < 0:
+        raise ValueError("prefetch_factor option should be non-negative")
     if persistent_workers and num_workers == 0:
         raise ValueError("persistent_workers option needs num_workers > 0")
 

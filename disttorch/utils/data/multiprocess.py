@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import pickle
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -13,105 +15,137 @@ from typing import Any
 import numpy as np
 
 from disttorch.comm.errors import SharedMemoryError
+from disttorch.utils.data.messages import (
+    Exhausted,
+    Failed,
+    NewEpoch,
+    Rows,
+    Sized,
+    Task,
+    UseRing,
+    Whole,
+)
 from disttorch.utils.data.pool import WorkerPool
-from disttorch.utils.data.ring import Ring, aligned
-from disttorch.utils.data.rows import Layout, fill, merge_arrays, merge_structures
-from disttorch.utils.data.worker import Done, Exhausted, Failed, NewEpoch, Task, UseRing
+from disttorch.utils.data.ring import Ring, Slots, aligned
+from disttorch.utils.data.rows import (
+    Layout,
+    OddPartsError,
+    fill,
+    merge_arrays,
+    merge_structures,
+)
 
 _MAX_LENT = 2  # batches the user may hold in slots; older ones would starve the workers
 _ROOM = 1.25  # slots for whole batches get this much more than the first batch took
-_MIN_ROWS_PER_PART = 4  # fewer are not worth a message of their own
+# A part below either is not worth a message of its own. Bytes are not known of the first batches,
+# which are wanted soon.
+_MIN_PART_ROWS = 4
+_MIN_PART_NBYTES = 1 << 20
 
 
 @dataclass
 class _Batch:
     """A batch under way: the slot it is made in and the answers that have come."""
 
-    n_parts: int
-    slot: int | None
-    n_rows: int
+    indices: Any
+    bounds: list[int]  # rows at which its parts begin and end; one part for whole batches
+    slot: int
     worker_id: int
-    answers: dict[int, Done | Failed | Exhausted] = field(default_factory=dict)
+    answers: dict[int, Rows | Whole | Failed | Exhausted] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
         # Failures count as answers: until the last part has answered its worker may still write.
-        return len(self.answers) == self.n_parts
+        return len(self.answers) == len(self.bounds) - 1
 
 
 class MultiprocessIterator:
-    """One pass (or, with persistent workers, several) over a loader's batches."""
+    """One pass (or, with persistent workers, several) over a loader's batches.
+
+    `n_batches` is what `len` says, None if it is not known. `timeout_s` is how long to wait for a
+    batch, 0 for ever.
+    """
 
     def __init__(
         self,
         pool: WorkerPool,
-        indices: Iterator[Any],
+        requests: Iterator[Any],
         *,
         by_rows: bool,
+        batch_rows: int,
         prefetch_factor: int,
         timeout_s: float,
         in_order: bool,
         persistent: bool,
     ) -> None:
         self._pool = pool
+        self._pid = os.getpid()
         self._by_rows = by_rows
+        self._batch_rows = batch_rows
         self._n_workers = len(pool)
         self._n_ahead = prefetch_factor * len(pool)
         self._timeout_s = timeout_s
         self._in_order = in_order
         self._persistent = persistent
+        self._slots = Slots(self._n_ahead + _MAX_LENT)
         self._ring: Ring | None = None
-        self._layout: Layout | None = None
         self._ring_tried = False
-        self.begin(indices)
+        self._layout: Layout | None = None
+        self._epoch = 0
+        self.closed = False
+        try:
+            self._begin(requests)
+        except BaseException:
+            self.close()
+            raise
 
-    def begin(self, indices: Iterator[Any]) -> None:
+    def _begin(self, requests: Iterator[Any]) -> None:
         """Start a pass and ask for the first batches."""
-        self._indices: Iterator[Any] = indices
+        self._requests = requests
         self._batches: dict[int, _Batch] = {}
         self._asked = 0
         self._next = 0
-        self._live = list(range(self._n_workers))
+        self._live = set(range(self._n_workers))
         self._turn = 0
         self._ask_ahead()
 
-    def restart(self, indices: Iterator[Any], base_seed: int) -> None:
+    def restart(self, requests: Iterator[Any]) -> None:
         """Begin another pass with the same workers."""
+        deadline = self._deadline()
         while any(not b.complete for b in self._batches.values()):
-            self._collect(None)  # answers of an abandoned pass
+            self._collect(deadline)  # answers of an abandoned pass
         for batch in self._batches.values():
-            self._release(batch)
-        self._pool.tell_all(NewEpoch(base_seed))
-        self.begin(indices)
+            self._slots.give_back(batch.slot)
+        self._epoch += 1
+        self._pool.tell_all(NewEpoch(self._epoch))
+        self._begin(requests)
 
     def __iter__(self) -> MultiprocessIterator:
         return self
 
     def __next__(self) -> Any:
-        while True:
-            if self._next not in self._batches:
-                if not self._persistent:
-                    self.close()
-                raise StopIteration
-            number = self._await_next()
+        deadline = self._deadline()
+        while self._next in self._batches:
+            number = self._await_next(deadline)
             batch = self._batches.pop(number)
             if number == self._next:
                 self._advance()
-            answers = [batch.answers[i] for i in range(batch.n_parts)]
-            failure = next((x for x in answers if not isinstance(x, Done)), None)
-            if failure is not None:
-                self._release(batch)
+            answers = [batch.answers[i] for i in range(len(batch.answers))]
+            failure = next((x for x in answers if isinstance(x, (Failed, Exhausted))), None)
+            if failure is None:
+                result = self._put_together(batch, answers)
                 self._ask_ahead()
-                if isinstance(failure, Failed):
-                    raise error_of(failure)
-                continue
-            parts = [x for x in answers if isinstance(x, Done)]
-            if self._by_rows:
-                result = self._from_rows(batch, parts)
-            else:
-                result = self._from_whole(batch, parts[0])
+                return result
+            self._slots.give_back(batch.slot)
             self._ask_ahead()
-            return result
+            if isinstance(failure, Failed):
+                raise error_of(failure)
+        if not self._persistent:
+            self.close()
+        raise StopIteration
+
+    def _deadline(self) -> float | None:
+        return time.monotonic() + self._timeout_s if self._timeout_s > 0 else None
 
     def _advance(self) -> None:
         """Move on to the oldest batch that was not delivered."""
@@ -119,9 +153,8 @@ class MultiprocessIterator:
         while self._next < self._asked and self._next not in self._batches:
             self._next += 1
 
-    def _await_next(self) -> int:
+    def _await_next(self, deadline: float | None) -> int:
         """Return the number of the next complete batch: the oldest or, out of order, any."""
-        deadline = time.monotonic() + self._timeout_s if self._timeout_s > 0 else None
         while True:
             if self._batches[self._next].complete:
                 return self._next
@@ -129,18 +162,35 @@ class MultiprocessIterator:
                 for number, batch in self._batches.items():
                     if batch.complete:
                         return number
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                raise RuntimeError(f"DataLoader timed out after {self._timeout_s} seconds")
-            self._collect(left)
+            self._collect(deadline)
 
-    def _collect(self, timeout_s: float | None) -> None:
-        """Take in the workers' answers."""
-        for answer in self._pool.answers(timeout_s):
-            batch = self._batches[answer.batch]
-            batch.answers[answer.part] = answer
-            if isinstance(answer, Exhausted) and batch.worker_id in self._live:
-                self._live.remove(batch.worker_id)
+    def _collect(self, deadline: float | None) -> None:
+        """Take in the workers' answers; RuntimeError at the deadline."""
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            raise RuntimeError(f"DataLoader timed out after {self._timeout_s} seconds")
+        try:
+            for answer in self._pool.answers(left):
+                self._take_in(answer)
+        except BaseException:
+            # Also Ctrl-C: half an answer may have been taken, so no later one could be trusted.
+            self.close()
+            raise
+
+    def _take_in(self, answer: Any) -> None:
+        if isinstance(answer, Sized):
+            if not self._ring_tried:
+                self._make_ring(answer)
+            return
+        batch = self._batches[answer.batch]
+        batch.answers[answer.part] = answer
+        if isinstance(answer, Exhausted):
+            self._live.discard(batch.worker_id)
+        elif batch.complete and len(batch.answers) > 1 and not _parts_match(batch.answers):
+            batch.answers.clear()
+            batch.bounds = [0, len(batch.indices)]
+            task = Task(answer.batch, 0, 0, batch.indices, batch.slot, True)
+            self._pool.submit(batch.worker_id, task)
 
     # ---- asking -----------------------------------------------------------------------------
 
@@ -148,106 +198,141 @@ class MultiprocessIterator:
         """Keep `prefetch_factor` batches a worker under way."""
         while len(self._batches) < self._n_ahead and self._live:
             try:
-                indices = next(self._indices)
+                request = next(self._requests)
             except StopIteration:
                 return
-            self._ask(indices)
+            self._ask(request)
 
-    def _ask(self, indices: Any) -> None:
+    def _ask(self, request: Any) -> None:
         number, self._asked = self._asked, self._asked + 1
-        slot = self._ring.take() if self._ring is not None else None
-        worker_id = self._live[self._turn % len(self._live)]
-        self._turn = (self._live.index(worker_id) + 1) % len(self._live)
+        slot = self._slots.take()
+        # In turn, those skipped whose stream has ended: which ones is a matter of timing, but the
+        # order of the others is not.
+        while self._turn not in self._live:
+            self._turn = (self._turn + 1) % self._n_workers
+        worker_id = self._turn
+        self._turn = (worker_id + 1) % self._n_workers
         if not self._by_rows:
-            self._batches[number] = _Batch(1, slot, 0, worker_id)
-            self._pool.submit(worker_id, Task(number, 0, 0, indices, slot))
+            self._batches[number] = _Batch(request, [0, 0], slot, worker_id)
+            self._pool.submit(worker_id, Task(number, 0, 0, request, slot, True))
             return
-        bounds = split_rows(len(indices), self._n_workers)
-        self._batches[number] = _Batch(len(bounds) - 1, slot, len(indices), worker_id)
+        indices = request if isinstance(request, (list, tuple)) else list(request)
+        bounds = split_rows(len(indices), self._max_parts(number, len(indices)))
+        self._batches[number] = _Batch(indices, bounds, slot, worker_id)
         for part, (start, stop) in enumerate(itertools.pairwise(bounds)):
-            task = Task(number, part, start, indices[start:stop], slot)
+            task = Task(number, part, start, indices[start:stop], slot, False)
             self._pool.submit((worker_id + part) % self._n_workers, task)
+
+    def _max_parts(self, number: int, n_rows: int) -> int:
+        # By number, not by what is known when: which worker fetches a sample, and so the random
+        # numbers it sees, must not depend on timing.
+        if number < self._n_ahead or self._layout is None:
+            return self._n_workers
+        nbytes = n_rows * self._layout.row_nbytes
+        return max(1, min(self._n_workers, nbytes // _MIN_PART_NBYTES))
 
     # ---- putting together -------------------------------------------------------------------
 
-    def _buffer_of(self, batch: _Batch) -> Any:
-        """The batch's bytes: lent with its slot or, when the user holds many, a copy."""
-        assert self._ring is not None and batch.slot is not None
-        if self._ring.n_lent < _MAX_LENT:
-            buffer = self._ring.lend(batch.slot)
-        else:
-            buffer = bytearray(self._ring.peek(batch.slot))
-            self._ring.give_back(batch.slot)
-        batch.slot = None
+    def _put_together(self, batch: _Batch, answers: list[Any]) -> Any:
+        if isinstance(answers[0], Whole):
+            return self._from_whole(batch, answers[0])
+        return self._from_rows(batch, answers)
+
+    def _lend(self, slot: int) -> Any:
+        """The slot's bytes: lent or, when the user holds many slots already, copied."""
+        assert self._ring is not None
+        if self._slots.n_lent < _MAX_LENT:
+            return self._ring.lend(slot)
+        buffer = bytearray(self._ring.peek(slot))
+        self._slots.give_back(slot)
         return buffer
 
-    def _from_rows(self, batch: _Batch, parts: list[Done]) -> Any:
-        structure = merge_structures([p.structure for p in parts])
-        if all(p.in_slot for p in parts):
-            assert self._layout is not None
-            buffer = self._buffer_of(batch)
-            return fill(structure, self._layout.arrays(buffer, slice(0, batch.n_rows)))
-        bounds = split_rows(batch.n_rows, self._n_workers)
-        arrays = merge_arrays([self._part_arrays(batch, p, bounds) for p in parts])
-        self._release(batch)
-        if not self._ring_tried:
-            layout = Layout.of(arrays, batch.n_rows)
-            self._make_ring(layout.nbytes, layout)
+    def _from_rows(self, batch: _Batch, parts: list[Rows]) -> Any:
+        layout = self._layout
+        known = layout.structure if layout is not None else None
+        structures = [known if p.structure is None else p.structure for p in parts]
+        structure = structures[0] if len(parts) == 1 else merge_structures(structures)
+        if all(p.arrays is None for p in parts):
+            assert layout is not None
+            return fill(structure, layout.arrays(self._lend(batch.slot), 0, batch.bounds[-1]))
+        arrays = merge_arrays([self._arrays_of(batch, p) for p in parts])
+        self._slots.give_back(batch.slot)
         return fill(structure, arrays)
 
-    def _part_arrays(self, batch: _Batch, part: Done, bounds: list[int]) -> list[np.ndarray]:
-        """A part's rows, from its message or copied out of the slot."""
-        if not part.in_slot:
-            return part.payload  # type: ignore[no-any-return]
-        assert self._layout is not None and self._ring is not None and batch.slot is not None
-        rows = slice(bounds[part.part], bounds[part.part + 1])
-        return [a.copy() for a in self._layout.arrays(self._ring.peek(batch.slot), rows)]
+    def _arrays_of(self, batch: _Batch, part: Rows) -> list[np.ndarray]:
+        """A part's rows, from its message or the slot."""
+        if part.arrays is not None:
+            return part.arrays
+        assert self._layout is not None and self._ring is not None
+        first = batch.bounds[part.part]
+        return self._layout.arrays(self._ring.peek(batch.slot), first, part.n_rows)
 
-    def _from_whole(self, batch: _Batch, part: Done) -> Any:
-        if part.in_slot:
-            memory, offset, buffers = memoryview(self._buffer_of(batch)).cast("B"), 0, []
-            for nbytes in part.sizes:
-                buffers.append(memory[offset : offset + nbytes])
-                offset += aligned(nbytes)
-            return pickle.loads(part.structure, buffers=buffers)
-        self._release(batch)
-        result = pickle.loads(part.structure, buffers=[bytearray(b) for b in part.payload])
-        if not self._ring_tried and part.sizes:
-            self._make_ring(int(sum(map(aligned, part.sizes)) * _ROOM), None)
-        return result
+    def _from_whole(self, batch: _Batch, answer: Whole) -> Any:
+        if answer.buffers is not None:
+            self._slots.give_back(batch.slot)
+            return pickle.loads(answer.pickled, buffers=[bytearray(b) for b in answer.buffers])
+        if not answer.sizes:
+            self._slots.give_back(batch.slot)
+            return pickle.loads(answer.pickled)
+        memory, offset, buffers = memoryview(self._lend(batch.slot)).cast("B"), 0, []
+        for nbytes in answer.sizes:
+            buffers.append(memory[offset : offset + nbytes])
+            offset += aligned(nbytes)
+        return pickle.loads(answer.pickled, buffers=buffers)
 
-    def _make_ring(self, slot_nbytes: int, layout: Layout | None) -> None:
-        """Make slots for batches like the first; without memory, batches go through the pipes."""
+    def _make_ring(self, size: Sized) -> None:
+        """Make slots for batches like the first; without memory, batches go through sockets."""
         self._ring_tried = True
+        nbytes = int(size.nbytes * _ROOM)
+        if size.leaves is not None:
+            n_rows = max([self._batch_rows, *(b.bounds[-1] for b in self._batches.values())])
+            self._layout = Layout(size.leaves, size.structure, n_rows)
+            nbytes = self._layout.nbytes
+        address = None
         try:
-            self._ring = Ring(self._n_ahead + _MAX_LENT, slot_nbytes)
+            self._ring = Ring(self._slots, nbytes)
+            address = self._ring.address
         except (SharedMemoryError, OSError, AttributeError) as error:
             warnings.warn(
-                f"DataLoader: batches go through pipes, which is slower: {error}", stacklevel=5
+                f"DataLoader: batches go through sockets, which is slower: {error}", stacklevel=6
             )
-            return
-        self._layout = layout
-        self._pool.tell_all(UseRing(self._ring.address, layout))
-
-    def _release(self, batch: _Batch) -> None:
-        if batch.slot is not None and self._ring is not None:
-            self._ring.give_back(batch.slot)
-            batch.slot = None
+        self._pool.tell_all(UseRing(address, self._layout))
 
     def close(self) -> None:
         """End the workers and let go of the slots; batches in use stay valid."""
+        if self._pid != os.getpid():
+            return  # a forked copy: nothing of this is its own
+        self.closed = True
         self._pool.close()
-        self._batches.clear()
+        self._batches = {}
         if self._ring is not None:
             self._ring.close()
 
     def __del__(self) -> None:
-        self.close()
+        if not sys.is_finalizing():  # then multiprocessing has ended the workers
+            self.close()
 
 
-def split_rows(n_rows: int, n_workers: int) -> list[int]:
+def _parts_match(answers: dict[int, Any]) -> bool:
+    """Whether the parts of a batch can be joined; failures need not."""
+    rows = [x for x in answers.values() if isinstance(x, Rows)]
+    if len(rows) < len(answers) or all(x.arrays is None and x.structure is None for x in rows):
+        return True
+    known = [x.structure for x in rows if x.structure is not None]
+    if len(known) not in {0, len(rows)}:
+        return False  # of another form than the known one
+    try:
+        if known:
+            merge_structures(known)
+        merge_arrays([[a[:0] for a in x.arrays] for x in rows if x.arrays is not None])
+    except OddPartsError:
+        return False
+    return True
+
+
+def split_rows(n_rows: int, max_parts: int) -> list[int]:
     """Bounds of the parts into which a batch is split: [0, ..., n_rows]."""
-    n_parts = max(1, min(n_workers, n_rows // _MIN_ROWS_PER_PART))
+    n_parts = max(1, min(max_parts, n_rows // _MIN_PART_ROWS))
     return [n_rows * i // n_parts for i in range(n_parts + 1)]
 
 
@@ -256,17 +341,22 @@ def error_of(failure: Failed) -> BaseException:
 
     Not raised here: a frame that held it would be a cycle, and keep the workers alive with it.
     """
+    try:
+        kind = pickle.loads(failure.kind)
+    except Exception:
+        kind = RuntimeError
     where = f" (while fetching indices {failure.indices})" if failure.indices is not None else ""
     text = (
-        f"Caught {failure.kind.__name__} in DataLoader worker process {failure.worker_id}{where}.\n"
+        f"Caught {kind.__name__} in DataLoader worker process {failure.worker_id}{where}.\n"
         f"Original {failure.traceback}"
     )
-    if failure.kind is KeyError:
+    if kind is KeyError:
         text = _VerbatimKey(text)
     try:
-        return failure.kind(text)
-    except TypeError:
+        error: BaseException = kind(text)
+    except Exception:
         return RuntimeError(text)
+    return error
 
 
 class _VerbatimKey(str):

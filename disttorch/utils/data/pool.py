@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
+import select
 import signal
+import socket
+import sys
+import threading
 import time
 import warnings
 from collections import deque
-from dataclasses import dataclass, field, replace
-from multiprocessing import connection
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
-from disttorch.utils.data.worker import Task, UseRing, WorkerSetup, run_worker
+from disttorch.utils.data.channel import LoaderEnd
+from disttorch.utils.data.messages import NewEpoch, Sized, Task, UseRing
+from disttorch.utils.data.worker import WorkerSetup, run_worker
 
 _END_S = 1.0  # all workers together get this long to leave before they are killed
-_MAX_DEATHS = 3  # a task that was lost so often is not given to a fourth worker
+_MAX_DEATHS = 5  # so many workers are lost to one task, or without an answer between, and no more
 
 
 @dataclass
@@ -23,22 +30,35 @@ class _Member:
     """One worker process and the tasks it has not answered."""
 
     process: Any
-    pipe: connection.Connection
+    channel: LoaderEnd
     tasks: deque[Task] = field(default_factory=deque)
+    n_deaths: int = 0  # of its predecessors, since the last answer
 
 
 class WorkerPool:
-    """`setup.num_workers` processes with a duplex pipe each; the loader is the only other end."""
+    """`setup.num_workers` processes with a channel each.
+
+    Raises what starting a process raises; those that were started have ended then.
+    """
 
     def __init__(self, setup: WorkerSetup, context: Any) -> None:
         self._setup = setup
         self._context = context
+        self._pid = os.getpid()
+        self._pickled: bytes | None = None
+        self._epoch = 0
         self._use_ring: UseRing | None = None
-        self._deaths: dict[tuple[int, int], int] = {}
         self._members: list[_Member] = []
-        # All are started before any is waited for.
-        for worker_id in range(setup.num_workers):
-            self._members.append(self._start(worker_id))
+        self._poll = select.poll()
+        self._channels: dict[int, _Member] = {}
+        self._sentinels: dict[int, int] = {}
+        try:
+            # All are started before any is waited for.
+            for worker_id in range(setup.num_workers):
+                self._members.append(self._start(worker_id))
+        except BaseException:
+            self.close()
+            raise
 
     def __len__(self) -> int:
         return len(self._members)
@@ -49,107 +69,169 @@ class WorkerPool:
         return [member.process.pid for member in self._members]
 
     def _start(self, worker_id: int) -> _Member:
-        ours, theirs = self._context.Pipe(duplex=True)
-        setup: Any = replace(self._setup, worker_id=worker_id)
-        forked = self._context.get_start_method() == "fork"
-        to_close = [m.pipe for m in self._members] + [ours] if forked else []
-        target, args = run_worker, (setup, theirs, to_close)
-        if not forked:
-            target, args = _run_pickled, (_pickled(setup), theirs)  # type: ignore[assignment]
-        process = self._context.Process(target=target, args=args, daemon=True)
-        with warnings.catch_warnings():
-            # Python warns of threads in the parent; the child uses none of their state.
-            warnings.filterwarnings("ignore", "This process .* is multi-threaded", Warning)
-            process.start()
-        theirs.close()
-        return _Member(process, ours)
+        ours, theirs = socket.socketpair()
+        channel = LoaderEnd(ours)
+        method = self._context.get_start_method()
+        # The kernel ties it to the thread that started it, of which only the main one is sure to
+        # live as long as the process.
+        tied = method != "forkserver" and threading.current_thread() is threading.main_thread()
+        arguments: Any = (worker_id, self._epoch, theirs, os.getpid() if tied else None)
+        target: Any = run_worker
+        if method == "fork":
+            arguments = (self._setup, *arguments)
+        else:
+            target, arguments = _run_pickled, (self._setup_pickled(), *arguments)
+        process = self._context.Process(target=target, args=arguments, daemon=True)
+        try:
+            with theirs, _without_interrupts():
+                process.start()
+        except BaseException:
+            channel.close()
+            raise
+        member = _Member(process, channel)
+        self._channels[channel.fileno()] = member
+        self._sentinels[process.sentinel] = worker_id
+        self._poll.register(channel.fileno(), select.POLLIN)
+        self._poll.register(process.sentinel, select.POLLIN)
+        return member
+
+    def _setup_pickled(self) -> bytes:
+        if self._pickled is None:
+            import cloudpickle  # noqa: PLC0415 - only workers that are not forked need it
+
+            self._pickled = cloudpickle.dumps(self._setup)
+        return self._pickled
 
     def submit(self, worker_id: int, task: Task) -> None:
         """Give a task to a worker; a dead worker's tasks are given to its successor later."""
         member = self._members[worker_id]
         member.tasks.append(task)
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            member.pipe.send(task)
+        self._send(member, task)
 
-    def tell_all(self, message: Any) -> None:
-        """Send a message that is not answered to every worker; successors get the ring's too."""
+    def tell_all(self, message: UseRing | NewEpoch) -> None:
+        """Send a message that is not answered to every worker; successors know of it too."""
         if isinstance(message, UseRing):
             self._use_ring = message
         else:
-            self._setup = replace(self._setup, base_seed=message.base_seed)
+            self._epoch = message.epoch
         for member in self._members:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                member.pipe.send(message)
+            self._send(member, message)
+
+    def _send(self, member: _Member, message: Any) -> None:
+        member.channel.send(message)
+        if member.channel.has_unsent:
+            self._poll.modify(member.channel.fileno(), select.POLLIN | select.POLLOUT)
 
     def answers(self, timeout_s: float | None) -> list[Any]:
         """Wait for answers and return those that have come; empty after `timeout_s`.
 
         Raises RuntimeError when a worker died and cannot be replaced.
         """
-        pipes = {member.pipe: i for i, member in enumerate(self._members)}
-        sentinels = {member.process.sentinel: i for i, member in enumerate(self._members)}
-        ready = connection.wait([*pipes, *sentinels], timeout_s)
-        answers = []
-        for source in ready:
-            if source in pipes:
-                answers += self._receive(self._members[pipes[source]])
-        for source in ready:
-            if source in sentinels:
-                self._replace(sentinels[source])
+        ready = self._poll.poll(None if timeout_s is None else max(0.0, timeout_s) * 1e3)
+        answers: list[Any] = []
+        dead = []
+        for fd, event in ready:
+            if fd in self._sentinels:
+                dead.append(fd)
+            elif fd in self._channels:
+                answers += self._serve(fd, self._channels[fd], event)
+        for fd in dead:
+            answers += self._replace(self._sentinels[fd])
+        return answers
+
+    def _serve(self, fd: int, member: _Member, event: int) -> list[Any]:
+        """Send what was put off, return what has come."""
+        if event & select.POLLOUT:
+            member.channel.flush()
+            if not member.channel.has_unsent:
+                self._poll.modify(fd, select.POLLIN)
+        answers = self._received(member) if event & ~select.POLLOUT else []
+        if member.channel.ended:
+            self._poll.unregister(fd)  # its process has ended too, or will
+            del self._channels[fd]
         return answers
 
     @staticmethod
-    def _receive(member: _Member) -> list[Any]:
-        """All answers in a worker's pipe; a pipe that ended says nothing, its sentinel does."""
-        answers = []
-        with contextlib.suppress(EOFError, ConnectionResetError):
-            while member.pipe.poll():
-                answers.append(member.pipe.recv())
+    def _received(member: _Member) -> list[Any]:
+        answers = member.channel.receive()
+        for answer in answers:
+            if type(answer) is not Sized:
                 member.tasks.popleft()
+                member.n_deaths = 0
         return answers
 
-    def _replace(self, worker_id: int) -> None:
-        """Start a successor for a dead worker and give it the tasks that were lost."""
+    def _replace(self, worker_id: int) -> list[Any]:
+        """Start a successor for a dead worker, with the tasks it leaves; return its last answers.
+
+        Raises RuntimeError if that is of no use.
+        """
         dead = self._members[worker_id]
+        answers = self._received(dead)  # they were complete when it died
+        self._forget(dead)
         dead.process.join()
-        code, pid = dead.process.exitcode, dead.process.pid
-        dead.pipe.close()
-        for task in list(dead.tasks)[:1]:  # the one it was working on
-            key = (task.batch, task.part)
-            self._deaths[key] = self._deaths.get(key, 0) + 1
-            if self._deaths[key] >= _MAX_DEATHS:
-                raise RuntimeError(
-                    f"DataLoader worker (pid(s) {pid}) exited unexpectedly: {_MAX_DEATHS} workers "
-                    f"died ({_describe(code)}) on the samples {task.indices}"
-                )
+        how = f"DataLoader worker (pid(s) {dead.process.pid}) exited unexpectedly"
+        cause = _describe(dead.process.exitcode)
         if self._setup.stream:
             raise RuntimeError(
-                f"DataLoader worker (pid(s) {pid}) exited unexpectedly ({_describe(code)}); the "
-                "position in its iterable dataset is lost with it"
+                f"{how} ({cause}); the position in its iterable dataset is lost with it"
             )
+        if dead.n_deaths + 1 >= _MAX_DEATHS:
+            at = f" on the samples {dead.tasks[0].indices}" if dead.tasks else ""
+            raise RuntimeError(f"{how}: {_MAX_DEATHS} workers died ({cause}){at}")
         warnings.warn(
-            f"DataLoader worker {worker_id} (pid {pid}) was lost: {_describe(code)}; a new worker "
-            f"takes over its {len(dead.tasks)} outstanding task(s)",
-            stacklevel=5,
+            f"DataLoader worker {worker_id} (pid {dead.process.pid}) was lost: {cause}; a new "
+            f"worker takes over its {len(dead.tasks)} outstanding task(s)",
+            stacklevel=6,
         )
+        dead.process.close()
         member = self._members[worker_id] = self._start(worker_id)
+        member.n_deaths = dead.n_deaths + 1
         if self._use_ring is not None:
-            member.pipe.send(self._use_ring)
+            self._send(member, self._use_ring)
         for task in dead.tasks:
             self.submit(worker_id, task)
+        return answers
+
+    def _forget(self, member: _Member) -> None:
+        """Wait no longer for a worker; close its channel."""
+        fd = member.channel.fileno()
+        if self._channels.pop(fd, None) is not None:
+            self._poll.unregister(fd)
+        if self._sentinels.pop(member.process.sentinel, None) is not None:
+            self._poll.unregister(member.process.sentinel)
+        member.channel.close()
 
     def close(self) -> None:
-        """End the workers: their pipes close, those still there after a second are killed."""
+        """End the workers: their channels close, those still there after a second are killed."""
+        if self._pid != os.getpid():
+            return  # a forked copy: the workers are not its own
+        members, self._members = self._members, []
         deadline = time.monotonic() + _END_S
-        for member in self._members:
-            member.pipe.close()
-        for member in self._members:
+        for member in members:
+            self._forget(member)
+        for member in members:
             member.process.join(max(0.0, deadline - time.monotonic()))
             if member.process.is_alive():
                 member.process.kill()
                 member.process.join(_END_S)
-            member.process.close()
-        self._members = []
+            with contextlib.suppress(ValueError):  # still there: the kernel has not ended it
+                member.process.close()
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C from a worker that is being started, until it ignores the signal itself."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        if sys.version_info < (3, 12):
+            yield
+            return
+        with warnings.catch_warnings():
+            # Python warns of threads in the parent; the child uses none of their state.
+            warnings.filterwarnings("ignore", "This process .* is multi-threaded", Warning)
+            yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _describe(exit_code: int | None) -> str:
@@ -160,17 +242,11 @@ def _describe(exit_code: int | None) -> str:
     return f"killed by {name}" + (", likely out of memory" if name == "SIGKILL" else "")
 
 
-def _pickled(setup: WorkerSetup) -> bytes:
-    import cloudpickle  # noqa: PLC0415 - only workers that are not forked need it
-
-    return bytes(cloudpickle.dumps(setup))
-
-
-def _run_pickled(setup: bytes, pipe: connection.Connection) -> None:
+def _run_pickled(setup: bytes, *arguments: Any) -> None:
     """Entry of a spawned worker."""
     import cloudpickle  # noqa: PLC0415
 
-    run_worker(cloudpickle.loads(setup), pipe, [])
+    run_worker(cloudpickle.loads(setup), *arguments)
 
 
 def default_context() -> Any:
@@ -178,3 +254,26 @@ def default_context() -> Any:
     methods = multiprocessing.get_all_start_methods()
     chosen = multiprocessing.get_start_method(allow_none=True)
     return multiprocessing.get_context(chosen or ("fork" if "fork" in methods else "spawn"))
+
+
+def checked_context(context: Any, num_workers: int) -> Any:
+    """The context a user chose, by name or as it is; ValueError or TypeError, as PyTorch's."""
+    if num_workers == 0:
+        raise ValueError(
+            "multiprocessing_context can only be used with multi-process loading "
+            f"(num_workers > 0), but got num_workers={num_workers}"
+        )
+    if isinstance(context, str):
+        methods = multiprocessing.get_all_start_methods()
+        if context not in methods:
+            raise ValueError(
+                f"multiprocessing_context option should specify a valid start method in "
+                f"{methods!r}, but got multiprocessing_context={context!r}"
+            )
+        return multiprocessing.get_context(context)
+    if not isinstance(context, multiprocessing.context.BaseContext):
+        raise TypeError(
+            "multiprocessing_context option should be a valid context object or a string "
+            f"specifying the start method, but got multiprocessing_context={context}"
+        )
+    return context

@@ -13,8 +13,6 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from disttorch.comm.transport.process import ProcessId
 from disttorch.comm.transport.segment import Segment, map_peer
 
@@ -36,37 +34,47 @@ class RingAddress:
     slot_nbytes: int
 
 
-class Ring:
-    """The loader's side: hands slots out and gets them back.
+class Slots:
+    """The numbers of the slots, handed out and given back; known before their memory is."""
 
-    Raises SharedMemoryError if the memory is not to be had.
-    """
-
-    def __init__(self, n_slots: int, slot_nbytes: int) -> None:
+    def __init__(self, n_slots: int) -> None:
         self.n_slots = n_slots
-        self.slot_nbytes = -(-slot_nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
-        total = n_slots * self.slot_nbytes
-        self._segment = Segment(total, total)
-        self._free = deque(range(n_slots))
-        self._leases: dict[int, weakref.ref[Any]] = {}
-
-    @property
-    def address(self) -> RingAddress:
-        """Where workers find the memory."""
-        return RingAddress(ProcessId.current(), self._segment.fd, self.n_slots, self.slot_nbytes)
+        self.free = deque(range(n_slots))
+        self.leases: dict[int, weakref.ref[Any]] = {}
 
     @property
     def n_lent(self) -> int:
         """How many slots are behind arrays that live outside the loader."""
-        return len(self._leases)
+        return len(self.leases)
 
-    def take(self) -> int | None:
-        """Return a free slot, None if there is none."""
-        return self._free.popleft() if self._free else None
+    def take(self) -> int:
+        """Return a free slot; IndexError if there is none."""
+        return self.free.popleft()
 
     def give_back(self, slot: int) -> None:
         """Make a slot free again."""
-        self._free.append(slot)
+        self.free.append(slot)
+
+
+class Ring:
+    """The memory of the slots, on the loader's side.
+
+    Raises SharedMemoryError if the memory is not to be had.
+    """
+
+    def __init__(self, slots: Slots, slot_nbytes: int) -> None:
+        self._slots = slots
+        self.slot_nbytes = max(1, -(-slot_nbytes // mmap.PAGESIZE)) * mmap.PAGESIZE
+        total = slots.n_slots * self.slot_nbytes
+        self._segment = Segment(total, total)
+        self._slot_type = ctypes.c_char * self.slot_nbytes
+
+    @property
+    def address(self) -> RingAddress:
+        """Where workers find the memory."""
+        return RingAddress(
+            ProcessId.current(), self._segment.fd, self._slots.n_slots, self.slot_nbytes
+        )
 
     def peek(self, slot: int) -> memoryview:
         """The slot's bytes, for copying out at once."""
@@ -75,9 +83,8 @@ class Ring:
 
     def lend(self, slot: int) -> Any:
         """Return a buffer over the slot; the slot is free again when nothing refers to it."""
-        size = ctypes.c_char * self.slot_nbytes
-        buffer = size.from_buffer(self._segment.memory, slot * self.slot_nbytes)
-        free, leases = self._free, self._leases
+        buffer = self._slot_type.from_buffer(self._segment.memory, slot * self.slot_nbytes)
+        free, leases = self._slots.free, self._slots.leases
 
         def returned(_: Any) -> None:
             del leases[slot]
@@ -92,7 +99,7 @@ class Ring:
 
 
 class RingWriter:
-    """A worker's side: the mapped slots."""
+    """A worker's side: the mapped slots. Raises SharedMemoryError if they cannot be mapped."""
 
     def __init__(self, address: RingAddress) -> None:
         nbytes = address.n_slots * address.slot_nbytes
@@ -103,9 +110,3 @@ class RingWriter:
         """The writable bytes of a slot."""
         start = index * self.slot_nbytes
         return memoryview(self._memory)[start : start + self.slot_nbytes]
-
-
-def array_in(buffer: Any, offset: int, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Array over part of a buffer, which it keeps alive."""
-    count = int(np.prod(shape, dtype=np.int64))
-    return np.frombuffer(buffer, dtype, count, offset).reshape(shape)

@@ -7,50 +7,64 @@ than the first batch had, strings) travels in the message instead.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from disttorch.tensor import Tensor
-from disttorch.utils.data.collate import collate, default_collate_fn_map
-from disttorch.utils.data.ring import aligned, array_in
+from disttorch.utils.data.collate import (
+    collate,
+    default_collate_fn_map,
+    rebuild_mapping,
+    rebuild_sequence,
+    stack_arrays,
+)
+from disttorch.utils.data.ring import aligned
+
+
+class OddPartsError(Exception):
+    """The parts of a batch do not match; only collating all of it can tell what it should be."""
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """One array of a sample's structure: its shape in a sample, dtype, and place in the slot."""
+    """One array of a sample's structure: its shape and dtype in a sample."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    offset: int
+
+    @property
+    def nbytes(self) -> int:
+        """Size in a sample."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
-@dataclass(frozen=True)
 class Layout:
     """Where the arrays of a batch of at most `n_rows` samples lie in a slot."""
 
-    leaves: tuple[Leaf, ...]
-    n_rows: int
-    nbytes: int
+    def __init__(self, leaves: Sequence[Leaf], structure: Any, n_rows: int) -> None:
+        self.leaves = tuple(leaves)
+        self.structure = structure
+        self.n_rows = n_rows
+        self.row_nbytes = sum(leaf.nbytes for leaf in leaves)
+        self._places = []
+        end = 0
+        for leaf in leaves:
+            self._places.append((leaf.dtype, math.prod(leaf.shape), end, leaf.shape))
+            end += aligned(leaf.nbytes * n_rows)
+        self.nbytes = end
 
-    @classmethod
-    def of(cls, arrays: list[np.ndarray], n_rows: int) -> Layout:
-        """Plan a slot for batches like `arrays` (rows first), with room for `n_rows` rows."""
-        leaves, offset = [], 0
-        for array in arrays:
-            leaves.append(Leaf(array.shape[1:], array.dtype, offset))
-            row_nbytes = int(np.prod(array.shape[1:], dtype=np.int64)) * array.itemsize
-            offset += aligned(row_nbytes * n_rows)
-        return cls(tuple(leaves), n_rows, max(offset, 1))
-
-    def arrays(self, buffer: Any, rows: slice) -> list[np.ndarray]:
+    def arrays(self, buffer: Any, first: int, n_rows: int) -> list[np.ndarray]:
         """Views of some rows of every leaf."""
-        return [
-            array_in(buffer, leaf.offset, (self.n_rows, *leaf.shape), leaf.dtype)[rows]
-            for leaf in self.leaves
-        ]
+        views = []
+        for dtype, numel, offset, shape in self._places:
+            start = offset + first * numel * dtype.itemsize
+            flat = np.frombuffer(buffer, dtype, n_rows * numel, start)
+            views.append(flat.reshape(n_rows, *shape))
+        return views
 
 
 @dataclass(frozen=True)
@@ -61,64 +75,72 @@ class Place:
 
 
 class RowCollate:
-    """Collates samples into arrays, in a slot where they fit it."""
+    """Collates samples into arrays, in `destination` where they fit it."""
 
-    def __init__(self, destination: list[np.ndarray] | None) -> None:
-        self.destination = destination
-        self.arrays: list[np.ndarray] = []
-        self.in_slot = destination is not None
+    def __init__(self) -> None:
         self._table = {
             **default_collate_fn_map,
             Tensor: self._tensors,
             np.ndarray: self._arrays,
-            (bool, np.generic): self._numbers,
+            (np.bool_, np.number, np.object_): self._numbers,
             float: self._floats,
             int: self._numbers,
         }
 
-    def __call__(self, samples: list[Any]) -> Any:
-        """Return the batch's structure with `Place`s for the arrays, which are in `arrays`."""
+    def __call__(self, samples: list[Any], destination: list[np.ndarray] | None) -> Any:
+        """Return the batch's structure with `Place`s for the arrays, which are in `arrays`.
+
+        `in_place` tells whether they are those of `destination`.
+        """
+        self.destination = destination or []
+        self.arrays: list[np.ndarray] = []
+        self.in_place = destination is not None
         structure = collate(samples, collate_fn_map=self._table)
-        if self.destination is not None and len(self.arrays) != len(self.destination):
-            self.in_slot = False
+        self.in_place = self.in_place and len(self.arrays) == len(self.destination)
         return structure
 
-    def _put(self, rows: list[Any], dtype: Any, shape: tuple[int, ...]) -> Place:
+    def _target(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray | None:
         k = len(self.arrays)
-        wanted = (len(rows), *shape)
-        target = None
-        if self.destination is not None and k < len(self.destination):
+        if k < len(self.destination):
             target = self.destination[k]
-            if target.shape != wanted or target.dtype != dtype:
-                target = None
-        if target is None:
-            self.in_slot = False
-            target = np.empty(wanted, dtype)
-        if shape:
-            np.stack(rows, out=target)
-        else:
-            target[...] = rows
-        self.arrays.append(target)
-        return Place(k)
+            if target.shape == shape and target.dtype == dtype:
+                return target
+        self.in_place = False
+        return None
 
-    def _tensors(self, batch: list[Tensor], *, collate_fn_map: Any = None) -> Place:
-        first = batch[0]
-        if any(t.shape != first.shape or t._array.dtype != first._array.dtype for t in batch):
-            merged = default_collate_fn_map[Tensor](batch)  # promotes, or raises PyTorch's error
-            return self._put(list(merged._array), merged._array.dtype, tuple(merged.shape[1:]))
-        return self._put([t._array for t in batch], first._array.dtype, tuple(first.shape))
+    def _add(self, array: np.ndarray) -> Place:
+        self.arrays.append(array)
+        return Place(len(self.arrays) - 1)
 
-    def _arrays(self, batch: list[np.ndarray], *, collate_fn_map: Any = None) -> Place:
-        merged = [Tensor._wrap(np.asarray(a)) for a in batch]
-        if merged[0]._array.dtype.kind in "SUO":
+    def _tensors(self, batch: Sequence[Tensor], *, collate_fn_map: Any = None) -> Place:
+        rows = [t._array for t in batch]
+        target = self._target((len(rows), *rows[0].shape), rows[0].dtype)
+        stacked = stack_arrays(rows, target)
+        if stacked is None:  # promotes, or raises PyTorch's error
+            stacked = default_collate_fn_map[Tensor](batch)._array
+            self.in_place = False
+        return self._add(stacked)
+
+    def _arrays(self, batch: Sequence[Any], *, collate_fn_map: Any = None) -> Place:
+        if batch[0].dtype.kind in "SUO":
             default_collate_fn_map[np.ndarray](batch)  # raises PyTorch's error
-        return self._tensors(merged)
+        return self._tensors([Tensor._wrap(np.asarray(a)) for a in batch])
 
-    def _numbers(self, batch: list[Any], *, collate_fn_map: Any = None) -> Place:
-        return self._put(batch, np.asarray(batch).dtype, ())
+    def _numbers(self, batch: Sequence[Any], *, collate_fn_map: Any = None) -> Place:
+        if set(map(type, batch)) == {int}:
+            return self._copied(batch, np.dtype(np.int64))
+        array = default_collate_fn_map[int](batch)._array
+        return self._copied(array, array.dtype)
 
-    def _floats(self, batch: list[float], *, collate_fn_map: Any = None) -> Place:
-        return self._put(batch, np.dtype(np.float64), ())
+    def _floats(self, batch: Sequence[float], *, collate_fn_map: Any = None) -> Place:
+        return self._copied(batch, np.dtype(np.float64))
+
+    def _copied(self, values: Any, dtype: np.dtype[Any]) -> Place:
+        target = self._target((len(values),), dtype)
+        if target is None:
+            return self._add(np.asarray(values, dtype))
+        target[...] = values
+        return self._add(target)
 
 
 def fill(structure: Any, arrays: list[np.ndarray]) -> Any:
@@ -126,41 +148,47 @@ def fill(structure: Any, arrays: list[np.ndarray]) -> Any:
     if isinstance(structure, Place):
         return Tensor._wrap(arrays[structure.index])
     if isinstance(structure, Mapping):
-        return type(structure)({k: fill(v, arrays) for k, v in structure.items()})  # type: ignore[call-arg]
+        return rebuild_mapping(structure, {k: fill(v, arrays) for k, v in structure.items()})
     if isinstance(structure, tuple) and hasattr(structure, "_fields"):
         return type(structure)(*(fill(v, arrays) for v in structure))
-    if isinstance(structure, list):
-        return [fill(v, arrays) for v in structure]
+    if isinstance(structure, Sequence) and not isinstance(structure, (str, bytes)):
+        return rebuild_sequence(structure, [fill(v, arrays) for v in structure])
     return structure
 
 
 def merge_structures(parts: list[Any]) -> Any:
-    """Join the structures of a batch's parts: string columns are concatenated."""
+    """Join the structures of a batch's parts: string columns are concatenated.
+
+    Raises OddPartsError if they are not of one form.
+    """
     first = parts[0]
+    if any(type(p) is not type(first) for p in parts):
+        raise OddPartsError
     if isinstance(first, Mapping):
+        if any(p.keys() != first.keys() for p in parts):
+            raise OddPartsError
         merged = {k: merge_structures([p[k] for p in parts]) for k in first}
-        return type(first)(merged)  # type: ignore[call-arg]
-    if isinstance(first, tuple) and hasattr(first, "_fields"):
-        return type(first)(*(merge_structures(list(c)) for c in zip(*parts, strict=True)))
-    if isinstance(first, list):
+        return rebuild_mapping(first, merged)
+    if isinstance(first, Sequence) and not isinstance(first, (str, bytes)):
         if first and isinstance(first[0], (str, bytes)):
             return [text for part in parts for text in part]
-        return [merge_structures(list(c)) for c in zip(*parts, strict=True)]
+        if any(len(p) != len(first) for p in parts):
+            raise OddPartsError
+        columns = [merge_structures(list(c)) for c in zip(*parts, strict=True)]
+        if hasattr(first, "_fields"):
+            return type(first)(*columns)
+        return rebuild_sequence(first, columns)
     return first
 
 
 def merge_arrays(parts: list[list[np.ndarray]]) -> list[np.ndarray]:
-    """Join the rows of a batch's parts; RuntimeError, with PyTorch's text, on unequal shapes."""
+    """Join the rows of a batch's parts; OddPartsError if their shapes or dtypes differ."""
+    if any(len(p) != len(parts[0]) for p in parts):
+        raise OddPartsError
     merged = []
     for columns in zip(*parts, strict=True):
-        entry = 0
-        for column in columns:
-            if column.shape[1:] != columns[0].shape[1:]:
-                raise RuntimeError(
-                    "stack expects each tensor to be equal size, but got "
-                    f"{list(columns[0].shape[1:])} at entry 0 and {list(column.shape[1:])} at "
-                    f"entry {entry}"
-                )
-            entry += len(column)
+        first = columns[0]
+        if any(c.shape[1:] != first.shape[1:] or c.dtype != first.dtype for c in columns):
+            raise OddPartsError
         merged.append(np.concatenate(columns))
     return merged

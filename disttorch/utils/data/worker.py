@@ -1,4 +1,4 @@
-"""The worker process: takes tasks from its pipe, puts batches (or rows of one) into slots."""
+"""The worker process: takes tasks from its channel, puts batches (or rows of one) into slots."""
 
 from __future__ import annotations
 
@@ -6,18 +6,34 @@ import ctypes
 import os
 import pickle
 import signal
+import socket
 import sys
 import traceback
+import warnings
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from disttorch.backends.cpu.threads import set_num_threads
+from disttorch.comm.errors import SharedMemoryError
+from disttorch.utils.data.channel import WorkerEnd, close_inherited
 from disttorch.utils.data.fetch import MapFetcher, StreamFetcher, fetch_samples
-from disttorch.utils.data.ring import RingAddress, RingWriter, aligned
-from disttorch.utils.data.rows import Layout, RowCollate
-from disttorch.utils.data.seeding import seed_worker
+from disttorch.utils.data.messages import (
+    Exhausted,
+    Failed,
+    NewEpoch,
+    Rows,
+    Sized,
+    Task,
+    UseRing,
+    Whole,
+)
+from disttorch.utils.data.ring import RingWriter, aligned
+from disttorch.utils.data.rows import Layout, Leaf, RowCollate
+from disttorch.utils.data.seeding import seed_worker, worker_seed
 from disttorch.utils.data.worker_info import WorkerInfo, set_worker_info
 
 _PR_SET_PDEATHSIG = 1
@@ -25,193 +41,201 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """All a worker is started with."""
+    """All that the workers of a pool are started with."""
 
-    worker_id: int
     num_workers: int
     base_seed: int
     dataset: Any
     collate_fn: Callable[[Any], Any]
     worker_init_fn: Callable[[int], None] | None
     by_rows: bool  # rows of one batch from several workers, default collate
+    batched: bool  # tasks are batches, not single samples
     stream: bool  # iterable dataset
     drop_last: bool
     rank: int
     world_size: int
 
 
-@dataclass(frozen=True)
-class Task:
-    """A batch or some of its rows to fetch; `slot` is None before the ring exists."""
+def run_worker(
+    setup: WorkerSetup, worker_id: int, epoch: int, end: socket.socket, loader_pid: int | None
+) -> None:
+    """Serve tasks until the loader closes the channel.
 
-    batch: int
-    part: int
-    first_row: int
-    indices: Any
-    slot: int | None
-
-
-@dataclass(frozen=True)
-class UseRing:
-    """The ring has been made; `layout` is for batches made of rows."""
-
-    address: RingAddress
-    layout: Layout | None
-
-
-@dataclass(frozen=True)
-class NewEpoch:
-    """Start over: a persistent worker seeds itself anew and restarts its stream."""
-
-    base_seed: int
-
-
-@dataclass(frozen=True)
-class Done:
-    """Answer to a Task. Arrays are in the slot if `in_slot`, else in `payload`."""
-
-    batch: int
-    part: int
-    in_slot: bool
-    structure: Any = None
-    payload: Any = None
-    sizes: tuple[int, ...] = field(default=())
-
-
-@dataclass(frozen=True)
-class Exhausted:
-    """Answer to a Task of a stream that has ended."""
-
-    batch: int
-    part: int
-
-
-@dataclass(frozen=True)
-class Failed:
-    """Answer to a Task (or a start) that raised."""
-
-    batch: int
-    part: int
-    worker_id: int
-    kind: type[BaseException]
-    traceback: str
-    indices: Any
-
-
-def run_worker(setup: WorkerSetup, pipe: Connection, to_close: list[Connection]) -> None:
-    """Serve tasks until the loader closes the pipe."""
-    for other in to_close:
-        other.close()  # else this process would keep its siblings' pipes open
-    _die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the loader's to handle
+    `loader_pid` is given where the worker's life may be tied to the loader's by the kernel.
+    """
+    close_inherited()
+    _reset_signals()
+    if loader_pid is not None:
+        _die_with(loader_pid)
     set_num_threads(1)
-    worker = _Worker(setup)
     try:
-        while True:
-            message = pipe.recv()
-            answer = worker.handle(message)
-            if answer is not None:
-                pipe.send(answer)
+        _Worker(setup, worker_id, epoch, WorkerEnd(end)).serve()
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass
+        pass  # the loader has gone, or wants no more
 
 
-def _die_with_parent() -> None:
+def _reset_signals() -> None:
+    """Undo what a forked worker has of the loader's handlers; Ctrl-C is the loader's to handle."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _die_with(loader_pid: int) -> None:
     if sys.platform == "linux":
-        parent = os.getppid()
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
+        if os.getppid() != loader_pid:
             os._exit(1)
 
 
 class _Worker:
-    """What a worker does with each message; no I/O but the slots."""
+    """What a worker does with each message."""
 
-    def __init__(self, setup: WorkerSetup) -> None:
+    def __init__(self, setup: WorkerSetup, worker_id: int, epoch: int, channel: WorkerEnd) -> None:
         self.setup = setup
+        self.worker_id = worker_id
+        self.channel = channel
+        self.put_off: deque[Any] = deque()  # read while waiting for the ring
         self.ring: RingWriter | None = None
+        self.ring_known = False
         self.layout: Layout | None = None
+        self.collate_rows = RowCollate()
         self.fetcher: Any = None
-        self.start_failure: tuple[BaseException, str] | None = None
-        self._start(setup.base_seed)
+        self._start(epoch)
 
-    def _start(self, base_seed: int) -> None:
+    def _start(self, epoch: int) -> None:
         setup = self.setup
-        seed_worker(base_seed, setup.worker_id)
-        info = WorkerInfo(
-            *(setup.worker_id, setup.num_workers, base_seed + setup.worker_id, setup.dataset),
-            *(setup.rank, setup.world_size),
+        self.start_failure: tuple[BaseException, str] | None = None
+        seed = worker_seed(setup.base_seed, self.worker_id, epoch, setup.rank)
+        seed_worker(seed, self.worker_id)
+        set_worker_info(
+            WorkerInfo(
+                *(self.worker_id, setup.num_workers, seed, setup.dataset),
+                *(setup.rank, setup.world_size),
+            )
         )
-        set_worker_info(info)
         try:
             if self.fetcher is None and setup.worker_init_fn is not None:
-                setup.worker_init_fn(setup.worker_id)
+                setup.worker_init_fn(self.worker_id)
             if setup.stream:
                 self.fetcher = StreamFetcher(setup.dataset, setup.collate_fn, setup.drop_last)
             else:
-                self.fetcher = MapFetcher(setup.dataset, setup.collate_fn)
+                self.fetcher = MapFetcher(setup.dataset, setup.collate_fn, setup.batched)
         except Exception as error:
             self.start_failure = (error, traceback.format_exc())
 
-    def handle(self, message: Any) -> Any:
-        """Return the answer to a message, None where none is due."""
-        match message:
-            case UseRing(address, layout):
-                self.ring, self.layout = RingWriter(address), layout
-            case NewEpoch(base_seed):
-                self._start(base_seed)
-            case Task():
-                return self._answer(message)
-        return None
+    def serve(self) -> None:
+        """Answer tasks; EOFError or BrokenPipeError when the loader has gone."""
+        while True:
+            message = self.put_off.popleft() if self.put_off else self.channel.receive()
+            if type(message) is Task:
+                self.channel.send(self._answer(message))
+            elif type(message) is UseRing:
+                self._use_ring(message)
+            else:
+                assert type(message) is NewEpoch
+                self._start(message.epoch)
+
+    def _use_ring(self, message: UseRing) -> None:
+        self.ring_known = True
+        self.layout = message.layout
+        if message.address is not None:
+            try:
+                self.ring = RingWriter(message.address)
+            except SharedMemoryError as error:
+                warnings.warn(
+                    f"DataLoader worker {self.worker_id} sends batches through its socket, which "
+                    f"is slower: {error}",
+                    stacklevel=1,
+                )
+
+    def _await_ring(self, size: Sized) -> None:
+        """Tell the loader how large batches are and wait for the slots."""
+        self.channel.send(size)
+        while not self.ring_known:
+            message = self.channel.receive()
+            if type(message) is UseRing:
+                self._use_ring(message)
+            else:
+                self.put_off.append(message)
 
     def _answer(self, task: Task) -> Any:
         if self.start_failure is not None:
             return self._failed(task, *self.start_failure)
         try:
-            if self.setup.by_rows:
+            if self.setup.by_rows and not task.whole:
                 return self._rows(task)
             return self._whole(task)
         except StopIteration as stop:
             if self.setup.stream:
                 return Exhausted(task.batch, task.part)
             return self._failed(task, stop, traceback.format_exc())
+        except (EOFError, BrokenPipeError, ConnectionResetError) as error:
+            if not self.ring_known:
+                raise  # not the dataset's: the loader has gone
+            return self._failed(task, error, traceback.format_exc())
         except Exception as error:
             return self._failed(task, error, traceback.format_exc())
 
     def _failed(self, task: Task, error: BaseException, text: str) -> Failed:
-        kind = type(error)
         try:
-            pickle.dumps(kind)
+            kind = pickle.dumps(type(error))
         except Exception:
-            kind = RuntimeError
+            kind = pickle.dumps(RuntimeError)
         indices = None if self.setup.stream else task.indices
-        return Failed(task.batch, task.part, self.setup.worker_id, kind, text, indices)
+        return Failed(task.batch, task.part, self.worker_id, kind, text, indices)
 
-    def _rows(self, task: Task) -> Done:
+    def _rows(self, task: Task) -> Rows:
         """Fetch some rows of a batch and write them where the batch is put together."""
         samples = fetch_samples(self.setup.dataset, task.indices)
-        destination = None
-        if task.slot is not None and self.ring is not None and self.layout is not None:
-            rows = slice(task.first_row, task.first_row + len(samples))
-            if rows.stop <= self.layout.n_rows:
-                destination = self.layout.arrays(self.ring.slot(task.slot), rows)
-        rows_of = RowCollate(destination)
-        structure = rows_of(samples)
-        payload = None if rows_of.in_slot else rows_of.arrays
-        return Done(task.batch, task.part, rows_of.in_slot, structure, payload)
+        n_rows = len(samples)
+        destination = self._destination(task, n_rows)
+        collate_rows = self.collate_rows
+        structure = collate_rows(samples, destination)
+        arrays: list[np.ndarray] | None = collate_rows.arrays
+        if not self.ring_known and arrays:
+            leaves = tuple(Leaf(a.shape[1:], a.dtype) for a in arrays)
+            self._await_ring(Sized(leaves, structure, 0))
+            destination = self._destination(task, n_rows)
+            if destination is not None and _fit(arrays, destination):
+                for target, array in zip(destination, arrays, strict=True):
+                    target[...] = array
+                collate_rows.in_place = True
+        if self.layout is not None and structure == self.layout.structure:
+            structure = None
+        return Rows(
+            task.batch, task.part, n_rows, structure, None if collate_rows.in_place else arrays
+        )
 
-    def _whole(self, task: Task) -> Done:
+    def _destination(self, task: Task, n_rows: int) -> list[np.ndarray] | None:
+        """The rows of the slot that a task is for; None where they do not fit."""
+        layout = self.layout
+        if self.ring is None or layout is None or n_rows != len(task.indices):
+            return None
+        if task.first_row + n_rows > layout.n_rows:
+            return None
+        return layout.arrays(self.ring.slot(task.slot), task.first_row, n_rows)
+
+    def _whole(self, task: Task) -> Whole:
         """Make a whole batch; its arrays go to the slot as pickle's out-of-band buffers."""
         batch = self.fetcher.fetch(task.indices)
         buffers: list[pickle.PickleBuffer] = []
-        structure = pickle.dumps(batch, protocol=5, buffer_callback=buffers.append)
+        pickled = pickle.dumps(batch, protocol=5, buffer_callback=buffers.append)
         raw = [b.raw() for b in buffers]
         sizes = tuple(r.nbytes for r in raw)
-        if task.slot is not None and self.ring is not None:
-            if sum(map(aligned, sizes)) <= self.ring.slot_nbytes:
-                memory, offset = self.ring.slot(task.slot), 0
-                for part in raw:
-                    memory[offset : offset + part.nbytes] = part
-                    offset += aligned(part.nbytes)
-                return Done(task.batch, task.part, True, structure, None, sizes)
-        return Done(task.batch, task.part, False, structure, [bytes(r) for r in raw], sizes)
+        nbytes = sum(map(aligned, sizes))
+        if not self.ring_known and nbytes:
+            self._await_ring(Sized(None, None, nbytes))
+        if self.ring is None or nbytes > self.ring.slot_nbytes:
+            return Whole(task.batch, task.part, pickled, sizes, [bytes(r) for r in raw])
+        memory, offset = self.ring.slot(task.slot), 0
+        for part in raw:
+            memory[offset : offset + part.nbytes] = part
+            offset += aligned(part.nbytes)
+        return Whole(task.batch, task.part, pickled, sizes, None)
+
+
+def _fit(arrays: list[np.ndarray], places: list[np.ndarray]) -> bool:
+    """Whether arrays have the shapes and dtypes of the places they are to be copied to."""
+    return [(a.shape, a.dtype) for a in arrays] == [(p.shape, p.dtype) for p in places]

@@ -1,0 +1,135 @@
+"""Messages between a loader and a worker, over a pair of connected sockets.
+
+The loader's end never blocks: a worker that is busy sending a large answer does not read, and a
+loader that waited for it to read would wait for ever. What does not fit the socket is kept.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import struct
+import weakref
+from collections import deque
+from typing import Any
+
+_HEADER = struct.Struct("=Q")  # bytes of the message that follows
+_READ_NBYTES = 1 << 20
+
+
+def _frame(message: Any) -> bytes:
+    body = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    return _HEADER.pack(len(body)) + body
+
+
+class LoaderEnd:
+    """The loader's end: `send` keeps what the worker does not take yet, `receive` never waits."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+        self._pid = os.getpid()
+        self._unsent: deque[memoryview] = deque()
+        self._received = bytearray()
+        self.ended = False
+        _loader_ends.add(self)
+
+    def fileno(self) -> int:
+        """Descriptor to wait on."""
+        return self._socket.fileno()
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether `flush` is to be called once the socket can be written to."""
+        return bool(self._unsent)
+
+    def send(self, message: Any) -> None:
+        """Send a message, now or with a later `flush`; none reaches a worker that has died."""
+        self._unsent.append(memoryview(_frame(message)))
+        self.flush()
+
+    def flush(self) -> None:
+        """Send as much as goes without waiting."""
+        while self._unsent:
+            try:
+                n_sent = self._socket.send(self._unsent[0], socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._unsent.clear()
+                return
+            if n_sent == len(self._unsent[0]):
+                self._unsent.popleft()
+            else:
+                self._unsent[0] = self._unsent[0][n_sent:]
+
+    def receive(self) -> list[Any]:
+        """Return the messages that have come whole; sets `ended` when the worker has gone."""
+        while True:
+            try:
+                data = self._socket.recv(_READ_NBYTES, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+            except OSError:
+                data = b""
+            if not data:
+                self.ended = True
+                break
+            self._received += data
+            if len(data) < _READ_NBYTES:
+                break
+        return self._take_messages()
+
+    def _take_messages(self) -> list[Any]:
+        messages, start, received = [], 0, self._received
+        while len(received) >= start + _HEADER.size:
+            end = start + _HEADER.size + _HEADER.unpack_from(received, start)[0]
+            if len(received) < end:
+                break
+            with memoryview(received) as view:
+                messages.append(pickle.loads(view[start + _HEADER.size : end]))
+            start = end
+        if start:
+            del received[:start]
+        return messages
+
+    def close(self) -> None:
+        """End the conversation, also where another process has inherited this end."""
+        if self._pid == os.getpid() and self._socket.fileno() >= 0:
+            try:
+                self._socket.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # the worker has gone before
+        self._socket.close()
+
+
+_loader_ends: weakref.WeakSet[LoaderEnd] = weakref.WeakSet()
+
+
+def close_inherited() -> None:
+    """In a forked worker: let go of all loaders' ends, so that they end when the loader does."""
+    for end in list(_loader_ends):
+        end.close()
+
+
+class WorkerEnd:
+    """The worker's end; both directions block."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+        self._reader = end.makefile("rb", buffering=1 << 16)
+
+    def receive(self) -> Any:
+        """Return the next message; EOFError when the loader has closed its end."""
+        header = self._reader.read(_HEADER.size)
+        if len(header) < _HEADER.size:
+            raise EOFError
+        length = _HEADER.unpack(header)[0]
+        body = self._reader.read(length)
+        if len(body) < length:
+            raise EOFError
+        return pickle.loads(body)
+
+    def send(self, message: Any) -> None:
+        """Send a message; BrokenPipeError when the loader has closed its end."""
+        self._socket.sendall(_frame(message))
