@@ -88,10 +88,14 @@ def _multiprocessing_servers() -> set[int | None]:
 def describe(pid: int) -> str:
     """One line on process `pid`: its command, or that nobody has waited for it."""
     try:
+        # The state follows the command's name, which ends with the last parenthesis.
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
     except OSError:
-        command = "gone"
-    return f"pid {pid}: {command or 'a zombie that nobody waited for'}"
+        return f"pid {pid}: gone"
+    if state == "Z":
+        return f"pid {pid}: a zombie that nobody waited for"
+    return f"pid {pid}: {command or 'just starting'}"
 
 
 def shared_memory() -> Found:

@@ -15,49 +15,62 @@ import pytest
 import disttorch
 from tests import leaks
 
+# It reports when it runs: until then a process shows no command.
+CHILD = [sys.executable, "-c", "print(flush=True); input()"]
+ORPHANING = f"import subprocess as s; s.Popen({CHILD!r}, stdout=s.PIPE).stdout.readline()"
+
 
 @contextlib.contextmanager
 def thread():
     release = threading.Event()
     worker = threading.Thread(target=release.wait, name="forgotten")
     worker.start()
-    yield
-    release.set()
-    worker.join()
+    try:
+        yield
+    finally:
+        release.set()
+        worker.join()
 
 
 @contextlib.contextmanager
 def descriptor():
     read, write = os.pipe()
-    yield
-    os.close(read)
-    os.close(write)
+    try:
+        yield
+    finally:
+        os.close(read)
+        os.close(write)
 
 
 @contextlib.contextmanager
 def child():
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    yield
-    process.communicate(b"\n")
+    pipe = subprocess.PIPE
+    with subprocess.Popen(CHILD, stdin=pipe, stdout=pipe) as process:
+        process.stdout.readline()
+        yield
 
 
 @contextlib.contextmanager
 def zombie():
     pid = os.posix_spawn("/bin/true", ["true"], os.environ)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    yield
-    os.waitpid(pid, 0)
+    try:
+        yield
+    finally:
+        os.waitpid(pid, 0)
 
 
 @contextlib.contextmanager
 def orphan():
     """A process whose parent ends at once; closing its standard input ends it."""
-    code = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'input()'])"
     read, write = os.pipe()
-    subprocess.run([sys.executable, "-c", code], stdin=read, check=True, stderr=subprocess.DEVNULL)
-    yield
-    os.close(read)
-    os.close(write)
+    try:
+        parent = [sys.executable, "-c", ORPHANING]
+        subprocess.run(parent, stdin=read, check=True, stderr=subprocess.DEVNULL)
+        yield
+    finally:
+        os.close(read)
+        os.close(write)
 
 
 @contextlib.contextmanager
@@ -73,22 +86,28 @@ def memory():
 def run_directory():
     path = Path(os.environ[leaks.RUN_DIRECTORIES], "disttorch-abc")
     path.mkdir()
-    yield
-    path.rmdir()
+    try:
+        yield
+    finally:
+        path.rmdir()
 
 
 @contextlib.contextmanager
 def default_dtype():
     disttorch.set_default_dtype(disttorch.float64)
-    yield
-    disttorch.set_default_dtype(disttorch.float32)
+    try:
+        yield
+    finally:
+        disttorch.set_default_dtype(disttorch.float32)
 
 
 @contextlib.contextmanager
 def environment():
     os.environ["WORLD_SIZE"] = "2"
-    yield
-    del os.environ["WORLD_SIZE"]
+    try:
+        yield
+    finally:
+        del os.environ["WORLD_SIZE"]
 
 
 @pytest.mark.parametrize(
@@ -96,9 +115,9 @@ def environment():
     [
         (thread, "thread: forgotten"),
         (descriptor, "file descriptor: fd .* -> pipe:"),
-        (child, "child process: pid .* -c input"),
+        (child, "child process: pid .* -c print"),
         (zombie, "child process: pid .*zombie"),
-        (orphan, "process without parent: pid .* -c input"),
+        (orphan, "process without parent: pid .* -c print"),
         (memory, "shared memory: mapping of /memfd:bucket"),
         (run_directory, "run directory: .*/disttorch-abc"),
         (default_dtype, "global state: default dtype is now torch.float64"),
