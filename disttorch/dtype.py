@@ -218,11 +218,16 @@ class _Info:
         self._names = names
         for name in names:
             value = getattr(limits, name)
+            if name == "resolution":
+                value = 10.0**-limits.precision
             whole = isinstance(value, builtins.int)
             setattr(self, name, value if whole else builtins.float(value))
 
     def __repr__(self) -> str:
-        fields = ", ".join(f"{n}={getattr(self, n)}" for n in self._names)
+        shown = [(n, getattr(self, n)) for n in self._names if n != "bits"]
+        fields = ", ".join(
+            f"{n}={v:g}" if isinstance(v, builtins.float) else f"{n}={v}" for n, v in shown
+        )
         return f"{type(self).__name__}({fields}, dtype={self.dtype})"
 
 

@@ -85,15 +85,25 @@ def _check_inner(a: Tensor, b: Tensor) -> None:
                 f"[{n}, {x[-1]}] but got: [{n}, {y[-2]}]."
             )
     elif x[-1] != y[max(len(y) - 2, 0)]:
-        raise RuntimeError(_unequal_lengths(x, y))
+        recorded = a.requires_grad or b.requires_grad
+        raise RuntimeError(_unequal_lengths(x, y, fold=recorded))
 
 
-def _unequal_lengths(x: tuple[int, ...], y: tuple[int, ...]) -> str:
-    """PyTorch's text for operands of which at most one is a batch: that one is seen as a matrix."""
+def _unequal_lengths(x: tuple[int, ...], y: tuple[int, ...], fold: bool) -> str:
+    """PyTorch's text for operands of which at most one is a batch.
+
+    PyTorch sees a batch on the left as one matrix, and one on the right too if it records (`fold`).
+    """
     if len(x) == len(y) == 1:
         return (
             f"inconsistent tensor size, expected tensor [{x[0]}] and src [{y[0]}] to have the same "
             f"number of elements, but got {x[0]} and {y[0]} elements respectively"
+        )
+    if len(y) > 2 and not fold:
+        n = math.prod(y[:-2])
+        return (
+            f"Expected size for first two dimensions of batch2 tensor to be: [{n}, {x[-1]}] but "
+            f"got: [{n}, {y[-2]}]."
         )
     if len(y) > 2:  # (x @ y) is computed as the transpose of (y^T @ x^T)
         x, y = (*y[:-2], y[-1], y[-2]), x[::-1]
