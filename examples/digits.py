@@ -9,7 +9,8 @@ not the result. A checkpoint is written after every epoch; `--resume` goes on fr
 """
 
 import argparse
-import os
+import hashlib
+import json
 from pathlib import Path
 
 import disttorch.nn.functional as F
@@ -90,23 +91,37 @@ def accuracy(model, batches) -> float:
     return (counts[0] / counts[1]).item()
 
 
+def fingerprint(model) -> str:
+    """Digest of the parameters' bits: equal on all ranks, or something is wrong."""
+    digest = hashlib.sha256()
+    for parameter in model.parameters():
+        digest.update(parameter.detach().numpy().tobytes())
+    return digest.hexdigest()
+
+
+# What trains well on each of the two data sets: epochs, learning rate, its factor an epoch.
+DIGITS_DEFAULTS = {"epochs": 20, "lr": 3e-3, "gamma": 0.9}
+MNIST_DEFAULTS = {"epochs": 3, "lr": 2e-3, "gamma": 0.4}
+
+
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description="Train a CNN on handwritten digits.")
     parser.add_argument("--data", metavar="DIR", help="folder with MNIST's idx files")
-    parser.add_argument("--epochs", type=int, help="default: 12 for the digits, 3 for MNIST")
+    parser.add_argument("--epochs", type=int, help="default: 20 for the digits, 3 for MNIST")
     parser.add_argument("--batch-size", type=int, default=60, help="over all ranks together")
-    parser.add_argument("--lr", type=float, default=1e-3, help="learning rate of Adam")
-    parser.add_argument("--gamma", type=float, default=0.8, help="its factor after each epoch")
+    parser.add_argument("--lr", type=float, help="learning rate of Adam")
+    parser.add_argument("--gamma", type=float, help="its factor after each epoch")
     parser.add_argument("--dropout", type=float, default=0.25)
     parser.add_argument("--workers", type=int, default=1, help="loader processes of each rank")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--checkpoint", type=Path, default=Path("digits.pt"))
     parser.add_argument("--resume", action="store_true", help="go on from --checkpoint")
-    parser.add_argument("--losses", type=Path, help="write this rank's losses to a file")
+    parser.add_argument("--report", type=Path, help="write each rank's losses to FILE.<rank>")
     options = parser.parse_args()
-    if options.epochs is None:
-        options.epochs = 3 if options.data else 12
+    for name, value in (MNIST_DEFAULTS if options.data else DIGITS_DEFAULTS).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
     return options
 
 
@@ -139,6 +154,7 @@ def main() -> None:
     torch.manual_seed(options.seed + 1000 * rank + first_epoch)  # dropout differs between ranks
 
     losses: list[float] = []
+    share = float("nan")
     for epoch in range(first_epoch, options.epochs):
         train_sampler.set_epoch(epoch)
         label = f"epoch {epoch + 1}/{options.epochs}"
@@ -149,9 +165,9 @@ def main() -> None:
             print(f"{label}: loss {loss:.4f}, test accuracy {share:.2%}", flush=True)
             state = {name: thing.state_dict() for name, thing in stateful.items()}
             torch.save({**state, "epoch": epoch + 1}, options.checkpoint)
-    if options.losses:
-        path = options.losses.with_suffix(f".{rank}{options.losses.suffix}")
-        path.write_text("\n".join(map(repr, losses)) + os.linesep)
+    if options.report:
+        report = {"losses": losses, "accuracy": share, "parameters": fingerprint(model)}
+        Path(f"{options.report}.{rank}").write_text(json.dumps(report))
     dist.destroy_process_group()
 
 
