@@ -8,6 +8,7 @@ import selectors
 import signal
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from disttorch_launcher import failures, linux, supervisor
@@ -51,6 +52,7 @@ class Agent:
         self._selector = selectors.PollSelector()
         self._paused: list[RankPipe] = []
         self._pids: dict[int, int] = {}
+        self._notices: dict[int, int] = {}  # rank -> pipe that tells that its script has failed
         self._told_to_stop_ns: dict[int, int] = {}
         self._tails: dict[int, str] = {}
         self._store: JobStore | None = None
@@ -114,11 +116,24 @@ class Agent:
             record = ErrorRecord(time.monotonic_ns(), "OSError", f"cannot fork: {message['error']}")
             self._rank_ended(message["rank"], 1, record.at_ns, record)
         else:
-            path = error_file(self._job_env(), message["rank"])
-            self._rank_ended(message["rank"], message["code"], message["at_ns"], read_error(path))
+            rank, code = message["rank"], message["code"]
+            self._rank_ended(rank, code, message["at_ns"], self._record(rank) if code else None)
+
+    def _on_notice(self, rank: int) -> None:
+        """A rank's script has failed; its process may still be busy with its exit handlers."""
+        self._close_notice(rank)
+        record = self._record(rank)
+        if record is not None:
+            now_ns = time.monotonic_ns()
+            failing = RankExit(rank, 1, now_ns, record=record)
+            self._happened(supervisor.RankFailing(failing, now_ns / 1e9))
+
+    def _record(self, rank: int) -> ErrorRecord | None:
+        return read_error(error_file(self._job_env(), rank))
 
     def _rank_ended(self, rank: int, code: int, at_ns: int, record: ErrorRecord | None) -> None:
         self._unwatch_pipes(rank)
+        self._close_notice(rank)
         self._tails[rank] = self._logs.close_rank(rank, time.monotonic()).decode(errors="replace")
         self._pids.pop(rank, None)
         failed_at_ns = record.at_ns if record else at_ns
@@ -149,6 +164,7 @@ class Agent:
                 os.killpg(pid, signal.SIGKILL)
         for rank in list(self._pids):
             self._unwatch_pipes(rank)
+            self._close_notice(rank)
             self._logs.close_rank(rank, time.monotonic())
         self._happened(supervisor.ZygoteLost(time.monotonic()))
 
@@ -190,12 +206,15 @@ class Agent:
         job = self._job_env()
         for slot in self._slots:
             pipes, theirs = self._logs.open(slot.rank)
+            self._notices[slot.rank], notice_fd = os.pipe()
+            theirs.append(notice_fd)
             env = rank_environ(slot, job, self._outer)
             self._zygote.send({"op": "start", "rank": slot.rank, "env": env}, theirs)
             for fd in theirs:
                 os.close(fd)
             for pipe in pipes:
                 self._watch_pipe(pipe)
+            self._watch(self._notices[slot.rank], partial(self._on_notice, slot.rank))
 
     def _job_env(self) -> JobEnv:
         config = self._config
@@ -248,6 +267,12 @@ class Agent:
                 self._selector.unregister(pipe)
         self._paused = [pipe for pipe in self._paused if pipe.rank != rank]
 
+    def _close_notice(self, rank: int) -> None:
+        fd = self._notices.pop(rank, None)
+        if fd is not None:
+            self._selector.unregister(fd)
+            os.close(fd)
+
     def _watch_outlets(self) -> None:
         """Wait for slow readers of our output; stop reading the ranks while they are too slow."""
         for outlet in self._console.outlets:
@@ -265,7 +290,9 @@ class Agent:
             for pipe in self._paused:
                 self._watch_pipe(pipe)
             self._paused = []
-        if self._console.broken is not None and not self._state.stop_requested:
+        broken = self._console.broken
+        if broken is not None and not self._state.stop_requested:
+            self._console.note(f"{failures.NAME}: standard output: {broken.strerror}")
             self._happened(supervisor.OutputLost(time.monotonic()))
 
     def _close(self) -> None:
@@ -274,6 +301,7 @@ class Agent:
             self._store.close()
         for rank in list(self._pids):
             self._unwatch_pipes(rank)
+            self._close_notice(rank)
             self._logs.close_rank(rank, time.monotonic())
         self._selector.close()
         self._zygote.close()

@@ -4,6 +4,7 @@
 interpreter finalises as it always does: threads joined, atexit run, open files flushed.
 """
 
+import contextlib
 import faulthandler
 import importlib
 import importlib.machinery
@@ -28,6 +29,7 @@ def run(start: RankStart, config: LaunchConfig) -> int:
     """Run the user's program as this rank; returns 0, or raises what the program raised."""
     os.environ.update(start.env)
     hook = _QuietHook()
+    pid = os.getpid()
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, start.signal_mask)
         if config.kind is ScriptKind.PROGRAM:
@@ -36,11 +38,20 @@ def run(start: RankStart, config: LaunchConfig) -> int:
         _prepare_interpreter(start)
         _run_python(config)
     except BaseException as error:
-        if not _is_success(error):
-            # The launcher prints it last on the screen, and then once.
-            hook.told = write_error(start.env["TORCHELASTIC_ERROR_FILE"], start.rank, error)
+        # A child that the script forked fails on its own account, and prints for itself.
+        if not _is_success(error) and os.getpid() == pid:
+            hook.told = _tell_launcher(start, error)
         raise
     return 0
+
+
+def _tell_launcher(start: RankStart, error: BaseException) -> bool:
+    """Leave the error for the launcher, which prints it last on the screen, and then once."""
+    if not write_error(start.env["TORCHELASTIC_ERROR_FILE"], start.rank, error):
+        return False
+    with contextlib.suppress(OSError):  # a script may close what it did not open
+        os.write(start.notice_fd, b"!")
+    return True
 
 
 class _QuietHook:

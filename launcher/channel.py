@@ -7,6 +7,7 @@ so neither side parses a stream or polls for a parent.
 import array
 import json
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 MAX_PACKET_NBYTES = 1 << 17
@@ -29,7 +30,7 @@ class Channel:
         """The descriptor that becomes readable when a message or end-of-file is there."""
         return self._socket.fileno()
 
-    def send(self, message: dict[str, Any], fds: tuple[int, ...] = ()) -> bool:
+    def send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> bool:
         """Send one message; False if the other side has gone."""
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         try:

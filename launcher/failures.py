@@ -44,7 +44,7 @@ class JobEnd:
 
 def announcement(rank_exit: RankExit) -> str:
     """One line, printed the moment a first rank fails."""
-    return f"{NAME}: rank {rank_exit.rank} {how_it_ended(rank_exit)}; stopping the other ranks"
+    return f"{NAME}: rank {rank_exit.rank} {how_it_ended(rank_exit)}; stopping the job"
 
 
 def stop_note(signum: int, grace_s: float) -> str:
@@ -90,7 +90,7 @@ def report(end: JobEnd) -> str:
 
 def how_it_ended(rank_exit: RankExit) -> str:
     """`was killed by SIGKILL`, `raised ValueError: boom (train.py:3)`, ..., on one line."""
-    if rank_exit.code < 0:
+    if rank_exit.code < 0 and not rank_exit.raised:
         return f"was killed by {signal_name(-rank_exit.code)}"
     record = rank_exit.record
     if record is None:
@@ -149,7 +149,7 @@ def _first_cause_lines(
     if not cause.failed:
         waiting = rank_ranges(e.rank for e in exits if e.failed)
         return [f"{head} while {waiting} still needed it", LEAVER_HINT]
-    if cause.code < 0:
+    if cause.code < 0 and not cause.raised:
         return [*_tail_lines(cause, tails), head, *_hints(-cause.code)]
     if cause.record is None:
         return [*_tail_lines(cause, tails), head]

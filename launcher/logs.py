@@ -36,7 +36,7 @@ class RankLogs:
         self._console = console
         self._pipes: dict[int, list[RankPipe]] = {}
 
-    def open(self, rank: int) -> tuple[list[RankPipe], tuple[int, int]]:
+    def open(self, rank: int) -> tuple[list[RankPipe], list[int]]:
         """New pipes for a rank: our reading ends, and the two descriptors to hand over."""
         pipes, theirs = [], []
         for stream in (STDOUT, STDERR):
@@ -46,7 +46,7 @@ class RankLogs:
             pipes.append(RankPipe(rank, stream, read_fd, assembler))
             theirs.append(write_fd)
         self._pipes[rank] = pipes
-        return pipes, (theirs[0], theirs[1])
+        return pipes, theirs
 
     def pipes(self) -> list[RankPipe]:
         """The pipes that are open."""

@@ -69,7 +69,15 @@ class RankExit:
     @property
     def status(self) -> int:
         """The exit status a shell would show: 128 + signal for a killed process."""
-        return self.code if self.code >= 0 else 128 - self.code
+        if self.code >= 0:
+            return self.code
+        # After an exception of its own, a process that must be killed has failed by that.
+        return 1 if self.raised else 128 - self.code
+
+    @property
+    def raised(self) -> bool:
+        """True if an exception of the script's own ended it, other than by being told to stop."""
+        return self.record is not None and self.record.type_name not in STOPPED_TYPES
 
 
 def first_cause(exits: Sequence[RankExit]) -> RankExit | None:

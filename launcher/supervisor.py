@@ -51,6 +51,7 @@ class State:
     phase: Phase = Phase.RUNNING
     alive: frozenset[int] = frozenset()
     exits: tuple[RankExit, ...] = ()
+    failing: tuple[RankExit, ...] = ()  # scripts that have failed, processes that still run
     restarts: int = 0
     deadline_s: float = math.inf
     stop_requested: bool = False  # by the user, at whatever moment: then nothing is restarted
@@ -63,6 +64,17 @@ class State:
 @dataclass(frozen=True)
 class RankExited:
     """A rank's process has ended and its output has been read."""
+
+    exit: RankExit
+    now_s: float
+
+
+@dataclass(frozen=True)
+class RankFailing:
+    """A rank's script has failed and its process is on its way out, perhaps slowly.
+
+    `exit` is what will be known of it then, as far as it is known now.
+    """
 
     exit: RankExit
     now_s: float
@@ -97,7 +109,7 @@ class OutputLost:
     now_s: float
 
 
-Event = RankExited | SignalReceived | Tick | ZygoteLost | OutputLost
+Event = RankExited | RankFailing | SignalReceived | Tick | ZygoteLost | OutputLost
 
 
 @dataclass(frozen=True)
@@ -157,37 +169,56 @@ def step(state: State, event: Event) -> Step:
     """The next state and what to do now."""
     if state.phase is Phase.DONE:
         return state, []
+    result: Step = state, []
     match event:
-        case RankExited():
-            return _rank_exited(state, event)
+        case RankExited(rank_exit, now_s) if rank_exit.rank in state.alive:
+            result = _rank_exited(state, rank_exit, now_s)
+        case RankFailing(rank_exit, now_s) if rank_exit.rank in state.alive:
+            result = _rank_failing(state, rank_exit, now_s)
         case SignalReceived(signum, now_s) if signum in STOP_SIGNALS:
-            return _stop_requested(state, signum, signum, now_s)
-        case OutputLost(now_s):
-            return _stop_requested(state, signal.SIGPIPE, signal.SIGTERM, now_s)
+            result = _stop_requested(state, signum, signum, now_s)
         case SignalReceived(signum):
-            return state, [SendSignal(state.alive, signum)]
+            result = state, [SendSignal(state.alive, signum)]
+        case OutputLost(now_s):
+            result = _stop_requested(state, signal.SIGPIPE, signal.SIGTERM, now_s)
         case ZygoteLost():
-            return replace(_done(state), status=ZYGOTE_LOST_STATUS), [Finish(ZYGOTE_LOST_STATUS)]
+            result = _finish(state, ZYGOTE_LOST_STATUS)
         case Tick(now_s) if now_s >= state.deadline_s:
-            return _deadline_reached(state, now_s)
-    return state, []
+            result = _deadline_reached(state, now_s)
+    return result
 
 
-def _rank_exited(state: State, event: RankExited) -> Step:
-    rank_exit = event.exit
-    if rank_exit.rank not in state.alive:
-        return state, []
-    state = replace(state, alive=state.alive - {rank_exit.rank}, exits=(*state.exits, rank_exit))
+def _rank_exited(state: State, rank_exit: RankExit, now_s: float) -> Step:
+    state = replace(
+        state,
+        alive=state.alive - {rank_exit.rank},
+        exits=(*state.exits, rank_exit),
+        failing=tuple(e for e in state.failing if e.rank != rank_exit.rank),
+    )
     actions: list[Action] = []
     if rank_exit.failed and state.phase is Phase.RUNNING:
-        # Ranks that lose their peer say so within this time; whoever is left is then stopped.
-        state = replace(state, phase=Phase.SETTLING, deadline_s=event.now_s + state.policy.settle_s)
+        state = _settle(state, now_s)
         if state.alive:
             actions.append(Announce(rank_exit))
     if state.alive:
         return state, actions
     state, final = _all_ended(state)
     return state, [*actions, *final]
+
+
+def _rank_failing(state: State, rank_exit: RankExit, now_s: float) -> Step:
+    running = state.phase is Phase.RUNNING
+    state = replace(state, failing=(*state.failing, rank_exit))
+    if not running:
+        return state, []
+    # A single rank is about to end, and then the report says it all.
+    announce = [Announce(rank_exit)] if len(state.alive) > 1 else []
+    return _settle(state, now_s), announce
+
+
+def _settle(state: State, now_s: float) -> State:
+    """Ranks that lose their peer say so within this time; whoever is left is then stopped."""
+    return replace(state, phase=Phase.SETTLING, deadline_s=now_s + state.policy.settle_s)
 
 
 def _stop_requested(state: State, reason: int, signum: int, now_s: float) -> Step:
@@ -209,14 +240,23 @@ def _stop_requested(state: State, reason: int, signum: int, now_s: float) -> Ste
 def _deadline_reached(state: State, now_s: float) -> Step:
     match state.phase:
         case Phase.SETTLING:
-            return _stop(state, signal.SIGTERM, now_s)
+            return _stop_after_failure(state, now_s)
         case Phase.STOPPING:
             return _kill(state, now_s)
         case Phase.KILLING:  # not even SIGKILL ends a process that waits inside the kernel
             signum = state.stop_signal or signal.SIGKILL
             status = exit_status(state.exits, state.stop_signal) or 128 + signum
-            return replace(_done(state), status=status), [Finish(status)]
+            return _finish(state, status)
     return state, []
+
+
+def _stop_after_failure(state: State, now_s: float) -> Step:
+    """SIGTERM to all but ranks that leave by themselves: their exit handlers may take a while."""
+    leaving = {rank_exit.rank for rank_exit in state.failing}
+    state, _ = _stop(state, signal.SIGTERM, now_s)
+    if state.alive - leaving:
+        return state, [SendSignal(state.alive - leaving, signal.SIGTERM)]
+    return state, [] if state.exits else [Announce(state.failing[0])]
 
 
 def _stop(state: State, signum: int, now_s: float) -> Step:
@@ -243,7 +283,7 @@ def _all_ended(state: State) -> Step:
         announce = AnnounceRestart(state.exits, again.restarts)
         return again, [announce, StartRanks(again.restarts)]
     status = exit_status(state.exits, state.stop_signal)
-    return replace(_done(state), status=status), [Finish(status)]
+    return _finish(state, status)
 
 
 def _may_restart(state: State, cause: RankExit) -> bool:
@@ -252,5 +292,6 @@ def _may_restart(state: State, cause: RankExit) -> bool:
     return cause.joined and restarts_left > 0 and not state.stop_requested
 
 
-def _done(state: State) -> State:
-    return replace(state, phase=Phase.DONE, deadline_s=math.inf)
+def _finish(state: State, status: int) -> Step:
+    state = replace(state, phase=Phase.DONE, deadline_s=math.inf, status=status)
+    return state, [Finish(status)]

@@ -4,7 +4,7 @@ It keeps no thread, no ZeroMQ context and no BLAS pool, so a fork copies nothing
 broken in the child. It outlives the launcher only long enough to end the ranks and remove the
 run directory.
 
-Requests: {"op": "start", "rank", "env"} with stdout and stderr beside it;
+Requests: {"op": "start", "rank", "env"} with stdout, stderr and notice pipe beside;
           {"op": "signal", "ranks", "signum", "group"}.
 Reports:  {"op": "started", "rank", "pid"}; {"op": "refused", "rank", "error"} (no fork);
           {"op": "exited", "rank", "code", "at_ns"}, code as in subprocess (negative: the signal).
@@ -41,6 +41,7 @@ class RankStart:
 
     rank: int
     env: dict[str, str]
+    notice_fd: int  # one byte written here tells the launcher that the error file is there
     signal_mask: frozenset[int]
 
 
@@ -129,7 +130,7 @@ class _Zygote:
             pid = -1
         if pid == 0:
             self._become_rank(zygote_pid, rank, fds)
-            return RankStart(rank, env, frozenset(int(signum) for signum in mask))
+            return RankStart(rank, env, fds[2], frozenset(int(signum) for signum in mask))
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for fd in fds:
             os.close(fd)
@@ -153,7 +154,7 @@ class _Zygote:
             null = os.open(os.devnull, os.O_RDONLY)
             os.dup2(null, 0)
             os.close(null)
-        for fd, target in zip(fds, (1, 2), strict=True):
+        for fd, target in zip(fds[:2], (1, 2), strict=True):
             os.dup2(fd, target)
             os.close(fd)
         gc.enable()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 # Far above what any job here needs; a launcher that hangs is ended by it.
@@ -65,6 +67,13 @@ def run(folder: Path, script: str, *options: str, args: tuple[str, ...] = ()) ->
     """Run a job to its end."""
     with Job(folder, script, *options, args=args) as job:
         return job.end()
+
+
+@cache
+def startup_s() -> float:
+    """Seconds that a job with an empty script takes on this machine, now."""
+    with tempfile.TemporaryDirectory() as folder:
+        return run(Path(folder), "", "--nproc", "2").wall_s
 
 
 def is_alive(pid: int) -> bool:

@@ -102,7 +102,7 @@ def test_restart_note_has_the_traceback():
 def test_announcement_is_one_line():
     text = announcement(RankExit(2, 1, 1, record=BOOM))
     assert text == (
-        "disttorch-launch: rank 2 raised ValueError: boom (train.py:3); stopping the other ranks"
+        "disttorch-launch: rank 2 raised ValueError: boom (train.py:3); stopping the job"
     )
 
 

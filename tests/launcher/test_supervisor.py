@@ -17,6 +17,7 @@ from disttorch_launcher.supervisor import (
     Phase,
     Policy,
     RankExited,
+    RankFailing,
     SendSignal,
     SignalReceived,
     StartRanks,
@@ -34,6 +35,13 @@ LOST = ErrorRecord(0, "PeerLostError", "rank 1 is lost", consequence=True, ranks
 def ended(rank, code=0, now_s=0.0, *, joined=False, stopped=False, record=None):
     exit_ = RankExit(rank, code, int(now_s * 1e9), joined=joined, stopped=stopped, record=record)
     return RankExited(exit_, now_s)
+
+
+BOOM = ErrorRecord(5 * 10**9, "ValueError", "boom")
+
+
+def failing(rank, now_s):
+    return RankFailing(RankExit(rank, 1, int(now_s * 1e9), record=BOOM), now_s)
 
 
 def told(event, now_s):
@@ -145,6 +153,21 @@ HISTORIES = {
         (ended(0, 1, 5.1, record=LOST), [Announce(failed(0, 1, 5.1, record=LOST))]),
         (ended(2, 1, 5.1, record=LOST), [Finish(1)]),
     ],
+    "a script has failed and its process takes its time": [
+        (failing(1, 5.0), [Announce(failing(1, 5.0).exit)]),
+        (ended(0, 1, 5.5, record=LOST), []),
+        (Tick(6.0), [send({2}, SIGTERM)]),
+        (ended(2, -15, 6.1, stopped=True), []),
+        (Tick(16.0), [send({1}, SIGKILL)]),
+        (ended(1, -9, 16.1, record=BOOM), [Finish(1)]),
+    ],
+    "the last script has failed and its process takes its time": [
+        (ended(0), []),
+        (ended(2), []),
+        (failing(1, 5.0), []),
+        (Tick(6.0), []),
+        (ended(1, 1, 9.0, record=BOOM), [Finish(1)]),
+    ],
     "a second exit of the same rank is ignored": [
         (ended(1, 0, 5.0), []),
         (ended(1, 7, 6.0), []),
@@ -206,6 +229,7 @@ EVENTS = st.one_of(
     ),
     st.sampled_from([SIGINT, SIGTERM, SIGHUP, SIGUSR1]),
     st.sampled_from([OutputLost, ZygoteLost]),
+    st.sampled_from(["failing 0", "failing 1"]),
     st.floats(0.0, 12.0),
 )  # fmt: skip
 
@@ -217,11 +241,13 @@ def to_event(drawn, now_s):
         return ended(rank, code, now_s, joined=joined, stopped=stopped, record=record)
     if isinstance(drawn, float):
         return Tick(now_s)
+    if isinstance(drawn, str):
+        return failing(int(drawn[-1]), now_s)
     return drawn(now_s) if drawn in (OutputLost, ZygoteLost) else told(drawn, now_s)
 
 
-@settings(max_examples=2000, deadline=None)
-@given(st.lists(EVENTS, max_size=25), st.integers(0, 3))
+@settings(max_examples=500, deadline=None)
+@given(st.lists(EVENTS, max_size=20), st.integers(0, 3))
 def test_any_history_ends_well(drawn, max_restarts):
     policy = Policy(RANKS, max_restarts=max_restarts, grace_s=10.0)
     state, _ = begin(policy)
