@@ -18,12 +18,13 @@ def job(folder, n_ranks, *arguments):
     report, checkpoint = folder / f"report{n_ranks}", folder / f"digits{n_ranks}.pt"
     command = [sys.executable, "-m", "disttorch_launcher", "--nproc", str(n_ranks), str(SCRIPT)]
     command += ["--report", str(report), "--checkpoint", str(checkpoint), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     reports = [json.loads(Path(f"{report}.{r}").read_text()) for r in range(n_ranks)]
     return done.stdout, reports
 
 
+@pytest.mark.timeout(180)
 def test_two_ranks_learn_the_digits_and_resume(tmp_path):
     output, reports = job(tmp_path, 2, "--epochs", "5")
     assert reports[0]["accuracy"] == reports[1]["accuracy"] > 0.85
@@ -38,6 +39,8 @@ def test_two_ranks_learn_the_digits_and_resume(tmp_path):
     assert reports[0]["accuracy"] > 0.87
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)  # three trainings, one of three ranks on perhaps two cores
 def test_the_number_of_ranks_does_not_change_the_result(tmp_path):
     arguments = ("--epochs", "9", "--dropout", "0", "--workers", "0")
     curves = []
