@@ -30,7 +30,7 @@ class Segment:
 
     def __init__(self, nbytes: int, reserved_nbytes: int) -> None:
         self.nbytes = max(nbytes, 1)
-        _check_available(reserved_nbytes)
+        check_available(reserved_nbytes)
         try:
             self.fd = os.memfd_create(_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         except OSError as error:
@@ -89,7 +89,8 @@ def _map(fd: int, nbytes: int, *, populate: bool) -> mmap.mmap:
     return mmap.mmap(fd, nbytes, flags, **_MMAP_OPTIONS)
 
 
-def _check_available(nbytes: int) -> None:
+def check_available(nbytes: int) -> None:
+    """Raise SharedMemoryError if so much memory is not to be had."""
     # Allocating more than there is would not fail but wake the kernel's OOM killer.
     if nbytes < _CHECK_ABOVE_BYTES:
         return

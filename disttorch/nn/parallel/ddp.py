@@ -53,37 +53,50 @@ class DistributedDataParallel(Module):
         self.find_unused_parameters = find_unused_parameters
         self.require_backward_grad_sync = True
         self._group = distributed.resolve_group(process_group)
-        named = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
-        if not named:
+        self._bucket_cap_nbytes = int((25 if bucket_cap_mb is None else bucket_cap_mb) * _MIB)
+        if not any(p.requires_grad for p in module.parameters()):
             raise RuntimeError(
                 "DistributedDataParallel is not needed when a module doesn't have any parameters "
                 "that require a gradient."
             )
         self._check_equal(module)
+        self._buffer_places = _buffer_places(module)
         if init_sync:
             self._broadcast_all([p for _, p in module.named_parameters()])
-            self._broadcast_all([b for _, b in module.named_buffers()])
-        self._reducer = self._make_reducer(named, bucket_cap_mb)
+            self._broadcast_all(self._buffers_now())
+        self._reducer = self._make_reducer()
 
-    def _make_reducer(self, named: list[Any], bucket_cap_mb: float | None) -> Reducer | None:
+    def _make_reducer(self) -> Reducer | None:
         if self._group.size == 1:
             return None
+        every = list(self.module.named_parameters())
+        named = [(n, p) for n, p in every if p.requires_grad]
         arrays = [p._array for _, p in named]
         plans = plan_buckets(
             [a.size for a in arrays],
             [a.dtype for a in arrays],
             [a.itemsize for a in arrays],
-            cap_nbytes=int((25 if bucket_cap_mb is None else bucket_cap_mb) * _MIB),
-            first_cap_nbytes=_MIB,
+            cap_nbytes=self._bucket_cap_nbytes,
+            first_cap_nbytes=min(_MIB, self._bucket_cap_nbytes),
         )
-        names, parameters = [n for n, _ in named], [p for _, p in named]
-        return Reducer(parameters, names, plans, self._group, self.find_unused_parameters)
+        frozen = [(n, p) for n, p in every if not p.requires_grad]
+        return Reducer(named, frozen, plans, self._group, self.find_unused_parameters)
+
+    def _buffers_now(self) -> list[Any]:
+        """The module's buffers, wherever their modules have put new ones."""
+        buffers = (owner._buffers.get(name) for owner, name in self._buffer_places)
+        return [b for b in buffers if b is not None]
 
     def _check_equal(self, module: Module) -> None:
-        """Raise RuntimeError if the ranks' models differ in a parameter's name, shape or dtype."""
+        """Raise RuntimeError if the ranks' models differ in a parameter's name, shape, dtype or
+        in whether it is trained.
+        """
         if self._group.size == 1:
             return
-        own = [(n, tuple(p.shape), str(p.dtype)) for n, p in module.named_parameters()]
+        own = [
+            (n, tuple(p.shape), str(p.dtype), "trained" if p.requires_grad else "frozen")
+            for n, p in module.named_parameters()
+        ]
         every = self._group.all_gather_object(own)
         for rank, theirs in enumerate(every):
             if theirs != every[0]:
@@ -116,9 +129,11 @@ class DistributedDataParallel(Module):
         """Run the wrapped module; buffers are brought to rank 0's before, in training."""
         sync = self.require_backward_grad_sync and is_grad_enabled()
         if self.broadcast_buffers and self.training and sync:
-            self._broadcast_all([b for _, b in self.module.named_buffers()])
+            self._broadcast_all(self._buffers_now())
         outputs = self.module(*inputs, **keywords)
-        if self._reducer is not None and is_grad_enabled():
+        if self._group.size > 1 and is_grad_enabled():
+            if self._reducer is None:  # of a copy: it is made here, where all ranks come
+                self._reducer = self._make_reducer()
             self._reducer.prepare(sync, outputs)
         return outputs
 
@@ -131,6 +146,20 @@ class DistributedDataParallel(Module):
             yield
         finally:
             self.require_backward_grad_sync = before
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._group is not distributed.group.WORLD:
+            raise RuntimeError(
+                "DDP Pickling/Unpickling are only supported when using DDP with the default "
+                "process group. That is, when you have called init_process_group and have not "
+                "passed process_group argument to DDP constructor"
+            )
+        return {**self.__dict__, "_group": None, "_reducer": None, "_buffer_places": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._group = distributed.resolve_group(None)
+        self._buffer_places = _buffer_places(self.module)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -154,6 +183,18 @@ class DistributedDataParallel(Module):
         if prefixed and not any(key.startswith(_PREFIX) for key in own):
             state_dict = {key.removeprefix(_PREFIX): v for key, v in state_dict.items()}
         return self.module.load_state_dict(state_dict, strict, assign)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *report: Any) -> None:
+        """Within another module: let keys without this wrapper's own level find the module."""
+        inner = prefix + _PREFIX
+        for key in [k for k in state_dict if k.startswith(prefix) and not k.startswith(inner)]:
+            state_dict[inner + key.removeprefix(prefix)] = state_dict.pop(key)
+        super()._load_from_state_dict(state_dict, prefix, *report)
+
+
+def _buffer_places(module: Module) -> list[tuple[Module, str]]:
+    """Where buffers are: their modules and names in these."""
+    return [(owner, name) for owner in module.modules() for name in owner._buffers]
 
 
 def _pack(arrays: list[Any], flat: np.ndarray) -> None:

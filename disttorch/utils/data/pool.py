@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from disttorch.backends.cpu.threads import get_num_threads
 from disttorch.utils.data.channel import LoaderEnd
 from disttorch.utils.data.messages import NewEpoch, Sized, Task, UseRing
 from disttorch.utils.data.worker import WorkerSetup, run_worker
@@ -52,6 +53,7 @@ class WorkerPool:
         self._poll = select.poll()
         self._channels: dict[int, _Member] = {}
         self._sentinels: dict[int, int] = {}
+        get_num_threads()  # finds the library once, and not in every worker
         try:
             # All are started before any is waited for.
             for worker_id in range(setup.num_workers):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from disttorch.comm.transport.process import ProcessId
-from disttorch.comm.transport.segment import Segment, map_peer
+from disttorch.comm.transport.segment import Segment, check_available, map_peer
 
 ALIGNMENT = 64  # bytes; a cache line, and what vector loads like
 
@@ -52,8 +52,8 @@ class Slots:
         return self.free.popleft()
 
     def give_back(self, slot: int) -> None:
-        """Make a slot free again."""
-        self.free.append(slot)
+        """Make a slot free again; it is the next to be taken, as its memory is warm."""
+        self.free.appendleft(slot)
 
 
 class Ring:
@@ -66,7 +66,9 @@ class Ring:
         self._slots = slots
         self.slot_nbytes = max(1, -(-slot_nbytes // mmap.PAGESIZE)) * mmap.PAGESIZE
         total = slots.n_slots * self.slot_nbytes
-        self._segment = Segment(total, total)
+        # Looked for but not allocated: the workers do that, each at the slots it writes first.
+        check_available(total)
+        self._segment = Segment(total, 0)
         self._slot_type = ctypes.c_char * self.slot_nbytes
 
     @property
@@ -88,7 +90,7 @@ class Ring:
 
         def returned(_: Any) -> None:
             del leases[slot]
-            free.append(slot)
+            free.appendleft(slot)
 
         leases[slot] = weakref.ref(buffer, returned)
         return buffer

@@ -1,8 +1,15 @@
+import copy
+import pickle
+import re
+import weakref
+
 import numpy as np
 import pytest
 
 import disttorch as torch
 from disttorch import nn, optim
+from disttorch.comm.errors import PeerLostError
+from disttorch.distributed.world import GroupMember, _World
 from disttorch.nn.parallel import DistributedDataParallel
 from tests.comm.ranks import outcomes_of, run_ranks
 
@@ -173,3 +180,242 @@ def test_a_module_without_parameters_is_refused():
 
     (outcome,) = outcomes_of(1, body)
     assert "doesn't have any parameters that require a gradient" in str(outcome.error)
+
+
+def one_step(model, x, *, backward=lambda loss: loss.backward()):
+    backward(model(x).sum())
+    return {n: None if p.grad is None else p.grad.tolist() for n, p in model.named_parameters()}
+
+
+class Scalars(nn.Module):
+    """A 0-d, an empty, a half-precision and a float64 parameter beside a layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(2.0))
+        self.nothing = nn.Parameter(torch.zeros(0))
+        self.brief = nn.Parameter(torch.ones(3, dtype=torch.bfloat16))
+        self.wide = nn.Parameter(torch.ones(2, dtype=torch.float64))
+        self.layer = nn.Linear(1, 1, bias=False)
+
+    def forward(self, x):
+        y = self.layer(x).sum() * self.scale + self.nothing.sum()
+        return y + (self.brief.float() * x).sum() + (self.wide.float() * x).sum()
+
+
+def test_parameters_of_all_dtypes_and_shapes():
+    def body(group):
+        model = Scalars()
+        nn.init.ones_(model.layer.weight)
+        wrapped = DistributedDataParallel(model, process_group=group)
+        grads = one_step(wrapped, torch.tensor([[1.0 + group.rank]]))
+        dtypes = [str(p.grad.dtype) for p in model.parameters()]
+        return {k.removeprefix("module."): v for k, v in grads.items()}, dtypes
+
+    for grads, dtypes in run_ranks(2, body):
+        assert grads == {
+            "scale": 1.5,
+            "nothing": [],
+            "brief": [1.5] * 3,
+            "wide": [1.5] * 2,
+            "layer.weight": [[3.0]],
+        }
+        assert dtypes == [
+            *("torch.float32", "torch.float32", "torch.bfloat16", "torch.float64", "torch.float32")
+        ]
+
+
+def test_a_parameter_shared_by_two_modules_is_averaged_once():
+    def body(group):
+        a, b = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+        b.weight = a.weight
+        nn.init.ones_(a.weight)
+        model = DistributedDataParallel(nn.Sequential(a, b), process_group=group)
+        return one_step(model, torch.tensor([[float(group.rank)]]))
+
+    assert run_ranks(2, body) == [{"module.0.weight": [[1.0]]}] * 2
+
+
+def two_forwards(model, x):
+    (model(x).sum() + model(2 * x).sum()).backward()
+
+
+def two_backwards(model, x):
+    first, second = model(x).sum(), model(2 * x).sum()
+    first.backward()
+    second.backward()
+
+
+def retained(model, x):
+    loss = model(x).sum()
+    loss.backward(retain_graph=True)
+    (2 * loss).backward()
+
+
+def accumulated(model, x):
+    with model.no_sync():
+        model(x).sum().backward()
+    model(2 * x).sum().backward()
+
+
+def zeroed_in_place(model, x):
+    model(5 * x).sum().backward()
+    model.zero_grad(set_to_none=False)
+    model(3 * x).sum().backward()
+
+
+def forward_without_backward(model, x):
+    model(x)
+    model.eval()
+    model(x)
+    model.train()
+    with torch.no_grad():
+        model(x)
+    model(3 * x).sum().backward()
+
+
+def replaced_gradient(model, x):
+    model.weight.grad = torch.zeros(1, 1)
+    model(3 * x).sum().backward()
+
+
+PATTERNS = [
+    *(two_forwards, two_backwards, retained, accumulated, zeroed_in_place),
+    *(forward_without_backward, replaced_gradient),
+]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS, ids=lambda f: f.__name__)
+def test_patterns_of_training_loops(pattern):
+    def body(group):
+        model = DistributedDataParallel(nn.Linear(1, 1, bias=False), process_group=group)
+        pattern(model, torch.tensor([[2.0 * group.rank]]))
+        norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0).item()
+        return norm, model.weight.grad.item()
+
+    assert run_ranks(2, body) == [(3.0, pytest.approx(1.0))] * 2
+
+
+def test_frozen_parameters_and_those_frozen_later_keep_no_gradient():
+    def body(group):
+        model = nn.Sequential(*(nn.Linear(1, 1, bias=False) for _ in range(3)))
+        for p in model.parameters():
+            nn.init.ones_(p)
+        model[0].weight.requires_grad_(False)
+        wrapped = DistributedDataParallel(model, process_group=group)
+        model[1].weight.requires_grad_(False)
+        return one_step(wrapped, torch.tensor([[2.0 * group.rank]]))
+
+    expected = {"module.0.weight": None, "module.1.weight": None, "module.2.weight": [[1.0]]}
+    assert run_ranks(2, body) == [expected] * 2
+
+
+def unfrozen(model, x):
+    for p in model.module.parameters():
+        p.requires_grad_(True)
+    model(x)
+
+
+def moved(model, x):
+    model.double()
+    model(x.double()).sum().backward()
+
+
+def interrupted(model, x):
+    model(x).sum().backward()
+
+    def fail(grad):
+        raise ArithmeticError("in the middle")
+
+    handle = model.module[1].weight.register_hook(fail)
+    with pytest.raises(ArithmeticError):
+        model(x).sum().backward()
+    handle.remove()
+    model(x)
+
+
+MISUSE = [
+    (unfrozen, "parameter '0.weight' did not require a gradient when the model was wrapped"),
+    (moved, r"was of shape \[1, 1\] and torch.float32 when the model was wrapped"),
+    (interrupted, "Expected to have finished reduction in the prior iteration"),
+]
+
+
+@pytest.mark.parametrize(("misuse", "text"), MISUSE)
+def test_misuse_that_would_let_ranks_drift_apart_is_an_error(misuse, text):
+    def body(group):
+        model = nn.Sequential(*(nn.Linear(1, 1, bias=False) for _ in range(3)))
+        model[0].weight.requires_grad_(False)
+        wrapped = DistributedDataParallel(model, process_group=group, bucket_cap_mb=1e-5)
+        misuse(wrapped, torch.ones(1, 1))
+
+    for outcome in outcomes_of(2, body):
+        assert isinstance(outcome.error, RuntimeError), outcome.trace
+        assert re.search(text, str(outcome.error))
+
+
+def test_outputs_that_are_left_out_of_the_loss_are_unused_too():
+    class Two(Branches):
+        def forward(self, x):
+            return self.even(x), self.odd(x)
+
+    def body(group):
+        inner = Two(group.rank)
+        model = DistributedDataParallel(inner, process_group=group, find_unused_parameters=True)
+        model(torch.ones(1, 1))[group.rank].sum().backward()
+        return [None if p.grad is None else p.grad.item() for p in inner.parameters()]
+
+    assert run_ranks(2, body) == [[0.5, 0.5, None, None]] * 2
+
+
+def test_a_wrapper_that_is_gone_leaves_no_hooks():
+    def body(group):
+        model = nn.Linear(1, 1, bias=False)
+        wrapped = DistributedDataParallel(model, process_group=group)
+        reducer = weakref.ref(wrapped._reducer)
+        wrapped(torch.ones(1, 1)).sum().backward()
+        del wrapped
+        model.zero_grad()
+        gone = reducer() is None
+        model(torch.tensor([[float(group.rank)]])).sum().backward()
+        return gone, model.weight.grad.item()
+
+    assert run_ranks(2, body) == [(True, 0.0), (True, 1.0)]
+
+
+def test_copies_average_on_their_own():
+    def body(group):
+        _World.group = GroupMember.WORLD = group
+        wrapped = DistributedDataParallel(nn.Linear(1, 1, bias=False))
+        copies = [copy.deepcopy(wrapped), pickle.loads(pickle.dumps(wrapped))]
+        x = torch.tensor([[2.0 * group.rank]])
+        grads = [one_step(model, x)["module.weight"] for model in copies]
+        _World.group = GroupMember.WORLD = None
+        return grads, wrapped.weight.grad
+
+    assert run_ranks(2, body) == [([[[1.0]], [[1.0]]], None)] * 2
+
+
+def test_state_of_a_module_that_holds_a_wrapper():
+    def body(group):
+        holder = nn.Module()
+        holder.net = DistributedDataParallel(nn.Linear(1, 1, bias=False), process_group=group)
+        state = holder.state_dict()
+        holder.load_state_dict({k: v * 0 + 7 for k, v in state.items()})
+        return list(state), holder.net.weight.item()
+
+    assert run_ranks(1, body) == [(["net.weight"], 7.0)]
+
+
+@pytest.mark.fault
+def test_a_rank_that_runs_out_of_batches_is_named_at_once():
+    def body(group):
+        model = DistributedDataParallel(nn.Linear(1, 1), process_group=group)
+        for _ in range(3 - group.rank):
+            model(torch.ones(1, 1)).sum().backward()
+
+    stayed, left = outcomes_of(2, body)
+    assert left.error is None
+    assert isinstance(stayed.error, PeerLostError)
+    assert "rank 1" in str(stayed.error)
+    assert stayed.ended_s - left.ended_s < 1.0
