@@ -54,13 +54,15 @@ class Op(Node):
 
     * `promotes`: None: inputs as they are; "same": all to their common dtype;
       "float": the same, integers to the default floating dtype.
-    * `view`: the output may share the first input's memory and then its version counter.
+    * `view`: the output shares the first input's memory and its version counter.
+    * `may_copy`: a view op that copies where memory allows no view.
     * `differentiable`: False for operators without derivative (comparisons, floor...).
     * `non_differentiable_outputs`: positions of outputs that carry no gradient (indices).
     """
 
     promotes: ClassVar[str | None] = None
     view: ClassVar[bool] = False
+    may_copy: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
     non_differentiable_outputs: ClassVar[tuple[int, ...]] = ()
 
@@ -104,7 +106,10 @@ class Op(Node):
 
     def constant(ctx, array: Array) -> Any:
         """Make a raw array (a mask, say) an operand of `backward`'s formula; no gradient."""
-        return Tensor._wrap(array) if ctx.F.recorded else array
+        if not ctx.F.recorded:
+            return array
+        own = type(array) is ctx.backend.array_type  # masks of 0-d operands may be scalars
+        return Tensor._wrap(array if own else ctx.backend.asarray(array))
 
     def call(ctx, op: type[Op], *inputs: Any, **params: Any) -> Any:
         """Apply another op inside `backward`, recorded or raw as the sweep is."""
@@ -275,14 +280,17 @@ def _share_memory(
     op: type, source: Any, outputs: tuple[Tensor, ...], params: Any, several: bool
 ) -> None:
     """Give outputs that are views of `source`'s memory its version counter and view record."""
-    backend = backend_of(source._array)
     for k, y in enumerate(outputs):
-        if not y._array.size or backend.shares_memory(source._array, y._array):
+        if not op.may_copy or _shares(source._array, y._array):  # type: ignore[attr-defined]
             y._cell = source._cell
             if not several:
                 y._view = (source, op, params, source._cell[1])
             else:
                 y._view = (source, NthOutput, {"view": op, "k": k, **params}, source._cell[1])
+
+
+def _shares(a: Array, b: Array) -> bool:
+    return not b.size or backend_of(a).shares_memory(a, b)
 
 
 class NthOutput:

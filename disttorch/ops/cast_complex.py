@@ -159,6 +159,7 @@ class PairsToComplex(Op):
 
     torch_name = "ViewAsComplexBackward0"
     view = True
+    may_copy = True
 
     def forward(ctx, x: Array) -> Array:
         kind = "complex64" if x.dtype.itemsize == 4 else "complex128"

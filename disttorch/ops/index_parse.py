@@ -42,6 +42,10 @@ def parse(input: Tensor, index: Any, select: bool = True) -> Parsed:
     """
     if type(index) is slice:
         return Parsed(basic=(_checked_slice(index, input, 0), Ellipsis))
+    if type(index) is tuple:
+        plain = _plain(index, input._array.shape)
+        if plain is not None:
+            return Parsed(basic=plain)
     items = index if isinstance(index, tuple) else _as_tuple(index)
     items = tuple([_as_item(i, select) for i in items])
     shape = input._array.shape
@@ -51,6 +55,27 @@ def parse(input: Tensor, index: Any, select: bool = True) -> Parsed:
             raise IndexError(_ZERO_DIM)
         raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
     return _Reader(input, len(shape) - used).read(items)
+
+
+def _plain(index: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, ...] | None:
+    """Read the usual case quickly, ints and slices only; None for anything else or out of range."""
+    if len(index) > len(shape):
+        return None
+    for item, n in zip(index, shape, strict=False):
+        if type(item) is int:
+            if not -n <= item < n:
+                return None
+        elif type(item) is slice:
+            start, stop, step = item.start, item.stop, item.step
+            if not (type(start) in _BOUND and type(stop) in _BOUND and step in _STEPS):
+                return None
+        else:
+            return None
+    return (*index, Ellipsis)
+
+
+_BOUND = (int, type(None))
+_STEPS = (None, 1, 2)
 
 
 def _as_tuple(index: Any) -> tuple[Any, ...]:

@@ -35,6 +35,7 @@ class Reshape(Op):
 
     torch_name = "ViewBackward0"
     view = True
+    may_copy = True
 
     def forward(ctx, x: Array, shape: tuple[int, ...]) -> Array:
         ctx.shape = x.shape

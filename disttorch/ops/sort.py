@@ -16,7 +16,7 @@ __all__ = ["argsort", "kthvalue", "msort", "sort", "topk"]
 Array = Any
 
 # From this length on, the few largest of many are found by partition rather than by sorting all.
-_LONG = 1024
+_LONG = 128
 
 
 def sort_keys(x: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Adding at repeated indices on NumPy: `np.add.at` where it is quick, sums of runs elsewhere."""
+"""Adding at repeated indices on NumPy: `np.add.at` where it is quick, other ways elsewhere."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ Array = np.ndarray
 
 # Below this many elements the set-up of the other ways costs more than `np.add.at`.
 _SMALL = 64
+# Up to this many repeats of a position, adding in turns beats summing runs (measured: 4 to 1 for
+# 2000 rows of 256 at 1000 positions; for 5000 rows at 100 positions it is 1 to 2).
+_MANY_TURNS = 16
 
 
 def scatter_add(out: Array, index: Any, values: Any) -> None:
@@ -56,7 +59,7 @@ def _add_1d(out: Array, flat: Array, values: Array) -> None:
 
 
 def _add_along(out: Array, axis: int, index: Array, values: Any) -> None:
-    """Add slices along one axis: sort the index, then sum each run of equal positions."""
+    """Add slices along one axis: in turns without repeats, or by sums of sorted runs."""
     n = out.shape[axis]
     _check_bounds(index, n)
     position = index.reshape(-1)
@@ -71,5 +74,13 @@ def _add_along(out: Array, axis: int, index: Array, values: Any) -> None:
         return
     order = np.argsort(position, kind="stable")
     ordered = position[order]
-    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-    target[ordered[starts]] += np.add.reduceat(rows[order], starts, axis=0, dtype=out.dtype)
+    first = np.concatenate(([True], ordered[1:] != ordered[:-1]))
+    starts = np.flatnonzero(first)
+    turn = np.arange(position.size) - starts[np.cumsum(first) - 1]
+    n_turns = int(turn.max()) + 1
+    if n_turns > _MANY_TURNS:
+        target[ordered[starts]] += np.add.reduceat(rows[order], starts, axis=0, dtype=out.dtype)
+        return
+    for i in range(n_turns):  # no position occurs twice in a turn
+        now = order[turn == i]
+        target[position[now]] += rows[now]
