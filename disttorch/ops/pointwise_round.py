@@ -66,7 +66,7 @@ class Round(Op):
     """Nearest integer, or multiple of 10 ** -decimals; halves go to the even neighbour."""
 
     def forward(ctx, x: Array, decimals: int) -> Array:
-        refuse_kinds(x, "b", "round_vml_cpu")
+        refuse_kinds(x, "biu" if decimals else "b", "round_cpu" if decimals else "round_vml_cpu")
         if x.dtype.kind in "iu":
             return ctx.xp.array(x)
         if decimals == 0:
@@ -146,7 +146,7 @@ class Sgn(Op):
 
     def forward(ctx, x: Array) -> Array:
         ctx.save(0)
-        return ctx.xp.array(x) if x.dtype.kind == "b" else ctx.F.sgn(x)
+        return ctx.xp.array(x) if x.dtype.kind == "b" else ctx.backend.F.sgn(x)
 
     def backward(ctx, g: Any) -> Any:
         (x,) = ctx.saved

@@ -179,7 +179,7 @@ def nanmean(
             "nanmean(): expected input to have floating point or complex dtype but got "
             f"{TYPE_NAMES[input.dtype]}"
         )
-    known = Tensor._wrap(~input.backend.xp.isnan(input._array))
+    known = Tensor._wrap(input.backend.asarray(~input.backend.xp.isnan(input._array)))
     return nansum(input, dim, keepdim, dtype=dtype) / sum(known, dim, keepdim)  # type: ignore[operator]
 
 
