@@ -58,7 +58,8 @@ class _Targets:
         if reduction == "none":
             g = ctx.F.unsqueeze(g, 1)
         elif reduction == "mean":
-            g = g / ctx.constant(ctx.backend.asarray(self.total, ctx.np_dtype))
+            # A mean over nothing is NaN, yet ignored scores get no gradient.
+            g = g / ctx.constant(ctx.backend.asarray(self.total or 1, ctx.np_dtype))
         return g if self.weight is None else g * ctx.constant(self.weight)
 
 
@@ -127,7 +128,7 @@ class SoftCrossEntropy(Op):
         x, q = ctx.saved
         F = ctx.F
         log_p = ctx.call(LogSoftmax, x, dim=1)
-        g = F.unsqueeze(g, 1) if ctx.divisor is None else g / ctx.divisor
+        g = F.unsqueeze(g, 1) if ctx.divisor is None else g / (ctx.divisor or 1)
         gx = (F.exp(log_p) * F.sum(q, 1, True) - q) * g if ctx.needs_grad(0) else None
         return gx, -log_p * g if ctx.needs_grad(1) else None
 
@@ -318,6 +319,8 @@ def _check(input: Tensor, target: Tensor, weight: Tensor | None) -> None:
         raise RuntimeError(
             f"expected target dtype to be Long or Byte, but got {TYPE_NAMES[target.dtype]}"
         )
+    if input.ndim > 2 and target.dtype.name == "uint8":
+        raise RuntimeError("expected scalar type Long but found Byte")
     _check_weight(input, weight)
 
 

@@ -100,7 +100,7 @@ def indexed_pad(input: Tensor, pads: Pads, mode: str) -> Tensor:
     Raises RuntimeError for pads larger than the mode can fill.
     """
     positions = {}
-    for dim, (a, b) in enumerate(pads):
+    for dim, (a, b) in reversed(list(enumerate(pads))):
         if a or b:
             n = input.shape[dim]
             _check_reach(input, dim, a, b, mode)

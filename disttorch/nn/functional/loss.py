@@ -1,0 +1,206 @@
+"""Losses, with the legacy arguments `size_average` and `reduce` of PyTorch's functionals."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from disttorch.ops import loss as ops
+from disttorch.ops import loss_class
+from disttorch.tensor import Tensor
+
+__all__ = [
+    *("binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss"),
+    *("kl_div", "l1_loss", "mse_loss", "nll_loss", "smooth_l1_loss"),
+]
+
+Flag = bool | None
+
+
+def legacy_reduction(size_average: Flag, reduce: Flag, reduction: str) -> str:
+    """Return the reduction that the deprecated flags mean, with PyTorch's warning."""
+    if size_average is None and reduce is None:
+        return reduction
+    if reduce is False:
+        meant = "none"
+    else:
+        meant = "sum" if size_average is False else "mean"
+    warnings.warn(
+        "size_average and reduce args will be deprecated, please use "
+        f"reduction='{meant}' instead.",
+        UserWarning,
+        stacklevel=3,
+    )
+    return meant
+
+
+def _warn_of_shapes(input: Tensor, target: Tensor) -> None:
+    if input.shape != target.shape:
+        warnings.warn(
+            f"Using a target size ({target.shape}) that is different to the input size "
+            f"({input.shape}). This will likely lead to incorrect results due to broadcasting. "
+            "Please ensure they have the same size.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _weighted(
+    op: Callable[..., Tensor],
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    reduction: str,
+    **settings: Any,
+) -> Tensor:
+    """Apply a loss whose mean, with a weight, is the weighted mean."""
+    if weight is None:
+        return op(input, target, reduction, **settings)
+    ops.check_reduction(reduction)
+    if weight.shape != input.shape:
+        raise ValueError("Weights and input must have the same size.")
+    losses = op(input, target, "none", **settings) * weight
+    if reduction == "none":
+        return losses
+    return losses.sum() / weight.sum() if reduction == "mean" else losses.sum()
+
+
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: Flag = None,
+    reduce: Flag = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Squared differences, broadcast, weighted, reduced."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    _warn_of_shapes(input, target)
+    return _weighted(ops.mse_loss, input, target, weight, reduction)
+
+
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: Flag = None,
+    reduce: Flag = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Absolute differences, broadcast, weighted, reduced."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    _warn_of_shapes(input, target)
+    return _weighted(ops.l1_loss, input, target, weight, reduction)
+
+
+def smooth_l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: Flag = None,
+    reduce: Flag = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
+) -> Tensor:
+    """Squared differences over 2 `beta` below `beta`, absolute ones less beta / 2 above."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    _warn_of_shapes(input, target)
+    return ops.smooth_l1_loss(input, target, reduction, beta)
+
+
+def huber_loss(
+    input: Tensor,
+    target: Tensor,
+    reduction: str = "mean",
+    delta: float = 1.0,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Half squared differences below `delta`, delta times absolute ones above; weighted."""
+    _warn_of_shapes(input, target)
+    return _weighted(ops.huber_loss, input, target, weight, reduction, delta=delta)
+
+
+def binary_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: Flag = None,
+    reduce: Flag = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Cross-entropy of probabilities `input` against `target`, of one shape."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    return ops.binary_cross_entropy(input, target, weight, reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: Flag = None,
+    reduce: Flag = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    """Cross-entropy of sigmoid(input) against `target`, of one shape; positives weighted."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    return ops.binary_cross_entropy_with_logits(input, target, weight, reduction, pos_weight)
+
+
+def kl_div(
+    input: Tensor,
+    target: Tensor,
+    size_average: Flag = None,
+    reduce: Flag = None,
+    reduction: str = "mean",
+    log_target: bool = False,
+) -> Tensor:
+    """Kullback-Leibler divergence of `target` from exp(input).
+
+    `reduction` "batchmean" is the definition: the sum over the batch size.
+    """
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    if reduction == "batchmean":
+        total = ops.kl_div(input, target, "sum", log_target)
+        return total / input.shape[0] if input.ndim else total
+    if reduction == "mean":
+        warnings.warn(
+            "reduction: 'mean' divides the total loss by both the batch size and the support size."
+            "'batchmean' divides only by the batch size, and aligns with the KL div math "
+            "definition.'mean' will be changed to behave the same as 'batchmean' in the next major "
+            "release.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return ops.kl_div(input, target, reduction, log_target)
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: Flag = None,
+    ignore_index: int = -100,
+    reduce: Flag = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Cross-entropy of logits (N, C, *S) against class numbers (N, *S) or probabilities."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    return loss_class.cross_entropy(
+        input, target, weight, ignore_index, reduction, label_smoothing
+    )
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: Flag = None,
+    ignore_index: int = -100,
+    reduce: Flag = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Negative log-likelihood of log-probabilities (N, C, *S) for class numbers (N, *S)."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    return loss_class.nll_loss(input, target, weight, ignore_index, reduction)
