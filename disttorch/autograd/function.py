@@ -187,11 +187,14 @@ def _record(node: FunctionNode, args: Any, outputs: tuple[Any, ...]) -> tuple[An
     """Make the node the history of its differentiable outputs."""
     inputs = {id(a) for a in args}
     dirty = {id(t) for t in node._dirty}
+    plain = {id(t) for t in node._non_differentiable}
     fresh = []
     for y in outputs:
         if isinstance(y, Tensor) and id(y) in inputs and id(y) not in dirty:
             alias = y.detach()
             node._to_save = tuple(alias if t is y else t for t in node._to_save)
+            if id(y) in plain:
+                plain.add(id(alias))
             y = alias  # noqa: PLW2901 - an input handed back unchanged is a new output
         fresh.append(y)
     node.backend = next(a for a in args if isinstance(a, Tensor)).backend
@@ -200,7 +203,6 @@ def _record(node: FunctionNode, args: Any, outputs: tuple[Any, ...]) -> tuple[An
     node.metas = tuple(
         (y._array.shape, y._array.dtype) if isinstance(y, Tensor) else ((), None) for y in fresh
     )
-    plain = {id(t) for t in node._non_differentiable}
     for k, y in enumerate(fresh):
         if isinstance(y, Tensor) and id(y) not in plain and y._array.dtype.kind in "fcV":
             y._grad_fn, y._output_nr, y._requires_grad = node, k, True
