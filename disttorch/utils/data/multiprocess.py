@@ -186,11 +186,24 @@ class MultiprocessIterator:
         batch.answers[answer.part] = answer
         if isinstance(answer, Exhausted):
             self._live.discard(batch.worker_id)
-        elif batch.complete and len(batch.answers) > 1 and not _parts_match(batch.answers):
+        elif batch.complete and len(batch.answers) > 1 and not self._match(batch.answers):
             batch.answers.clear()
             batch.bounds = [0, len(batch.indices)]
             task = Task(answer.batch, 0, 0, batch.indices, batch.slot, True)
             self._pool.submit(batch.worker_id, task)
+
+    def _match(self, answers: dict[int, Any]) -> bool:
+        """Whether the parts of a batch can be joined; failures need not."""
+        parts = [x for x in answers.values() if isinstance(x, Rows)]
+        if len(parts) < len(answers) or all(x[3:] == (None, None) for x in parts):
+            return True
+        likes = self._layout.empty_arrays() if self._layout is not None else []
+        try:
+            merge_structures(self._structures(parts))
+            merge_arrays([likes if x.arrays is None else [a[:0] for a in x.arrays] for x in parts])
+        except OddPartsError:
+            return False
+        return True
 
     # ---- asking -----------------------------------------------------------------------------
 
@@ -247,11 +260,14 @@ class MultiprocessIterator:
         self._slots.give_back(slot)
         return buffer
 
+    def _structures(self, parts: list[Rows]) -> list[Any]:
+        """The structures of parts, that which is known put in."""
+        known = self._layout.structure if self._layout is not None else None
+        return [known if p.structure is None else p.structure for p in parts]
+
     def _from_rows(self, batch: _Batch, parts: list[Rows]) -> Any:
         layout = self._layout
-        known = layout.structure if layout is not None else None
-        structures = [known if p.structure is None else p.structure for p in parts]
-        structure = structures[0] if len(parts) == 1 else merge_structures(structures)
+        structure = merge_structures(self._structures(parts))
         if all(p.arrays is None for p in parts):
             assert layout is not None
             return fill(structure, layout.arrays(self._lend(batch.slot), 0, batch.bounds[-1]))
@@ -311,23 +327,6 @@ class MultiprocessIterator:
     def __del__(self) -> None:
         if not sys.is_finalizing():  # then multiprocessing has ended the workers
             self.close()
-
-
-def _parts_match(answers: dict[int, Any]) -> bool:
-    """Whether the parts of a batch can be joined; failures need not."""
-    rows = [x for x in answers.values() if isinstance(x, Rows)]
-    if len(rows) < len(answers) or all(x.arrays is None and x.structure is None for x in rows):
-        return True
-    known = [x.structure for x in rows if x.structure is not None]
-    if len(known) not in {0, len(rows)}:
-        return False  # of another form than the known one
-    try:
-        if known:
-            merge_structures(known)
-        merge_arrays([[a[:0] for a in x.arrays] for x in rows if x.arrays is not None])
-    except OddPartsError:
-        return False
-    return True
 
 
 def split_rows(n_rows: int, max_parts: int) -> list[int]:

@@ -71,18 +71,16 @@ class WorkerPool:
         return [member.process.pid for member in self._members]
 
     def _start(self, worker_id: int) -> _Member:
+        method = self._context.get_start_method()
+        forked = method == "fork"
+        target: Any = run_worker if forked else _run_pickled
+        setup = self._setup if forked else self._setup_pickled()
         ours, theirs = socket.socketpair()
         channel = LoaderEnd(ours)
-        method = self._context.get_start_method()
         # The kernel ties it to the thread that started it, of which only the main one is sure to
         # live as long as the process.
         tied = method != "forkserver" and threading.current_thread() is threading.main_thread()
-        arguments: Any = (worker_id, self._epoch, theirs, os.getpid() if tied else None)
-        target: Any = run_worker
-        if method == "fork":
-            arguments = (self._setup, *arguments)
-        else:
-            target, arguments = _run_pickled, (self._setup_pickled(), *arguments)
+        arguments = (setup, worker_id, self._epoch, theirs, os.getpid() if tied else None)
         process = self._context.Process(target=target, args=arguments, daemon=True)
         try:
             with theirs, _without_interrupts():

@@ -57,6 +57,10 @@ class Layout:
             end += aligned(leaf.nbytes * n_rows)
         self.nbytes = end
 
+    def empty_arrays(self) -> list[np.ndarray]:
+        """No rows of every leaf."""
+        return [np.empty((0, *leaf.shape), leaf.dtype) for leaf in self.leaves]
+
     def arrays(self, buffer: Any, first: int, n_rows: int) -> list[np.ndarray]:
         """Views of some rows of every leaf."""
         views = []
@@ -162,6 +166,8 @@ def merge_structures(parts: list[Any]) -> Any:
     Raises OddPartsError if they are not of one form.
     """
     first = parts[0]
+    if len(parts) == 1:
+        return first
     if any(type(p) is not type(first) for p in parts):
         raise OddPartsError
     if isinstance(first, Mapping):

@@ -1,0 +1,62 @@
+import os
+import socket
+
+import pytest
+
+from disttorch.utils.data.channel import LoaderEnd, WorkerEnd
+
+
+@pytest.fixture
+def ends():
+    ours, theirs = socket.socketpair()
+    loader, worker = LoaderEnd(ours), WorkerEnd(theirs)
+    yield loader, worker
+    loader.close()
+    worker._reader.close()
+    theirs.close()
+
+
+def test_a_loader_never_waits_for_a_worker_that_does_not_read(ends):
+    loader, worker = ends
+    sent = [("task", i, os.urandom(100_000)) for i in range(50)]
+    for message in sent:
+        loader.send(message)
+    assert loader.has_unsent
+    received = []
+    while len(received) < len(sent):
+        loader.flush()
+        received.append(worker.receive())
+    assert received == sent
+    assert not loader.has_unsent
+
+
+@pytest.mark.parametrize("cut", [1, 7, 8, 20])
+def test_messages_are_taken_whole(ends, cut):
+    loader, worker = ends
+    worker.send(("answer", list(range(100))))
+    data = loader._socket.recv(1 << 16)
+    theirs = worker._socket
+    theirs.sendall(data[:cut])
+    assert loader.receive() == []
+    theirs.sendall(data[cut:] + data)
+    assert loader.receive() == [("answer", list(range(100)))] * 2
+
+
+def test_both_ends_notice_that_the_other_has_gone(ends):
+    loader, worker = ends
+    loader.send("last")
+    loader.close()
+    assert worker.receive() == "last"
+    with pytest.raises(EOFError):
+        worker.receive()
+    with pytest.raises(BrokenPipeError):
+        worker.send("too late")
+
+
+def test_nothing_is_raised_for_a_worker_that_died(ends):
+    loader, worker = ends
+    worker._socket.shutdown(socket.SHUT_RDWR)
+    loader.send("lost")
+    assert loader.receive() == []
+    assert loader.ended
+    assert not loader.has_unsent

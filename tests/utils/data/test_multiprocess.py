@@ -1,0 +1,200 @@
+import gc
+import os
+
+import numpy as np
+import pytest
+
+import disttorch as torch
+from disttorch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    default_collate_fn_map,
+    get_worker_info,
+)
+from disttorch.utils.data.multiprocess import split_rows
+
+N = 24
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "max_parts", "expected"),
+    [(8, 2, [0, 4, 8]), (7, 2, [0, 7]), (0, 3, [0, 0]), (13, 3, [0, 4, 8, 13]), (1, 1, [0, 1])],
+)
+def test_split_rows(n_rows, max_parts, expected):
+    assert split_rows(n_rows, max_parts) == expected
+
+
+class Made(Dataset):
+    """`make(i)` is sample i."""
+
+    def __init__(self, make):
+        self.make = make
+
+    def __len__(self):
+        return N
+
+    def __getitem__(self, i):
+        return self.make(i)
+
+
+SAMPLES = {
+    "numbers of two types": lambda i: i if i < 7 else i + 0.5,
+    "mixed dtypes": lambda i: torch.ones(2, dtype=torch.float64 if i > 20 else torch.float32),
+    "strings alone": str,
+    "strings beside": lambda i: {"a": str(i), "b": [i, torch.ones(2) * i]},
+    "no arrays at all": lambda i: (),
+    "0-d tensors": torch.tensor,
+    "empty tensors": lambda i: torch.zeros(0, 3),
+    "numpy scalars": np.float32,
+    "bfloat16": lambda i: torch.ones(3, dtype=torch.bfloat16),
+    "lists": lambda i: [[i, i], (i, "x")],
+}
+
+
+def described(batch):
+    if isinstance(batch, torch.Tensor):
+        return str(batch.dtype), list(batch.shape), batch.float().tolist()
+    if isinstance(batch, dict):
+        return {k: described(v) for k, v in batch.items()}
+    return [described(v) for v in batch] if isinstance(batch, (list, tuple)) else batch
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_batches_are_those_of_no_workers(name, workers):
+    data = Made(SAMPLES[name])
+    expected = [described(b) for b in DataLoader(data, 8)]
+    assert [described(b) for b in DataLoader(data, 8, num_workers=workers)] == expected
+
+
+class Dropping(Dataset):
+    """`__getitems__` leaves some samples out."""
+
+    def __len__(self):
+        return N
+
+    def __getitems__(self, indices):
+        return [torch.tensor([i]) for i in indices if i % 3]
+
+
+def test_fewer_samples_than_asked_for():
+    batches = [b.flatten().tolist() for b in DataLoader(Dropping(), 8, num_workers=2)]
+    assert batches == [[i for i in range(k, k + 8) if i % 3] for k in range(0, N, 8)]
+
+
+def test_batch_samplers_may_yield_anything_iterable():
+    loader = DataLoader(
+        Made(int),
+        batch_sampler=[(0, 1), range(2, 9), torch.tensor([3])],
+        num_workers=2,
+    )
+    assert [b.tolist() for b in loader] == [[0, 1], list(range(2, 9)), [3]]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_unbatched_indices_are_passed_as_they_are(workers):
+    loader = DataLoader(Made(str), batch_size=None, sampler=[[1, 2], 3], num_workers=workers)
+    assert list(loader) == ["[1, 2]", "3"]
+
+
+def test_registered_types_are_collated_as_whole_batches(monkeypatch):
+    monkeypatch.setitem(default_collate_fn_map, complex, list)
+    loader = DataLoader(Made(complex), 8, num_workers=2)
+    assert [len(b) for b in loader] == [8, 8, 8]
+
+
+def test_tasks_larger_than_a_socket_do_not_block():
+    """Both sides have more to send than a socket holds, before there are slots."""
+    big = np.zeros(300_000, np.int8)
+    loader = DataLoader(
+        Made(lambda i: big),
+        batch_sampler=[[k % N for k in range(40_000)], *([[0]] * 3)],
+        num_workers=1,
+        collate_fn=lambda samples: [samples[0], os.urandom(1 << 20)],
+        timeout=30,
+    )
+    assert len(list(loader)) == 4
+
+
+class Uneven(IterableDataset):
+    """Worker k of n yields k + 1 numbers."""
+
+    def __iter__(self):
+        worker = get_worker_info().id
+        return iter([10 * worker + i for i in range(worker + 1)])
+
+
+def test_the_order_of_streams_is_that_of_torch():
+    for _ in range(3):
+        batches = [b.tolist() for b in DataLoader(Uneven(), 1, num_workers=3)]
+        assert batches == [[0], [10], [20], [11], [21], [22]]
+
+
+def test_out_of_order_batches_all_come():
+    loader = DataLoader(Made(lambda i: i), 4, num_workers=3, in_order=False)
+    assert sorted(i for b in loader for i in b.tolist()) == list(range(N))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_error_costs_one_batch(workers):
+    def make(i):
+        if i == 5:
+            raise ValueError("five")
+        return i
+
+    iterator = iter(DataLoader(Made(make), 4, num_workers=workers))
+    assert next(iterator).tolist() == [0, 1, 2, 3]
+    try:
+        next(iterator)
+        raise AssertionError("no error")
+    except ValueError as error:
+        assert "five" in str(error)
+    assert next(iterator).tolist() == [8, 9, 10, 11]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_dataset_that_raises_stopiteration_does_not_end_the_pass(workers):
+    def make(i):
+        return next(iter(()))
+
+    try:
+        list(DataLoader(Made(make), 4, num_workers=workers))
+        raise AssertionError("no error")
+    except RuntimeError as error:
+        assert "the dataset raised StopIteration" in str(error)
+
+
+def test_persistent_workers_take_seeds_of_their_own_each_pass():
+    torch.manual_seed(0)
+    loader = DataLoader(Made(lambda i: torch.rand(1)), 8, num_workers=1, persistent_workers=True)
+    passes = [tuple(x for b in loader for x in b.flatten().tolist()) for _ in range(3)]
+    assert len(set(passes)) == 3
+    state = torch.get_rng_state().tolist()
+    list(loader)
+    assert torch.get_rng_state().tolist() == state  # as in PyTorch, drawn from once
+    loader._iterator.close()
+
+
+def resident():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * 4096
+
+
+def test_fifty_epochs_leave_nothing_behind():
+    loader = DataLoader(
+        Made(lambda i: torch.ones(20_000)), 8, num_workers=2, persistent_workers=True
+    )
+
+    def counts():
+        gc.collect()
+        return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
+
+    for epoch in range(50):
+        for batch in loader:
+            del batch
+        if epoch == 4:
+            before, memory = counts(), resident()
+    assert counts() == before
+    assert resident() - memory < 4 << 20
+    loader._iterator.close()
