@@ -28,7 +28,8 @@ def test_gradients_stand_at_their_arguments():
     (a.sum() + b.sum()).backward()
     ((grad_x, number, grad_y), (grad_a, _)) = seen[0]
     assert grad_x.tolist() == [3.0, 3.0]
-    assert number is grad_y is None
+    assert number is None
+    assert grad_y.tolist() == [0.0, 0.0]  # it is a tensor, though it needs no gradient
     assert grad_a.tolist() == [1.0, 1.0]
 
 

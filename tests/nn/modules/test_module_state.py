@@ -151,7 +151,7 @@ def test_extra_state():
     assert state == {"0._extra_state": {"note": "old"}}
     holder.load_state_dict(state)
     assert holder[0].note == "old"
-    with pytest.raises(RuntimeError, match=r'Missing key\\(s\\) in state_dict: "0._extra_state"'):
+    with pytest.raises(RuntimeError, match=r'Missing key\(s\) in state_dict: "0._extra_state"'):
         holder.load_state_dict({})
 
 
