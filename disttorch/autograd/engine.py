@@ -8,7 +8,8 @@ to a shape and shown to hooks differs between the two and is in `_RawGrads` and 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from sys import getrefcount
 from typing import Any
 
@@ -307,6 +308,33 @@ def _accumulate(node: AccumulateGrad, grads: list[Any], mode: _RawGrads) -> None
         hook(leaf)
 
 
+class _Callbacks(threading.local):
+    """What to run when the outermost sweep of this thread ends."""
+
+    depth = 0
+
+    def __init__(self) -> None:
+        self.queue: list[Callable[[], None]] = []
+
+
+_CALLBACKS = _Callbacks()
+
+
+def queue_callback(callback: Callable[[], None]) -> None:
+    """Call `callback()` when the backward sweep now running in this thread is complete.
+
+    Raises RuntimeError outside of a sweep.
+    """
+    if not _CALLBACKS.depth:
+        raise RuntimeError("Final callbacks can only be installed during backward pass.")
+    _CALLBACKS.queue.append(callback)
+
+
+def _run_callbacks() -> None:
+    while _CALLBACKS.queue:
+        _CALLBACKS.queue.pop(0)()
+
+
 def run_backward(
     tensors: Sequence[Tensor],
     grad_tensors: Sequence[Tensor | None],
@@ -326,9 +354,15 @@ def run_backward(
     ]
     before = STATE.enabled
     STATE.enabled = create_graph
+    _CALLBACKS.depth += 1
     try:
         sweep.run(roots)
+        if _CALLBACKS.depth == 1:
+            _run_callbacks()
     finally:
+        _CALLBACKS.depth -= 1
+        if not _CALLBACKS.depth:
+            _CALLBACKS.queue.clear()  # a sweep that failed leaves none behind
         STATE.enabled = before
     return [None if g is None else mode.show(g) for g in sweep.captured]
 

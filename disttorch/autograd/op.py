@@ -58,6 +58,8 @@ class Op(Node):
     * `may_copy`: a view op that copies where memory allows no view.
     * `differentiable`: False for operators without derivative (comparisons, floor...).
     * `non_differentiable_outputs`: positions of outputs that carry no gradient (indices).
+    * `saved_for`: {saved input: the inputs whose gradients read it}; one that no wanted gradient
+      reads is not kept, and may be overwritten. Without an entry a saved input is always kept.
     """
 
     promotes: ClassVar[str | None] = None
@@ -65,6 +67,7 @@ class Op(Node):
     may_copy: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
     non_differentiable_outputs: ClassVar[tuple[int, ...]] = ()
+    saved_for: ClassVar[dict[int, tuple[int, ...]]] = {}
 
     backend: Backend
     F: Any
@@ -93,7 +96,10 @@ class Op(Node):
 
     @property
     def saved(ctx) -> tuple[Any, ...]:
-        """What `save` and `save_output` kept; RuntimeError once freed or if modified in place."""
+        """What `save` and `save_output` kept, None where `saved_for` says nobody needs it.
+
+        Raises RuntimeError once freed, or if a value was modified in place since.
+        """
         if ctx._saved is None:
             if ctx._released:
                 raise RuntimeError(_FREED)

@@ -25,9 +25,12 @@ def pack(node: Op, inputs: Any, arrays: list[Any], outputs: tuple[Tensor, ...]) 
     watch.
     """
     entries: list[Entry] = []
+    edges, saved_for = node.edges, node.saved_for
     for i in node._save_inputs:
         x, array = inputs[i], arrays[i]
-        if isinstance(x, Tensor):
+        if i in saved_for and all([edges[reader] is None for reader in saved_for[i]]):
+            entries.append((None, None, 0, None))
+        elif isinstance(x, Tensor):
             cell = x._cell
             if array is x._array:
                 entries.append((array, cell, cell[0], i))

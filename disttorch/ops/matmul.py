@@ -27,6 +27,8 @@ _NAMES = {(1, 1): "Dot", (2, 1): "Mv", (2, 2): "Mm"}
 class MatMul(Op):
     """x @ y as NumPy defines it: vectors, matrices and broadcast batches of matrices."""
 
+    saved_for = {0: (1,), 1: (0,)}
+
     def forward(ctx, x: Array, y: Array) -> Array:
         ctx.save(0, 1)
         ctx.kinds = (x.ndim, y.ndim)
@@ -39,18 +41,18 @@ class MatMul(Op):
     def backward(ctx, g: Any) -> Any:
         x, y = ctx.saved
         F = ctx.F
-        if x.ndim == 1 and y.ndim == 1:
-            return g * F.conj(y), g * F.conj(x)
-        if x.ndim == 1:
-            g, x = F.unsqueeze(g, -2), F.unsqueeze(x, 0)
-        column = y.ndim == 1
-        if column:
-            g, y = F.unsqueeze(g, -1), F.unsqueeze(y, -1)
+        row, column = ctx.kinds[0] == 1, ctx.kinds[1] == 1
+        if row and column:
+            gx = g * F.conj(y) if ctx.needs_grad(0) else None
+            return gx, g * F.conj(x) if ctx.needs_grad(1) else None
+        g = F.unsqueeze(g, -2) if row else F.unsqueeze(g, -1) if column else g
         gx = gy = None
         if ctx.needs_grad(0):
+            y = F.unsqueeze(y, -1) if column else y
             gx = ctx.call(MatMul, g, F.conj(F.transpose(y, -2, -1)))
         if ctx.needs_grad(1):
-            if x.ndim > 2 and y.ndim == 2:
+            x = F.unsqueeze(x, 0) if row else x
+            if x.ndim > 2 and ctx.kinds[1] <= 2:
                 rows = math.prod(x.shape[:-1])
                 x, g = F.reshape(x, (rows, x.shape[-1])), F.reshape(g, (rows, g.shape[-1]))
             gy = ctx.call(MatMul, F.conj(F.transpose(x, -2, -1)), g)
@@ -265,6 +267,7 @@ class Linear(Op):
     """x (*, n) @ weight (m, n) transposed + bias (m), as one node."""
 
     torch_name = "AddmmBackward0"
+    saved_for = {0: (1,), 1: (0,)}
 
     def forward(ctx, x: Array, weight: Array, bias: Array | None) -> Array:
         ctx.save(0, 1)
@@ -278,13 +281,14 @@ class Linear(Op):
     def backward(ctx, g: Any) -> Any:
         x, weight = ctx.saved
         F = ctx.F
-        if x.ndim != 2:
-            rows = math.prod(x.shape[:-1])
-            x, g = F.reshape(x, (rows, x.shape[-1])), F.reshape(g, (rows, g.shape[-1]))
+        rows = math.prod(ctx.shape[:-1])
+        if len(ctx.shape) != 2:
+            g = F.reshape(g, (rows, g.shape[-1]))
         gx = gw = gb = None
         if ctx.needs_grad(0):
             gx = F.reshape(ctx.call(MatMul, g, F.conj(weight)), ctx.shape)
         if ctx.needs_grad(1):
+            x = F.reshape(x, (rows, ctx.shape[-1]))
             gw = ctx.call(MatMul, F.transpose(g, 0, 1), F.conj(x))
         if ctx.needs_grad(2):
             gb = F.sum(g, (0,))
