@@ -16,6 +16,4 @@ __all__.extend(modules.__all__)
 def __getattr__(name: str) -> object:
     if name == "parallel":
         return _import_module("disttorch.nn.parallel")
-    if name == "DataParallel":
-        return _import_module("disttorch.nn.parallel").DataParallel
     raise AttributeError(f"module 'disttorch.nn' has no attribute {name!r}")
