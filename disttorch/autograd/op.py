@@ -33,6 +33,7 @@ from functools import cache
 from typing import Any, ClassVar, TypeVar
 
 from disttorch.autograd import anomaly
+from disttorch.autograd.broadcasting import mismatch
 from disttorch.autograd.grad_mode import STATE
 from disttorch.autograd.node import Edge, Node, accumulator_of, next_sequence
 from disttorch.autograd.promotion import promote
@@ -58,8 +59,8 @@ class Op(Node):
     * `may_copy`: a view op that copies where memory allows no view.
     * `differentiable`: False for operators without derivative (comparisons, floor...).
     * `non_differentiable_outputs`: positions of outputs that carry no gradient (indices).
-    * `saved_for`: {saved input: the inputs whose gradients read it}; one that no wanted gradient
-      reads is not kept, and may be overwritten. Without an entry a saved input is always kept.
+    * `saved_for`: for each input the inputs whose gradients read it; a saved input that no wanted
+      gradient reads is not kept, and may be overwritten. Empty: saved inputs are always kept.
     """
 
     promotes: ClassVar[str | None] = None
@@ -67,7 +68,7 @@ class Op(Node):
     may_copy: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
     non_differentiable_outputs: ClassVar[tuple[int, ...]] = ()
-    saved_for: ClassVar[dict[int, tuple[int, ...]]] = {}
+    saved_for: ClassVar[tuple[tuple[int, ...], ...]] = ()
 
     backend: Backend
     F: Any
@@ -138,7 +139,7 @@ class Op(Node):
         return ctx.forward(*arrays, **params)
 
     @classmethod
-    def apply(cls, *inputs: Any, **params: Any) -> Any:  # noqa: PLR0912 - every call costs here
+    def apply(cls, *inputs: Any, **params: Any) -> Any:  # noqa: PLR0912, PLR0915 - calls cost
         """Compute on Tensors (numbers and None pass through) and record if any requires grad."""
         ctx = _new(cls)
         arrays: list[Any] = []
@@ -164,7 +165,13 @@ class Op(Node):
         if rule is not None and not (rule == "same" and _alike(arrays)):
             promote(backend, arrays, rule)
         ctx.backend = backend
-        result = ctx.forward(*arrays, **params)
+        try:
+            result = ctx.forward(*arrays, **params)
+        except ValueError as error:
+            message = "broadcast" in str(error) and mismatch(arrays)
+            if not message:
+                raise
+            raise RuntimeError(message) from None
         # One output is by far the usual case and on the path of every operator.
         if type(result) is not tuple:
             if type(result) is not backend.array_type:

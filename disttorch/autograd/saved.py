@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from disttorch.autograd.node import AccumulateGrad, Edge
 from disttorch.dtype import TYPE_NAMES, from_numpy_dtype
 from disttorch.tensor import Tensor
 
@@ -28,7 +30,7 @@ def pack(node: Op, inputs: Any, arrays: list[Any], outputs: tuple[Tensor, ...]) 
     edges, saved_for = node.edges, node.saved_for
     for i in node._save_inputs:
         x, array = inputs[i], arrays[i]
-        if i in saved_for and all([edges[reader] is None for reader in saved_for[i]]):
+        if saved_for and all([edges[reader] is None for reader in saved_for[i]]):
             entries.append((None, None, 0, None))
         elif isinstance(x, Tensor):
             cell = x._cell
@@ -93,13 +95,28 @@ def _modified(node: Op, entry: Entry) -> str:
     array, cell, version, place = entry
     assert cell is not None and place is not None
     edge = node.edges[place] if place >= 0 else (node, -1 - place)
-    origin = "" if edge is None else f"which is output {edge[1]} of {edge[0].name()}, "
+    if edge is not None and isinstance(edge[0], AccumulateGrad):
+        edge = None
+    kind = TYPE_NAMES[from_numpy_dtype(array.dtype)]
+    seen = cell if place >= 0 else cell[:2]
+    return modified_message(kind, array.shape, edge, seen, version)
+
+
+def modified_message(
+    kind: str, shape: Sequence[int], edge: Edge | None, cell: list[Any], version: int
+) -> str:
+    """PyTorch's error for a saved tensor that was modified in place; `edge`: where it came from."""
+    origin = ""
+    if edge is not None:
+        # The history that an in-place write gave it, if one did, is the tensor's history now.
+        name = cell[2] if len(cell) > 2 else edge[0].name()
+        origin = f", which is output {edge[1]} of {name.removesuffix('Backward0')},"
     return (
         "one of the variables needed for gradient computation has been modified by an inplace "
-        f"operation: [torch.{TYPE_NAMES[from_numpy_dtype(array.dtype)]}Tensor "
-        f"{list(array.shape)}], {origin}is at version {cell[0]}; expected version {version} "
-        "instead. Hint: enable anomaly detection to find the operation that failed to compute its "
-        "gradient, with torch.autograd.set_detect_anomaly(True)."
+        f"operation: [torch.{kind}Tensor {list(shape)}]{origin} is at version {cell[0]}; expected "
+        f"version {version} instead. Hint: enable anomaly detection to find the operation that "
+        "failed to compute its gradient, with torch.autograd.set_detect_anomaly(True, "
+        "check_nan=False)."
     )
 
 

@@ -103,7 +103,7 @@ class Mul(Op):
     """x * y, broadcast."""
 
     promotes = "same"
-    saved_for = {0: (1,), 1: (0,)}
+    saved_for = ((1,), (0,))
 
     def forward(ctx, x: Array, y: Array) -> Array:
         ctx.save(0, 1)

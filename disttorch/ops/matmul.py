@@ -27,7 +27,7 @@ _NAMES = {(1, 1): "Dot", (2, 1): "Mv", (2, 2): "Mm"}
 class MatMul(Op):
     """x @ y as NumPy defines it: vectors, matrices and broadcast batches of matrices."""
 
-    saved_for = {0: (1,), 1: (0,)}
+    saved_for = ((1,), (0,))
 
     def forward(ctx, x: Array, y: Array) -> Array:
         ctx.save(0, 1)
@@ -267,7 +267,7 @@ class Linear(Op):
     """x (*, n) @ weight (m, n) transposed + bias (m), as one node."""
 
     torch_name = "AddmmBackward0"
-    saved_for = {0: (1,), 1: (0,)}
+    saved_for = ((1,), (0,))
 
     def forward(ctx, x: Array, weight: Array, bias: Array | None) -> Array:
         ctx.save(0, 1)
