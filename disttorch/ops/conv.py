@@ -35,12 +35,13 @@ class Convolution(Op):
     """y (N, O, *S') = x (N, C, *S) convolved with w (O, C / groups, *kernel), plus b (O,)."""
 
     torch_name = "ConvolutionBackward0"
+    saved_for = ((1,), (0,))
 
     def forward(
         ctx, x: Array, w: Array, b: Array | None, window: Window, groups: int
     ) -> Array:
         ctx.save(0, 1)
-        ctx.window, ctx.groups = window, groups
+        ctx.sizes, ctx.window, ctx.groups = tuple(x.shape[2:]), window, groups
         return ctx.backend.conv_forward(x, w, b, window, groups)
 
     def backward(ctx, g: Any) -> Any:
@@ -48,7 +49,7 @@ class Convolution(Op):
         how = {"window": ctx.window, "groups": ctx.groups}
         gx = gw = gb = None
         if ctx.needs_grad(0):
-            gx = ctx.call(TransposedConvolution, g, w, None, sizes=tuple(x.shape[2:]), **how)
+            gx = ctx.call(TransposedConvolution, g, w, None, sizes=ctx.sizes, **how)
         if ctx.needs_grad(1):
             gw = ctx.call(Correlation, x, g, **how)
         if ctx.needs_grad(2):
@@ -60,6 +61,7 @@ class TransposedConvolution(Op):
     """The gradient (N, C, *sizes) of a convolution's input given that of its output, plus b."""
 
     torch_name = "ConvolutionBackward0"
+    saved_for = ((1,), (0,))
 
     def forward(
         ctx, x: Array, w: Array, b: Array | None, sizes: Sizes, window: Window, groups: int
@@ -88,10 +90,11 @@ class Correlation(Op):
     """The gradient of a convolution's weight given its input x and its output's gradient gy."""
 
     torch_name = "ConvolutionBackward0"
+    saved_for = ((1,), (0,))
 
     def forward(ctx, x: Array, gy: Array, window: Window, groups: int) -> Array:
         ctx.save(0, 1)
-        ctx.window, ctx.groups = window, groups
+        ctx.sizes, ctx.window, ctx.groups = tuple(x.shape[2:]), window, groups
         return ctx.backend.conv_backward_weight(x, gy, window, groups)
 
     def backward(ctx, g: Any) -> Any:
@@ -99,7 +102,7 @@ class Correlation(Op):
         how = {"window": ctx.window, "groups": ctx.groups}
         gx = g_gy = None
         if ctx.needs_grad(0):
-            gx = ctx.call(TransposedConvolution, gy, g, None, sizes=tuple(x.shape[2:]), **how)
+            gx = ctx.call(TransposedConvolution, gy, g, None, sizes=ctx.sizes, **how)
         if ctx.needs_grad(1):
             g_gy = ctx.call(Convolution, x, g, None, **how)
         return gx, g_gy
