@@ -9,6 +9,8 @@ from typing import Any
 from disttorch.autograd.grad_mode import STATE, no_grad
 from disttorch.autograd.node import Node, edge_of, next_sequence
 from disttorch.autograd.op import _FREED, Op
+from disttorch.autograd.saved import modified_message
+from disttorch.dtype import TYPE_NAMES
 from disttorch.tensor import Tensor
 
 
@@ -75,12 +77,9 @@ class FunctionNode(Node, FunctionCtx):
                 continue
             kept, k, cell, version = entry
             if cell[0] != version:
+                edge = (self, k) if k is not None else kept.grad_fn and edge_of(kept)
                 raise RuntimeError(
-                    "one of the variables needed for gradient computation has been modified by an "
-                    f"inplace operation: [{kept.type()} {list(kept.shape)}] is at version "
-                    f"{cell[0]}; expected version {version} instead. Hint: enable anomaly detection"
-                    " to find the operation that failed to compute its gradient, with "
-                    "torch.autograd.set_detect_anomaly(True)."
+                    modified_message(TYPE_NAMES[kept.dtype], kept.shape, edge, cell, version)
                 )
             if k is not None:
                 kept = kept.detach()
@@ -174,6 +173,10 @@ class Function:
             else:
                 result = cls.forward(node, *args, **keywords)
         outputs = result if isinstance(result, tuple) else (result,)
+        if STATE.enabled and any(t.requires_grad and t.is_leaf for t in node._dirty):
+            raise RuntimeError(
+                "a leaf Variable that requires grad has been used in an in-place operation."
+            )
         if any(node.needs_input_grad) and STATE.enabled:
             outputs = _record(node, args, outputs)
         elif tensors:

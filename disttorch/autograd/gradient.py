@@ -107,18 +107,20 @@ def grad(
     edges = _root_edges(roots)
     captured = run_backward(roots, grads, keep, create_graph, captures, edges=edges)
     return tuple(
-        _used(captured[i], t, materialize_grads, bool(allow_unused) or materialize_grads)
-        for i, t in zip(where, targets, strict=True)
+        _used(captured[i], t, position, materialize_grads, bool(allow_unused) or materialize_grads)
+        for position, (i, t) in enumerate(zip(where, targets, strict=True))
     )
 
 
-def _used(grad: Tensor | None, target: Tensor, zeros: bool, allow_unused: bool) -> Tensor | None:
+def _used(
+    grad: Tensor | None, target: Tensor, position: int, zeros: bool, allow_unused: bool
+) -> Tensor | None:
     """Pass a gradient through; for an unused input make zeros, None, or PyTorch's error."""
     if grad is not None:
         return grad
     if not allow_unused:
         raise RuntimeError(
-            "One of the differentiated Tensors appears to not have been used in the graph. Set "
-            "allow_unused=True if this is the desired behavior."
+            f"The differentiated Tensor at index {position} appears to not have been used in the "
+            "graph. Set allow_unused=True if this is the desired behavior."
         )
     return Tensor._wrap(target.backend.xp.zeros_like(target._array)) if zeros else None

@@ -100,6 +100,8 @@ def _take_history(target: Tensor, result: Tensor) -> None:
         target._grad_fn, target._output_nr = result._grad_fn, result._output_nr
         target._requires_grad = result._requires_grad
         target._cell[1] += 1
+        if result._grad_fn is not None:
+            target._cell[2:] = [result._grad_fn.name()]  # for errors about saved tensors
         return
     node = ReplaceRegion.__new__(ReplaceRegion)
     node.steps = _steps_from(base, target)
@@ -107,6 +109,7 @@ def _take_history(target: Tensor, result: Tensor) -> None:
     node.backend = base.backend
     node._record((base, result), [base._array, result._array], (base,))
     base._cell[1] += 1
+    base._cell[2:] = ["torch::autograd::CopySlices"]
     target._refresh()
 
 
