@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+import numpy as np
+
+from disttorch.tensor import Tensor
+from disttorch.utils.data.collate import default_collate, is_table_untouched
+from disttorch.utils.data.dataset import Subset, TensorDataset
 
 
 def fetch_samples(dataset: Any, indices: Any) -> Any:
@@ -21,6 +27,32 @@ def fetch_samples(dataset: Any, indices: Any) -> Any:
         raise RuntimeError("the dataset raised StopIteration") from stop
 
 
+def tensors_and_rows(dataset: Any, indices: Any) -> tuple[list[np.ndarray], np.ndarray] | None:
+    """The arrays of a TensorDataset (or subsets of one) and the rows of them at `indices`.
+
+    Whole batches can be taken from them at once. None for other datasets, for tensors that
+    require gradients, and for indices that are no integers or out of range.
+    """
+    if type(dataset) is Subset and isinstance(indices, list):
+        return tensors_and_rows(dataset.dataset, [dataset.indices[i] for i in indices])
+    if type(dataset) is not TensorDataset or not isinstance(indices, list) or not indices:
+        return None
+    arrays = [t._array for t in dataset.tensors]
+    if any(t._requires_grad for t in dataset.tensors):
+        return None
+    rows = np.asarray(indices)
+    n = len(dataset)
+    if any(type(a) is not np.ndarray for a in arrays) or rows.dtype.kind != "i" or rows.ndim != 1:
+        return None
+    return (arrays, rows) if rows.min() >= -n and rows.max() < n else None
+
+
+def take(array: np.ndarray, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """The rows of an array, all within its bounds, into `out` if given."""
+    # The default mode, "raise", would go through a buffer.
+    return np.take(array, rows, 0, out, mode="wrap")
+
+
 class MapFetcher:
     """Batches of a map-style dataset: a list of indices is collated, a single index converted."""
 
@@ -28,12 +60,16 @@ class MapFetcher:
         self.dataset = dataset
         self.collate_fn = collate_fn
         self.batched = batched
+        self.by_rows = batched and collate_fn is default_collate and is_table_untouched()
 
     def fetch(self, request: Any) -> Any:
         """Return the batch at several indices, or the sample at one index."""
-        if self.batched:
-            return self.collate_fn(fetch_samples(self.dataset, request))
-        return self.collate_fn(self.dataset[request])
+        if not self.batched:
+            return self.collate_fn(self.dataset[request])
+        found = tensors_and_rows(self.dataset, request) if self.by_rows else None
+        if found is not None:
+            return [Tensor._wrap(take(array, found[1])) for array in found[0]]
+        return self.collate_fn(fetch_samples(self.dataset, request))
 
 
 class StreamFetcher:
@@ -51,7 +87,7 @@ class StreamFetcher:
             raise StopIteration
         if n_samples is None:
             return self.collate_fn(next(self.samples))
-        batch = list(itertools.islice(self.samples, n_samples))
+        batch: Sequence[Any] = list(itertools.islice(self.samples, n_samples))
         self.ended = len(batch) < n_samples
         if not batch or (self.ended and self.drop_last):
             raise StopIteration

@@ -12,7 +12,7 @@ from disttorch.utils.data.collate import default_collate, default_convert, is_ta
 from disttorch.utils.data.dataset import IterableDataset
 from disttorch.utils.data.distributed import rank_and_size
 from disttorch.utils.data.fetch import MapFetcher, StreamFetcher
-from disttorch.utils.data.multiprocess import MultiprocessIterator
+from disttorch.utils.data.multiprocess import MultiprocessIterator, Store
 from disttorch.utils.data.pool import WorkerPool, checked_context, default_context
 from disttorch.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler
 from disttorch.utils.data.seeding import draw_seed
@@ -91,6 +91,7 @@ class DataLoader:
         self.drop_last = drop_last
         default = default_convert if batch_sampler is None else default_collate
         self.collate_fn = default if collate_fn is None else collate_fn
+        self._kept: list[Store] = []
         self._iterator: MultiprocessIterator | None = None
 
     def _default_sampler(self, shuffle: bool | None) -> Any:
@@ -161,10 +162,11 @@ class DataLoader:
             timeout_s=self.timeout,
             in_order=self.in_order,
             persistent=self.persistent_workers,
+            kept=self._kept,
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_iterator": None}  # copies have workers of their own
+        return {**self.__dict__, "_iterator": None, "_kept": []}  # copies have workers of their own
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _FIXED and "_iterator" in self.__dict__:

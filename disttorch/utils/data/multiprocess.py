@@ -41,6 +41,22 @@ _ROOM = 1.25  # slots for whole batches get this much more than the first batch 
 # which are wanted soon.
 _MIN_PART_ROWS = 4
 _MIN_PART_NBYTES = 1 << 20
+_MAX_KEPT_NBYTES = 256 << 20  # slots up to this are kept for the next pass: new pages take time
+
+
+@dataclass
+class Store:
+    """Slots, their memory and the arrays in them, as far as they are known."""
+
+    slots: Slots
+    ring: Ring | None = None
+    layout: Layout | None = None
+    sized: bool = False  # whether the memory has been asked for
+
+    @property
+    def is_worth_keeping(self) -> bool:
+        """Whether the next pass of a loader should have it."""
+        return self.ring is not None and self.ring.nbytes <= _MAX_KEPT_NBYTES
 
 
 @dataclass
@@ -62,8 +78,8 @@ class _Batch:
 class MultiprocessIterator:
     """One pass (or, with persistent workers, several) over a loader's batches.
 
-    `n_batches` is what `len` says, None if it is not known. `timeout_s` is how long to wait for a
-    batch, 0 for ever.
+    `timeout_s` is how long to wait for a batch, 0 for ever. `kept` holds the store of an earlier
+    pass of the same loader, if any, and gets that of this one when it is closed.
     """
 
     def __init__(
@@ -77,6 +93,7 @@ class MultiprocessIterator:
         timeout_s: float,
         in_order: bool,
         persistent: bool,
+        kept: list[Store],
     ) -> None:
         self._pool = pool
         self._pid = os.getpid()
@@ -87,13 +104,19 @@ class MultiprocessIterator:
         self._timeout_s = timeout_s
         self._in_order = in_order
         self._persistent = persistent
-        self._slots = Slots(self._n_ahead + _MAX_LENT)
-        self._ring: Ring | None = None
-        self._ring_tried = False
-        self._layout: Layout | None = None
+        n_slots = self._n_ahead + _MAX_LENT
+        store = kept.pop() if kept else Store(Slots(n_slots))
+        if store.slots.n_slots != n_slots:
+            store = Store(Slots(n_slots))
+        self._kept = kept
+        self._store = store
+        self._slots = store.slots
         self._epoch = 0
+        self._batches: dict[int, _Batch] = {}
         self.closed = False
         try:
+            if store.ring is not None:
+                pool.tell_all(UseRing(store.ring.address, store.layout))
             self._begin(requests)
         except BaseException:
             self.close()
@@ -102,7 +125,7 @@ class MultiprocessIterator:
     def _begin(self, requests: Iterator[Any]) -> None:
         """Start a pass and ask for the first batches."""
         self._requests = requests
-        self._batches: dict[int, _Batch] = {}
+        self._batches = {}
         self._asked = 0
         self._next = 0
         self._live = set(range(self._n_workers))
@@ -179,7 +202,7 @@ class MultiprocessIterator:
 
     def _take_in(self, answer: Any) -> None:
         if isinstance(answer, Sized):
-            if not self._ring_tried:
+            if not self._store.sized:
                 self._make_ring(answer)
             return
         batch = self._batches[answer.batch]
@@ -197,7 +220,7 @@ class MultiprocessIterator:
         parts = [x for x in answers.values() if isinstance(x, Rows)]
         if len(parts) < len(answers) or all(x[3:] == (None, None) for x in parts):
             return True
-        likes = self._layout.empty_arrays() if self._layout is not None else []
+        likes = self._store.layout.empty_arrays() if self._store.layout is not None else []
         try:
             merge_structures(self._structures(parts))
             merge_arrays([likes if x.arrays is None else [a[:0] for a in x.arrays] for x in parts])
@@ -238,10 +261,11 @@ class MultiprocessIterator:
 
     def _max_parts(self, number: int, n_rows: int) -> int:
         # By number, not by what is known when: which worker fetches a sample, and so the random
-        # numbers it sees, must not depend on timing.
-        if number < self._n_ahead or self._layout is None:
+        # numbers it sees, must not depend on timing or on earlier passes.
+        layout = self._store.layout
+        if layout is None or number < self._n_ahead:
             return self._n_workers
-        nbytes = n_rows * self._layout.row_nbytes
+        nbytes = n_rows * layout.row_nbytes
         return max(1, min(self._n_workers, nbytes // _MIN_PART_NBYTES))
 
     # ---- putting together -------------------------------------------------------------------
@@ -253,20 +277,20 @@ class MultiprocessIterator:
 
     def _lend(self, slot: int) -> Any:
         """The slot's bytes: lent or, when the user holds many slots already, copied."""
-        assert self._ring is not None
+        assert self._store.ring is not None
         if self._slots.n_lent < _MAX_LENT:
-            return self._ring.lend(slot)
-        buffer = bytearray(self._ring.peek(slot))
+            return self._store.ring.lend(slot)
+        buffer = bytearray(self._store.ring.peek(slot))
         self._slots.give_back(slot)
         return buffer
 
     def _structures(self, parts: list[Rows]) -> list[Any]:
         """The structures of parts, that which is known put in."""
-        known = self._layout.structure if self._layout is not None else None
+        known = self._store.layout.structure if self._store.layout is not None else None
         return [known if p.structure is None else p.structure for p in parts]
 
     def _from_rows(self, batch: _Batch, parts: list[Rows]) -> Any:
-        layout = self._layout
+        layout = self._store.layout
         structure = merge_structures(self._structures(parts))
         if all(p.arrays is None for p in parts):
             assert layout is not None
@@ -279,9 +303,9 @@ class MultiprocessIterator:
         """A part's rows, from its message or the slot."""
         if part.arrays is not None:
             return part.arrays
-        assert self._layout is not None and self._ring is not None
+        assert self._store.layout is not None and self._store.ring is not None
         first = batch.bounds[part.part]
-        return self._layout.arrays(self._ring.peek(batch.slot), first, part.n_rows)
+        return self._store.layout.arrays(self._store.ring.peek(batch.slot), first, part.n_rows)
 
     def _from_whole(self, batch: _Batch, answer: Whole) -> Any:
         if answer.buffers is not None:
@@ -298,31 +322,33 @@ class MultiprocessIterator:
 
     def _make_ring(self, size: Sized) -> None:
         """Make slots for batches like the first; without memory, batches go through sockets."""
-        self._ring_tried = True
+        self._store.sized = True
         nbytes = int(size.nbytes * _ROOM)
         if size.leaves is not None:
             n_rows = max([self._batch_rows, *(b.bounds[-1] for b in self._batches.values())])
-            self._layout = Layout(size.leaves, size.structure, n_rows)
-            nbytes = self._layout.nbytes
+            self._store.layout = Layout(size.leaves, size.structure, n_rows)
+            nbytes = self._store.layout.nbytes
         address = None
         try:
-            self._ring = Ring(self._slots, nbytes)
-            address = self._ring.address
+            self._store.ring = Ring(self._slots, nbytes)
+            address = self._store.ring.address
         except (SharedMemoryError, OSError, AttributeError) as error:
             warnings.warn(
                 f"DataLoader: batches go through sockets, which is slower: {error}", stacklevel=6
             )
-        self._pool.tell_all(UseRing(address, self._layout))
+        self._pool.tell_all(UseRing(address, self._store.layout))
 
     def close(self) -> None:
         """End the workers and let go of the slots; batches in use stay valid."""
-        if self._pid != os.getpid():
+        if self.closed or self._pid != os.getpid():
             return  # a forked copy: nothing of this is its own
-        self.closed = True
         self._pool.close()
+        self.closed = True
+        for batch in self._batches.values():
+            self._slots.give_back(batch.slot)
         self._batches = {}
-        if self._ring is not None:
-            self._ring.close()
+        if self._store.is_worth_keeping and not self._kept:
+            self._kept.append(self._store)
 
     def __del__(self) -> None:
         if not sys.is_finalizing():  # then multiprocessing has ended the workers

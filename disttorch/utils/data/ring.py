@@ -57,15 +57,15 @@ class Slots:
 
 
 class Ring:
-    """The memory of the slots, on the loader's side.
+    """The memory of the slots, on the loader's side: `nbytes` in all.
 
-    Raises SharedMemoryError if the memory is not to be had.
+    The descriptor goes with it; the memory lives on behind arrays that are still in use. Raises SharedMemoryError if the memory is not to be had.
     """
 
     def __init__(self, slots: Slots, slot_nbytes: int) -> None:
         self._slots = slots
         self.slot_nbytes = max(1, -(-slot_nbytes // mmap.PAGESIZE)) * mmap.PAGESIZE
-        total = slots.n_slots * self.slot_nbytes
+        self.nbytes = total = slots.n_slots * self.slot_nbytes
         # Looked for but not allocated: the workers do that, each at the slots it writes first.
         check_available(total)
         self._segment = Segment(total, 0)
@@ -94,10 +94,6 @@ class Ring:
 
         leases[slot] = weakref.ref(buffer, returned)
         return buffer
-
-    def close(self) -> None:
-        """Close the descriptor; the memory lives on behind arrays that are still in use."""
-        self._segment.close_fd()
 
 
 class RingWriter:

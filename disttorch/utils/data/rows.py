@@ -22,6 +22,7 @@ from disttorch.utils.data.collate import (
     rebuild_sequence,
     stack_arrays,
 )
+from disttorch.utils.data.fetch import take
 from disttorch.utils.data.ring import aligned
 
 
@@ -101,6 +102,17 @@ class RowCollate:
         self.in_place = destination is not None
         structure = collate(samples, collate_fn_map=self._table)
         self.in_place = self.in_place and len(self.arrays) == len(self.destination)
+        return structure
+
+    def take(self, sources: list[np.ndarray], rows: np.ndarray, destination: Any) -> Any:
+        """The same for samples that are rows of `sources`, as those of a TensorDataset."""
+        self.destination = destination or []
+        self.arrays = []
+        self.in_place = destination is not None and len(destination) == len(sources)
+        structure = []
+        for source in sources:
+            target = self._target((len(rows), *source.shape[1:]), source.dtype)
+            structure.append(self._add(take(source, rows, target)))
         return structure
 
     def _target(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray | None:

@@ -20,7 +20,7 @@ import numpy as np
 from disttorch.backends.cpu.threads import set_num_threads
 from disttorch.comm.errors import SharedMemoryError
 from disttorch.utils.data.channel import WorkerEnd, close_inherited
-from disttorch.utils.data.fetch import MapFetcher, StreamFetcher, fetch_samples
+from disttorch.utils.data.fetch import MapFetcher, StreamFetcher, fetch_samples, tensors_and_rows
 from disttorch.utils.data.messages import (
     Exhausted,
     Failed,
@@ -188,25 +188,30 @@ class _Worker:
 
     def _rows(self, task: Task) -> Rows:
         """Fetch some rows of a batch and write them where the batch is put together."""
-        samples = fetch_samples(self.setup.dataset, task.indices)
-        n_rows = len(samples)
-        destination = self._destination(task, n_rows)
         collate_rows = self.collate_rows
-        structure = collate_rows(samples, destination)
-        arrays: list[np.ndarray] | None = collate_rows.arrays
-        if not self.ring_known and arrays:
-            leaves = tuple(Leaf(a.shape[1:], a.dtype) for a in arrays)
-            self._await_ring(Sized(leaves, structure, 0))
-            destination = self._destination(task, n_rows)
-            if destination is not None and _fit(arrays, destination):
-                for target, array in zip(destination, arrays, strict=True):
-                    target[...] = array
-                collate_rows.in_place = True
+        found = tensors_and_rows(self.setup.dataset, task.indices)
+        if found is None:
+            samples = fetch_samples(self.setup.dataset, task.indices)
+            n_rows = len(samples)
+            if not self.ring_known and n_rows:
+                self._await_rows(collate_rows([samples[0]], None))
+            structure = collate_rows(samples, self._destination(task, n_rows))
+        else:
+            sources, rows = found
+            n_rows = len(rows)
+            if not self.ring_known:
+                self._await_rows(collate_rows.take(sources, rows[:1], None))
+            structure = collate_rows.take(sources, rows, self._destination(task, n_rows))
         if self.layout is not None and structure == self.layout.structure:
             structure = None
-        return Rows(
-            task.batch, task.part, n_rows, structure, None if collate_rows.in_place else arrays
-        )
+        arrays = None if collate_rows.in_place else collate_rows.arrays
+        return Rows(task.batch, task.part, n_rows, structure, arrays)
+
+    def _await_rows(self, structure: Any) -> None:
+        """Tell the loader what one sample is made of, if arrays, and wait for the slots."""
+        leaves = tuple(Leaf(a.shape[1:], a.dtype) for a in self.collate_rows.arrays)
+        if leaves:
+            self._await_ring(Sized(leaves, structure, 0))
 
     def _destination(self, task: Task, n_rows: int) -> list[np.ndarray] | None:
         """The rows of the slot that a task is for; None where they do not fit."""
@@ -234,8 +239,3 @@ class _Worker:
             memory[offset : offset + part.nbytes] = part
             offset += aligned(part.nbytes)
         return Whole(task.batch, task.part, pickled, sizes, None)
-
-
-def _fit(arrays: list[np.ndarray], places: list[np.ndarray]) -> bool:
-    """Whether arrays have the shapes and dtypes of the places they are to be copied to."""
-    return [(a.shape, a.dtype) for a in arrays] == [(p.shape, p.dtype) for p in places]

@@ -94,5 +94,8 @@ def test_users_can_add_types(monkeypatch):
     class Odd:
         pass
 
-    monkeypatch.setitem(default_collate_fn_map, Odd, len)
+    def count(batch, *, collate_fn_map):
+        return len(batch)
+
+    monkeypatch.setitem(default_collate_fn_map, Odd, count)
     assert default_collate([Odd(), Odd()]) == 2
