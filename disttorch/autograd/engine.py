@@ -75,12 +75,16 @@ class _RecordedGrads(_RawGrads):
         return grad
 
 
+class _UnfitShape(RuntimeError):
+    """A formula returned a gradient whose shape its input cannot have been broadcast to."""
+
+
 def sum_to_shape(grad: Any, shape: tuple[int, ...], functions: Any) -> Any:
     """Sum a gradient over the dimensions along which its input was broadcast from `shape`."""
     lead = grad.ndim - len(shape)
     if lead < 0 or any(n not in (1, m) for n, m in zip(shape, grad.shape[lead:], strict=True)):
-        raise RuntimeError(
-            f"the gradient of shape {list(grad.shape)} does not fit an input of shape {list(shape)}"
+        raise _UnfitShape(
+            f"got {list(grad.shape)} but expected shape compatible with {list(shape)}"
         )
     stretched = [lead + i for i, n in enumerate(shape) if n == 1 and grad.shape[lead + i] != 1]
     dims = (*range(lead), *stretched)
@@ -203,7 +207,13 @@ class _Sweep:
             target = edge[0]
             if needed is None or target in needed:
                 if i < n and results[i] is not None:
-                    self._add(edge, results[i])
+                    try:
+                        self._add(edge, results[i])
+                    except _UnfitShape as error:
+                        raise RuntimeError(
+                            f"Function {node.name()} returned an invalid gradient at index {i} - "
+                            f"{error}"
+                        ) from None
                 waiting[target] -= 1
                 if not waiting[target]:
                     self._push(target)

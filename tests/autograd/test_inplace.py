@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import disttorch as torch
+
+
+def leaf(*values):
+    return torch.tensor(values, dtype=torch.float64, requires_grad=True)
+
+
+def point(value):
+    return torch.tensor(value, dtype=torch.float64, requires_grad=True)
+
+
+# Each chain leads from a (2, 3) tensor to a view of it.
+CHAINS = {
+    "itself": lambda y: y,
+    "row": lambda y: y[1],
+    "column": lambda y: y[:, 2],
+    "element": lambda y: y[0, 1],
+    "step": lambda y: y[:, ::2],
+    "transpose": lambda y: y.t(),
+    "transpose_row": lambda y: y.t()[1],
+    "flat": lambda y: y.view(-1),
+    "flat_slice": lambda y: y.view(-1)[2:5],
+    "reshaped": lambda y: y.view(3, 2)[1:],
+    "squeezed": lambda y: y[:1].squeeze(0),
+    "unsqueezed": lambda y: y.unsqueeze(1)[:, 0],
+    "permuted": lambda y: y.unsqueeze(0).permute(2, 0, 1)[0],
+    "narrowed": lambda y: y.narrow(1, 1, 2),
+    "diagonal": lambda y: y[:, :2].diagonal(),
+    "three_deep": lambda y: y.t()[1:].view(2, 2)[0] if y.t()[1:].is_contiguous() else y.t()[1:][0],
+}
+
+WRITES = {
+    "mul": lambda v, w: v.mul_(3),
+    "add_leaf": lambda v, w: v.add_(w),
+    "exp": lambda v, w: v.exp_(),
+    "zero": lambda v, w: v.zero_(),
+    "copy": lambda v, w: v.copy_(w.expand(v.shape)),
+    "fill": lambda v, w: v.fill_(2.5),
+}
+
+
+def written(name, y, w):
+    """What the write leaves where it writes, as an ordinary expression."""
+    return {
+        "mul": lambda: y * 3,
+        "add_leaf": lambda: y + w,
+        "exp": y.exp,
+        "zero": lambda: y * 0,
+        "copy": lambda: w.expand(2, 3),
+        "fill": lambda: y * 0 + 2.5,
+    }[name]()
+
+
+def results(start, build):
+    """Values and gradients of a function of a (2, 3) leaf and a 0-d leaf."""
+    x, w = torch.tensor(start, requires_grad=True), point(1.5)
+    y = build(x, w)
+    (y * y * torch.tensor(start + 1) + (x + w) * 0).sum().backward()
+    return y.detach().numpy(), x.grad.numpy(), w.grad.numpy()
+
+
+@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize("chain", CHAINS)
+def test_a_write_through_a_view_equals_the_expression(chain, write):
+    start = np.arange(6.0).reshape(2, 3) / 4
+    region = np.zeros((2, 3))
+    CHAINS[chain](torch.from_numpy(region)).fill_(1.0)
+    inside = torch.from_numpy(region > 0)
+
+    def in_place(x, w):
+        y = x * 2
+        WRITES[write](CHAINS[chain](y), w)
+        return y
+
+    def expression(x, w):
+        y = x * 2
+        return torch.where(inside, written(write, y, w), y)
+
+    for actual, wanted in zip(results(start, in_place), results(start, expression), strict=True):
+        np.testing.assert_allclose(actual, wanted)
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_a_view_made_before_sees_a_write_to_the_base(chain):
+    start = np.arange(6.0).reshape(2, 3) / 4
+    grads = []
+    for view_first in (True, False):
+        x = torch.tensor(start, requires_grad=True)
+        y = x * 2
+        v = CHAINS[chain](y) if view_first else None
+        y.mul_(3).add_(x)
+        v = v if view_first else CHAINS[chain](y)
+        (v * v).sum().backward()
+        grads.append(x.grad.numpy())
+    np.testing.assert_allclose(*grads)
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_second_derivatives_through_a_write(chain):
+    def function(x, w):
+        y = x * 2
+        CHAINS[chain](y).mul_(w)
+        return y.sin()
+
+    x = torch.tensor(np.arange(6.0).reshape(2, 3) / 4, requires_grad=True)
+    assert torch.autograd.gradcheck(function, (x, point(1.5)))
+    assert torch.autograd.gradgradcheck(function, (x, point(1.5)))
+
+
+def test_siblings_see_each_other():
+    x = leaf(1, 2, 3, 4)
+    y = x * 1
+    left, right = y[:3], y[1:]
+    left.mul_(2)
+    right.mul_(left[0].clone())
+    (y * 1).sum().backward()
+    # y = (2 a, 4 a b, 4 a c, 2 a d)
+    np.testing.assert_allclose(x.grad.numpy(), [2 + 4 * 2 + 4 * 3 + 2 * 4, 4, 4, 2])
+
+
+def test_what_a_formula_needs_of_its_own_input_is_kept():
+    """The node saved the input that it then overwrites; no other node did, so all is well."""
+    x = leaf(1, 2)
+    y = x * 1
+    y.mul_(y.detach() + 1)
+    z = x * 1
+    z.pow_(3)
+    (y.sum() + z.sum()).backward()
+    np.testing.assert_allclose(x.grad.numpy(), [2 + 3, 3 + 12])
+
+
+def test_version_is_shared_by_views_and_detached_tensors_only():
+    x = torch.ones(4)
+    alike, apart = [x.view(2, 2), x[1:], x.detach()], [x.clone(), x.data, x + 0]
+    x.add_(1)
+    assert [t._version for t in alike] == [1, 1, 1]
+    assert [t._version for t in apart] == [0, 0, 0]
+
+
+def test_a_write_under_no_grad_leaves_history_alone():
+    x = leaf(1, 2)
+    y = x * 2
+    with torch.no_grad():
+        y.mul_(5)
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [2, 2])
+    np.testing.assert_array_equal(y.detach().numpy(), [10, 20])
