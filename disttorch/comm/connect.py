@@ -11,6 +11,7 @@ from disttorch.comm.env import exit_key
 from disttorch.comm.errors import (
     DistNetworkError,
     PeerLostError,
+    SharedMemoryError,
     StoreTimeoutError,
 )
 from disttorch.comm.mesh import SharedMesh
@@ -18,11 +19,13 @@ from disttorch.comm.store.base import Store
 from disttorch.comm.transport.arena import Layout, OwnPage, Page
 from disttorch.comm.transport.process import ProcessId, ProcessWatch
 from disttorch.comm.transport.segment import Segment, map_peer
+from disttorch.comm.transport.waiting import wait_until
 
 STAGE_BYTES = 512 << 10
 RING_BYTES = 256 << 10
 # How often a rank that waits for others asks whether they have ended before they joined.
 _ASK_EVERY_S = 0.5
+_END_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,12 @@ def connect(store: Store, rank: int, size: int, attempt: int, deadline: Deadline
         addresses = [Address.from_json(text) for text in store.multi_get(keys)]
         _check_one_host(addresses)
         processes = [address.process for address in addresses]
-        watch = ProcessWatch({peer: p for peer, p in enumerate(processes) if peer != rank})
-        pages = open_pages(segment, rank, processes, [address.fd for address in addresses])
+        watch = watch_peers(rank, range(size), processes)
+        try:
+            pages = open_pages(segment, rank, processes, [address.fd for address in addresses])
+        except SharedMemoryError:
+            _raise_if_lost(rank, watch)
+            raise
         mesh = SharedMesh(rank, range(size), pages, STAGE_BYTES, watch)
         # No rank may leave before all have opened its segment.
         mesh.sync(deadline)
@@ -104,6 +111,14 @@ def open_pages(
         else Page(map_peer(process, fd, segment.nbytes), layout)
         for peer, (process, fd) in enumerate(zip(processes, fds, strict=True))
     ]
+
+
+def watch_peers(own: int, ranks: Sequence[int], processes: Sequence[ProcessId]) -> ProcessWatch:
+    """The watch of group rank `own` on the others, which it knows by their global `ranks`."""
+    return ProcessWatch(
+        {rank: process for i, (rank, process) in enumerate(zip(ranks, processes, strict=True))
+         if i != own}
+    )  # fmt: skip
 
 
 def alone() -> Link:
@@ -138,6 +153,15 @@ def _wait_for_ranks(
                 f"rank {rank}: waited {deadline.timeout_s:g} s for rank {names} of {len(keys)} to "
                 f"call init_process_group. Are all ranks started, and do all reach that call?"
             )
+
+
+def _raise_if_lost(rank: int, watch: ProcessWatch) -> None:
+    # A process that ends gives up its memory a moment before it counts as ended.
+    wait_until(lambda: bool(watch.ended()), Deadline.after(_END_S), lambda: None, eager=False)
+    ended = sorted(watch.ended())
+    if ended:
+        names = ", ".join(f"rank {peer} (pid {watch.pid(peer)})" for peer in ended)
+        raise PeerLostError(f"rank {rank}: {names} died while the ranks joined", ended) from None
 
 
 def _check_one_host(addresses: Sequence[Address]) -> None:

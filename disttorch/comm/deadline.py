@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import time
 
+_LONGEST_S = 1e6
+
 
 class Deadline:
     """A moment on the monotonic clock, with the time-out in seconds that it came from."""
@@ -23,12 +25,12 @@ class Deadline:
         return cls(time.monotonic() + timeout_s, timeout_s)
 
     def remaining_s(self) -> float:
-        """Seconds left, 0.0 once the moment has passed."""
-        return max(0.0, self.at_s - time.monotonic())
+        """Seconds left, 0.0 once the moment has passed; cut to a number every system call takes."""
+        return min(max(0.0, self.at_s - time.monotonic()), _LONGEST_S)
 
     def remaining_ms(self) -> int:
         """Milliseconds left, rounded up, so that a poll never returns just before the deadline."""
-        return math.ceil(min(self.remaining_s(), 1e6) * 1000)
+        return math.ceil(self.remaining_s() * 1000)
 
     def expired(self) -> bool:
         """Whether the moment has passed."""

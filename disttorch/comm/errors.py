@@ -77,3 +77,13 @@ class StoreTimeoutError(DistStoreError):
 
 class RankEnvError(ValueError):
     """The environment of a rank is missing a variable or holds a bad value."""
+
+
+def in_words(error: BaseException) -> str:
+    """`ValueError: bad sample`, also where there is no text or none can be made."""
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    name = type(error).__name__
+    return f"{name}: {text}" if text else name

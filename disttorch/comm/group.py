@@ -30,9 +30,10 @@ from disttorch.comm.deadline import Deadline
 from disttorch.comm.env import DEFAULT_TIMEOUT_S, RankEnv
 from disttorch.comm.errors import (
     CollectiveMismatchError,
-    DistError,
+    CollectiveTimeoutError,
     GroupUnusableError,
     SharedMemoryError,
+    in_words,
 )
 from disttorch.comm.mailbox import Mailbox
 from disttorch.comm.reduce_op import ReduceOp
@@ -40,6 +41,7 @@ from disttorch.comm.store.base import Store
 from disttorch.comm.transport.arena import Array, Condition
 from disttorch.comm.work import Runner, Work
 
+_CLOSE_S = 1.0
 # After these every rank has raised alike and no step is half done, so the group stays usable.
 _CLEAN_ERRORS = (CollectiveMismatchError, SharedMemoryError)
 
@@ -69,10 +71,9 @@ class ProcessGroup:
         self._mailbox = Mailbox(mesh)
         self._collectives = Runner(f"collectives of {name}")
         self._messages = Runner(f"messages of {name}")
-        self._lock = threading.Lock()
+        self._turn = threading.Lock()
         self._unusable = ""
         self._pid = os.getpid()
-        self._is_subgroup = False
         lifecycle.register(self)
 
     @classmethod
@@ -296,25 +297,25 @@ class ProcessGroup:
 
     def all_gather_object(self, obj: object, *, timeout_s: float | None = None) -> list[Any]:
         """The objects of all ranks, in order. Unpickles what the other ranks of the job sent."""
-        results: list[Any] = []
-        self._run(objects.all_gather_object(self._context, results, obj), False, timeout_s)
-        return results
+        arrived: list[Array] = []
+        self._run(objects.all_gather_object(self._context, arrived, obj), False, timeout_s)
+        return [objects.loads(packed) for packed in arrived]
 
     def gather_object(
         self, obj: object, root: int = 0, *, timeout_s: float | None = None
     ) -> list[Any] | None:
         """The objects of all ranks on `root`, None on the others."""
-        results: list[Any] = []
-        self._run(objects.gather_object(self._context, results, obj, root), False, timeout_s)
-        return results if self.rank == root else None
+        arrived: list[Array] = []
+        self._run(objects.gather_object(self._context, arrived, obj, root), False, timeout_s)
+        return [objects.loads(packed) for packed in arrived] if self.rank == root else None
 
     def broadcast_object(
         self, obj: object = None, root: int = 0, *, timeout_s: float | None = None
     ) -> Any:
         """The object of `root`; the others' `obj` is ignored."""
-        results: list[Any] = []
-        self._run(objects.broadcast_object(self._context, results, obj, root), False, timeout_s)
-        return results[0]
+        arrived: list[Array] = []
+        self._run(objects.broadcast_object(self._context, arrived, obj, root), False, timeout_s)
+        return obj if self.rank == root else objects.loads(arrived[root])
 
     def scatter_object(
         self,
@@ -324,15 +325,15 @@ class ProcessGroup:
         timeout_s: float | None = None,
     ) -> Any:
         """The r-th of `root`'s objects on rank r; the others pass None."""
-        results: list[Any] = []
-        self._run(objects.scatter_object(self._context, results, objs, root), False, timeout_s)
-        return results[0]
+        arrived: list[Array] = []
+        self._run(objects.scatter_object(self._context, arrived, objs, root), False, timeout_s)
+        return objects.loads_part(arrived[root], self.rank)
 
     def send_object(
         self, obj: object, dst: int, tag: int = 0, *, timeout_s: float | None = None
     ) -> None:
         """Send an object to group rank `dst`, to be taken by `recv_object`."""
-        packed = np.frombuffer(b"".join(objects.dumps(obj)), np.uint8)
+        packed = objects.pack(obj)
         self.send(np.array([packed.size]), dst, tag, timeout_s=timeout_s)
         self.send(packed, dst, tag, timeout_s=timeout_s)
 
@@ -364,33 +365,35 @@ class ProcessGroup:
     ) -> ProcessGroup | None:
         """A group of some group ranks, called by all ranks of this one; None on non-members.
 
-        `timeout_s` becomes the new group's default. Raises ValueError for unknown or double ranks.
+        `timeout_s` becomes the new group's default. Closing this group leaves the new one open.
+        Raises ValueError for unknown or double ranks.
         """
         results: list[Link] = []
-        self._run(subgroup.new_group(self._context, results, ranks, self._link), False, None)
+        self._run(subgroup.new_group(self._context, results, ranks), False, None)
         if not results:
             return None
         name = f"{self.name}/{','.join(map(str, ranks))}"
-        group = ProcessGroup(results[0], self.timeout_s if timeout_s is None else timeout_s, name)
-        group._is_subgroup = True
-        return group
+        return ProcessGroup(results[0], self.timeout_s if timeout_s is None else timeout_s, name)
 
     def close(self) -> None:
-        """Leave the group, telling the other ranks; waits for no other rank. Safe to call twice."""
-        if self._pid != os.getpid():
+        """Leave the group, telling the other ranks; waits for no other rank. Safe to call twice.
+
+        Calls that other threads have under way end with GroupUnusableError.
+        """
+        if self._mesh.closing or self._pid != os.getpid():
             return
+        self._unusable = "closed by this rank"
         self._mesh.leave(Condition.CLOSED)
-        if not self._unusable.startswith("closed"):
-            self._unusable = "closed by this rank"
-            self._mesh.closing = True
-            stopped = [runner.close() for runner in (self._collectives, self._messages)]
+        self._mesh.closing = True
+        lifecycle.unregister(self)
+        stopped = [runner.close() for runner in (self._collectives, self._messages)]
+        # Whoever does not stop in time keeps the memory, which goes when it lets go of the group.
+        if all(stopped) and self._turn.acquire(timeout=_CLOSE_S):
             self._context.windows.clear()
-            if all(stopped):
-                self._mailbox.close()
-                self._mesh.close()
-            if not self._is_subgroup:
-                self._link.watch.close()
-            lifecycle.unregister(self)
+            self._mailbox.close()
+            self._mesh.close()
+            self._turn.release()
+        self._link.watch.close()
 
     def leave(self, condition: Condition, text: str) -> None:
         """Tell the other ranks why this one takes part no more; does not block."""
@@ -402,7 +405,7 @@ class ProcessGroup:
             f"of rank {self.ranks[self.rank]} (pid {self._pid}), but this is a forked child of it, "
             f"such as a DataLoader worker; only the rank itself may communicate"
         )
-        self._lock = threading.Lock()
+        self._turn = threading.Lock()
 
     def __enter__(self) -> ProcessGroup:
         return self
@@ -438,22 +441,35 @@ class ProcessGroup:
         return None
 
     def _guard(self, run: Run, deadline: Deadline, *, eager: bool = True) -> None:
-        with self._lock:
+        if not self._turn.acquire(blocking=False):
+            self._wait_for_turn(deadline)
+        try:
             if self._unusable:
                 self._check_usable()
             self._mesh.eager = eager
-            try:
-                run(deadline)
-            except _CLEAN_ERRORS:
-                raise
-            except BaseException as error:
-                # Other ranks may be at any step by now, so no further call could be trusted.
-                self._break(error)
-                raise
+            run(deadline)
+        except _CLEAN_ERRORS:
+            raise
+        except BaseException as error:
+            # Other ranks may be at any step by now, so no further call could be trusted.
+            self._break(error)
+            raise
+        finally:
+            self._turn.release()
+
+    def _wait_for_turn(self, deadline: Deadline) -> None:
+        if not self._turn.acquire(timeout=deadline.remaining_s()):
+            raise CollectiveTimeoutError(
+                f"rank {self.ranks[self.rank]}: another call of this rank in group {self.name!r} "
+                f"did not end within {deadline.timeout_s:g} s. A signal handler cannot make a "
+                f"collective call while the thread that it interrupted is in one."
+            )
 
     def _break(self, error: BaseException) -> None:
-        self._unusable = f"broken by an earlier error: {type(error).__name__}: {error}"
-        self._mesh.leave(Condition.GAVE_UP, f"{type(error).__name__}: {error}")
+        # Only the first reason counts, and closing is one.
+        if not self._unusable:
+            self._unusable = f"broken by an earlier error: {in_words(error)}"
+            self._mesh.leave(Condition.GAVE_UP, in_words(error))
 
     def _exchange(
         self, message: send_recv.Message, post: Callable[[send_recv.Message], None], async_op: bool
@@ -470,7 +486,7 @@ class ProcessGroup:
             self._mailbox.wait(message, eager=True)
         except CollectiveMismatchError:
             raise
-        except (DistError, KeyboardInterrupt) as error:
+        except BaseException as error:
             self._break(error)
             raise
         return None

@@ -38,8 +38,7 @@ class Call:
     @property
     def signature(self) -> int:
         """64 bits over everything but the call site."""
-        text = repr((self.operation, self.reduction, self.dtype, self.shape, self.root))
-        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+        return digest((self.operation, self.reduction, self.dtype, self.shape, self.root))
 
     def describe(self, sequence: int) -> str:
         """`all_reduce #7 at train.py:41`."""
@@ -91,6 +90,11 @@ class CallCache:
         return found
 
 
+def digest(value: object) -> int:
+    """64 bits of a value's `repr`, equal in all processes."""
+    return int.from_bytes(hashlib.blake2b(repr(value).encode(), digest_size=8).digest(), "little")
+
+
 def decode(header: bytes | memoryview) -> Call:
     """The call described in the HEADER_BYTES of a header."""
     fields = _DESCRIPTION.unpack_from(header, DESCRIPTION_AT)
@@ -98,7 +102,7 @@ def decode(header: bytes | memoryview) -> Call:
     site_at = DESCRIPTION_AT + _DESCRIPTION.size
     site = bytes(header[site_at : site_at + n_site])
     texts = [text.rstrip(b"\0").decode(errors="replace") for text in (operation, reduction, dtype)]
-    shape = tuple(dims[: min(n_dims, _MAX_DIMS)])
+    shape = tuple(dims[:n_dims])
     return Call(texts[0], texts[1], texts[2], shape, root, site.decode(errors="replace"))
 
 
@@ -146,10 +150,12 @@ def _hint(calls: Sequence[Call]) -> str:
 
 
 def _encode(call: Call) -> bytes:
-    site = call.site.encode()
+    # The bytes of a path need not be UTF-8.
+    site = call.site.encode(errors="backslashreplace")
     if len(site) > _MAX_SITE_BYTES:
         # The end of a path, and the line, tell more than its start.
         site = b"..." + site[3 - _MAX_SITE_BYTES :]
     dims = (*call.shape[:_MAX_DIMS], *(0,) * (_MAX_DIMS - len(call.shape)))
     texts = (call.operation.encode()[:24], call.reduction.encode()[:8], call.dtype.encode()[:16])
-    return _DESCRIPTION.pack(*texts, call.root, len(call.shape), *dims, len(site)) + site
+    n_dims = min(len(call.shape), _MAX_DIMS)
+    return _DESCRIPTION.pack(*texts, call.root, n_dims, *dims, len(site)) + site

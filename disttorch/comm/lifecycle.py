@@ -11,6 +11,7 @@ from functools import cache
 from types import TracebackType
 from typing import Protocol
 
+from disttorch.comm.errors import in_words
 from disttorch.comm.transport.arena import Condition
 
 
@@ -66,7 +67,7 @@ def _hook_exceptions() -> None:
     ) -> None:
         if threading.current_thread() is threading.main_thread():
             for group in list(_groups):
-                group.leave(Condition.RAISED, f"{kind.__name__}: {error}")
+                group.leave(Condition.RAISED, in_words(error))
         previous(kind, error, traceback)
 
     sys.excepthook = hook

@@ -15,15 +15,16 @@ import numpy as np
 
 from disttorch.comm import header
 from disttorch.comm.deadline import Deadline
-from disttorch.comm.errors import CollectiveMismatchError, DistError
+from disttorch.comm.errors import CollectiveMismatchError
 from disttorch.comm.header import HEADER_BYTES, EncodedCall
 from disttorch.comm.mesh import SharedMesh
 from disttorch.comm.transport.arena import Array
 from disttorch.comm.transport.ring import RingReader, RingWriter
 from disttorch.comm.work import Work
 
-# Tag and number of bytes; the description of the call lies where a collective's header has it.
-_HEAD = struct.Struct("<qQ")
+# Tag, number of bytes, digest of the dtype. The description of the call lies where a collective's
+# header has it, with long names cut.
+_HEAD = struct.Struct("<qQQ")
 
 
 class Message:
@@ -38,15 +39,22 @@ class Message:
         self.call = call
         self.deadline = deadline
         self.done = False
-        self.error: DistError | None = None
+        self.error: BaseException | None = None
         self.work: Work | None = None
+
+    @property
+    def dtype_digest(self) -> int:
+        """Equal on both sides if they mean the same dtype."""
+        if self.call.plan is None:
+            self.call.plan = header.digest(self.call.call.dtype)
+        return int(self.call.plan)
 
     @property
     def what(self) -> str:
         """`recv from rank 1 at train.py:41`."""
         return f"{self.call.call.operation} at {self.call.call.site}"
 
-    def finish(self, error: DistError | None = None) -> None:
+    def finish(self, error: BaseException | None = None) -> None:
         """Mark as ended and tell whoever waits."""
         self.error = error
         self.done = True
@@ -60,7 +68,7 @@ class _Arrival:
     def __init__(self, head: bytes) -> None:
         self.tag: int
         self.nbytes: int
-        self.tag, self.nbytes = _HEAD.unpack_from(head)
+        self.tag, self.nbytes, self._dtype = _HEAD.unpack_from(head)
         self.call = header.decode(head)
         self.receive: Message | None = None
         self.data = memoryview(b"")
@@ -71,8 +79,7 @@ class _Arrival:
         return self.n_got == self.nbytes
 
     def fits(self, receive: Message) -> bool:
-        same_dtype = self.call.dtype == receive.call.call.dtype
-        return same_dtype and self.nbytes == receive.array.nbytes
+        return self._dtype == receive.dtype_digest and self.nbytes == receive.array.nbytes
 
 
 class Mailbox:
@@ -94,7 +101,7 @@ class Mailbox:
         assert message.peer is not None
         data = message.array.reshape(-1).view(np.uint8).data
         head = bytearray(HEADER_BYTES)
-        _HEAD.pack_into(head, 0, message.tag, message.array.nbytes)
+        _HEAD.pack_into(head, 0, message.tag, message.array.nbytes, message.dtype_digest)
         at = header.DESCRIPTION_AT
         head[at : at + len(message.call.description)] = message.call.description
         with self._lock:
@@ -135,14 +142,16 @@ class Mailbox:
         if message.error is not None:
             raise message.error
 
-    def serve(self, message: Message, give_up: Callable[[DistError], None]) -> None:
+    def serve(self, message: Message, give_up: Callable[[BaseException], None]) -> None:
         """Wait for a message in the background and finish it with the error that the wait meets."""
         try:
             self.wait(message, eager=False)
-        except DistError as error:
-            if not message.done:
+        except BaseException as error:
+            with self._lock:
+                if message.done:
+                    return
                 message.finish(error)
-                give_up(error)
+            give_up(error)
 
     def close(self) -> None:
         """Forget all messages and rings."""

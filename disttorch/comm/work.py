@@ -6,7 +6,8 @@ import queue
 import threading
 from collections.abc import Callable
 
-from disttorch.comm.errors import CollectiveTimeoutError
+from disttorch.comm.deadline import Deadline
+from disttorch.comm.errors import CollectiveTimeoutError, GroupUnusableError
 
 _JOIN_S = 5.0
 
@@ -28,7 +29,8 @@ class Work:
         Without `timeout_s` it ends at the operation's own deadline. Raises CollectiveTimeoutError
         if `timeout_s` seconds pass first; the operation then goes on.
         """
-        if not self._running.acquire(timeout=-1 if timeout_s is None else timeout_s):
+        limit_s = -1.0 if timeout_s is None else Deadline.after(timeout_s).remaining_s()
+        if not self._running.acquire(timeout=limit_s):
             raise CollectiveTimeoutError(f"{self.what} did not end within {timeout_s:g} s")
         self._running.release()
         if self._error is not None:
@@ -64,15 +66,18 @@ class Runner:
         )
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        self._closed = False
         self.n_unfinished = 0
         """How many operations were submitted and have not ended."""
 
     def submit(self, run: Callable[[], None], work: Work | None) -> None:
         """Run `run` after all that was submitted before; `work` takes its end or its error.
 
-        Without `work`, `run` must see to its own errors.
+        Without `work`, `run` must see to its own errors. Raises GroupUnusableError after `close`.
         """
         with self._lock:
+            if self._closed:
+                raise GroupUnusableError(f"{self._name}: closed by this rank")
             self.n_unfinished += 1
             self._queue.put((run, work))
             if self._thread is None:
@@ -80,11 +85,13 @@ class Runner:
                 self._thread.start()
 
     def close(self, timeout_s: float = _JOIN_S) -> bool:
-        """End the thread after what it is running; False if that takes more than `timeout_s`."""
+        """End the thread after what was submitted; False if that takes more than `timeout_s`."""
+        with self._lock:
+            self._closed = True
+            self._queue.put(None)
         thread = self._thread
         if thread is None or thread is threading.current_thread():
             return True
-        self._queue.put(None)
         thread.join(timeout_s)
         return not thread.is_alive()
 

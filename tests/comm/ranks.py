@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 import os
 import pickle
 import select
@@ -9,8 +11,9 @@ import signal
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from typing import Any
 
 from disttorch.comm.env import RankEnv
@@ -50,17 +53,80 @@ def outcomes_of(
     n_ranks: int, body: Callable[[ProcessGroup], Any], *, timeout_s: float = TEST_TIMEOUT_S
 ) -> list[Outcome]:
     """How each rank of `body(group)` ended, be it by a signal."""
-    with tempfile.TemporaryDirectory() as directory:
-        address = f"ipc://{directory}/store.sock"
-        server, stop = _fork(lambda _: _serve(address, os.getppid()))
-        children = [_fork(lambda out, r=r: _rank(out, r, n_ranks, address, body, timeout_s))
-                    for r in range(n_ranks)]  # fmt: skip
+    with _serving() as address:
+        children = [
+            _fork(lambda out, r=r: _rank(out, r, n_ranks, address, body, timeout_s))
+            for r in range(n_ranks)
+        ]
         try:
             return _collect(children)
         finally:
-            os.close(stop)
-            for pid, _ in [(server, 0), *children]:
+            for pid, _ in children:
                 _kill(pid)
+
+
+class StandingRanks:
+    """Ranks that stay and run `body(group, message)` on each message that they are told."""
+
+    def __init__(self, n_ranks: int, body: Callable[[ProcessGroup, Any], None]) -> None:
+        self._resources = contextlib.ExitStack()
+        address = self._resources.enter_context(_serving())
+        self._ends = []
+        for rank in range(n_ranks):
+            ours, theirs = multiprocessing.Pipe()
+            pid, read_end = _fork(
+                lambda _, r=rank, end=theirs: _stand(end, r, n_ranks, address, body)
+            )
+            theirs.close()
+            self._ends.append(ours)
+            self._resources.callback(os.close, read_end)
+            self._resources.callback(ours.close)
+            self._resources.callback(_kill, pid)
+
+    def tell(self, message: object) -> None:
+        """Return when all ranks have run the body; raises RankFailed with a failed one's trace."""
+        for end in self._ends:
+            end.send(message)
+        traces = [end.recv() if end.poll(TEST_TIMEOUT_S) else "no answer" for end in self._ends]
+        for rank, trace in enumerate(traces):
+            if trace:
+                raise RankFailed(f"rank {rank}:\n{trace}")
+
+    def close(self) -> None:
+        """End the ranks."""
+        self._resources.close()
+
+
+def _stand(
+    end: Connection,
+    rank: int,
+    n_ranks: int,
+    address: str,
+    body: Callable[[ProcessGroup, Any], None],
+) -> None:
+    with ZmqStore(address, TEST_TIMEOUT_S) as store:
+        group = ProcessGroup.from_env(RankEnv(rank, n_ranks), store, TEST_TIMEOUT_S / 4)
+    while True:
+        message = end.recv()
+        signal.alarm(int(TEST_TIMEOUT_S))
+        try:
+            body(group, message)
+        except BaseException:
+            end.send(traceback.format_exc())
+        else:
+            end.send("")
+
+
+@contextlib.contextmanager
+def _serving() -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as directory:
+        address = f"ipc://{directory}/store.sock"
+        server, stop = _fork(lambda _: _serve(address, os.getppid()))
+        try:
+            yield address
+        finally:
+            os.close(stop)
+            _kill(server)
 
 
 def _rank(

@@ -84,9 +84,13 @@ def check_close(got: np.ndarray, wanted: np.ndarray, what: object) -> None:
     )
 
 
-def cases(small: tuple[int, ...] = SIZES) -> list[tuple[ReduceOp, np.dtype, int]]:
-    """All operations and dtypes on small arrays, and the common ones on large arrays."""
+def cases(n_ranks: int, small: tuple[int, ...] = SIZES) -> list[tuple[ReduceOp, np.dtype, int]]:
+    """All operations and dtypes on small arrays, and the common ones on large arrays.
+
+    With more ranks than cores each step waits for the scheduler: then every fifth case must do.
+    """
     table = [(op, dtype, size) for op, dtypes in OPS for dtype in dtypes for size in small]
+    table = table[:: 5 if n_ranks > 3 else 1]
     large = [np.dtype(np.float32), BFLOAT16, np.dtype(np.int64)]
     return table + [(op, dtype, LARGE) for op in (ReduceOp.SUM, ReduceOp.AVG) for dtype in large]
 
@@ -105,7 +109,7 @@ def test_all_reduce(n_ranks: int) -> None:
                 check_close(array, wanted, (op, dtype, size))
         return seen
 
-    table = cases()
+    table = cases(n_ranks)
     for rank, (_, dtype, size) in itertools.product(range(n_ranks), table):
         values(rank, size, dtype)
     results = run_ranks(n_ranks, body)
@@ -254,7 +258,7 @@ def test_moving_data(n_ranks: int) -> None:
 def test_reduce_and_reduce_scatter(n_ranks: int) -> None:
     def body(group: ProcessGroup) -> None:
         root = n_ranks // 2
-        for op, dtype, size in cases(small=(0, 7)):
+        for op, dtype, size in cases(n_ranks, small=(0, 7)):
             held = [[values(r * 10 + p, size, dtype) for p in range(n_ranks)]
                     for r in range(n_ranks)]  # fmt: skip
             mine = held[group.rank]
@@ -344,8 +348,9 @@ def test_objects_that_pickle_refuses_and_arrays_that_can_be_written() -> None:
         offset = 10 * group.rank
         functions = group.all_gather_object(lambda x: x + offset)
         assert [function(1) for function in functions] == [1, 11]
-        (array, _) = group.all_gather_object(np.zeros(1000))
+        _, (text, array) = group.all_gather_object(("x", np.zeros(1000)))
         array += 1
+        assert (text, array.flags.aligned) == ("x", True)
 
     run_ranks(2, body)
 
@@ -353,6 +358,8 @@ def test_objects_that_pickle_refuses_and_arrays_that_can_be_written() -> None:
 BAD_CALLS: list[tuple[Callable[[ProcessGroup], object], type[Exception], str]] = [
     (lambda g: g.all_reduce([1.0]), TypeError, "must be a NumPy array, got list"),
     (lambda g: g.all_reduce(np.array([{}])), TypeError, "holds Python objects"),
+    (lambda g: g.broadcast(np.zeros(2, "V0")), TypeError, "elements of 0 bytes"),
+    (lambda g: g.broadcast(np.zeros(2, "S600000")), TypeError, "elements of 600000 bytes"),
     (lambda g: g.all_reduce(np.zeros(2), ReduceOp.BOR), TypeError, "Cannot use ReduceOp.BOR with"),
     (lambda g: g.all_reduce(np.zeros(2, bool), ReduceOp.AVG), TypeError, "AVG with bool"),
     (lambda g: g.all_reduce(np.zeros(2, complex), ReduceOp.MAX), TypeError, "MAX with complex"),
@@ -378,20 +385,3 @@ def test_bad_arguments_raise_and_leave_the_group_usable(call, error, message) ->
         with pytest.raises(error, match=message):
             call(group)
         group.barrier()
-
-
-def test_random_sequences_on_random_groups() -> None:
-    def body(group: ProcessGroup) -> None:
-        random = np.random.default_rng(5)
-        groups = [group, *(group.new_group(ranks) for ranks in ([0, 1], [2, 1], [1]))]
-        for _ in range(300):
-            chosen = groups[random.integers(len(groups))]
-            size, move = int(random.integers(0, 90_000)), MOVES[random.integers(len(MOVES))]
-            if chosen is not None:
-                held = [values(r, size, np.dtype(np.int16)) for r in range(chosen.size)]
-                move(chosen, held)
-        for made in groups[1:]:
-            if made is not None:
-                made.close()
-
-    run_ranks(3, body)

@@ -15,18 +15,17 @@ import numpy as np
 import pytest
 
 from disttorch.comm import lifecycle
-from disttorch.comm.env import RankEnv, exit_key
+from disttorch.comm.deadline import Deadline
+from disttorch.comm.env import RankEnv
 from disttorch.comm.errors import (
     CollectiveMismatchError,
     CollectiveTimeoutError,
     GroupUnusableError,
     PeerLostError,
     SharedMemoryError,
-    StoreTimeoutError,
 )
 from disttorch.comm.group import ProcessGroup
 from disttorch.comm.reduce_op import ReduceOp
-from disttorch.comm.store import HashStore
 from disttorch.comm.work import Work
 from tests.comm.ranks import outcomes_of, run_ranks
 
@@ -173,20 +172,6 @@ def test_a_rank_may_leave_right_after_its_last_collective() -> None:
     run_ranks(3, body)
 
 
-def test_a_message_outlives_its_sender() -> None:
-    def body(group: ProcessGroup) -> float:
-        array = np.arange(1000.0)
-        if group.rank == 1:
-            group.send(array, 0)
-            os.kill(os.getpid(), signal.SIGKILL)
-        while not group._link.watch.ended():
-            time.sleep(0.001)
-        group.recv(array[::-1], 1)
-        return float(array[0])
-
-    assert outcomes_of(2, body)[0].result == 999.0
-
-
 def test_a_late_rank_is_named_at_the_deadline() -> None:
     def body(group: ProcessGroup) -> str:
         group.barrier()
@@ -274,54 +259,6 @@ def test_disagreement_raises_on_all_ranks_and_leaves_the_group_usable() -> None:
         for word in words:
             assert word in message, message
         assert message.count("test_group.py:") == 3, message
-
-
-def test_a_message_of_the_wrong_kind_is_refused_by_its_receiver() -> None:
-    def body(group: ProcessGroup) -> None:
-        if group.rank == 0:
-            for array in (np.zeros(4), np.zeros(3, "i8"), np.zeros(100_000), np.ones(3)):
-                group.send(array, 1)
-            return
-        for words in (r"sent float64 \(4,\)", "sent int64", r"sent float64 \(100000,\)"):
-            with pytest.raises(CollectiveMismatchError, match=words):
-                group.recv(SMALL, 0)
-        group.recv(SMALL, 0)
-        assert SMALL.sum() == 3
-
-    run_ranks(2, body)
-
-
-def test_messages_keep_their_order_within_a_tag_and_wait_for_their_tag() -> None:
-    def body(group: ProcessGroup) -> None:
-        if group.rank == 0:
-            for tag, value in ((7, 1), (8, 2), (7, 3), (9, 4)):
-                group.send(np.full(50_000, value), 1, tag)
-            return
-        array = np.zeros(50_000, int)
-        for tag, value in ((9, 4), (8, 2), (7, 1), (7, 3)):
-            assert group.recv(array, None if tag == 8 else 0, tag) == 0
-            assert (array == value).all()
-
-    run_ranks(2, body)
-
-
-def test_ranks_may_send_to_each_other_at_once() -> None:
-    def body(group: ProcessGroup) -> None:
-        peers = [peer for peer in range(group.size) if peer != group.rank]
-        outgoing = np.full(LARGE, group.rank, np.int32)
-        incoming = {peer: np.empty_like(outgoing) for peer in peers}
-        works = [group.irecv(incoming[peer], peer) for peer in peers]
-        for peer in peers:
-            group.send(outgoing, peer)
-        works += [group.send(outgoing, peer, tag=1, async_op=True) for peer in peers]
-        for peer in peers:
-            group.recv(outgoing.copy(), peer, tag=1)
-        for work in works:
-            assert work.wait(30.0)
-        for peer in peers:
-            assert (incoming[peer] == peer).all()
-
-    run_ranks(3, body)
 
 
 def test_background_calls_run_in_order_and_mix_with_others() -> None:
@@ -459,18 +396,6 @@ def test_a_single_rank_needs_no_store() -> None:
         ProcessGroup.from_env(RankEnv(0, 2))
 
 
-def test_ranks_that_never_join_are_named() -> None:
-    with pytest.raises(StoreTimeoutError, match=r"rank 1: waited 0\.01 s for rank 0, 2 of 3"):
-        ProcessGroup.from_env(RankEnv(1, 3), HashStore(), timeout_s=0.01)
-
-
-def test_a_rank_that_ended_before_joining_is_not_waited_for() -> None:
-    store = HashStore()
-    store.set(exit_key(0, 1), "exited with code 0")
-    with pytest.raises(PeerLostError, match="rank 1 exited with code 0 before it joined"):
-        ProcessGroup.from_env(RankEnv(0, 2), store, timeout_s=20)
-
-
 def test_subgroups_number_their_own_ranks_and_speak_of_global_ones() -> None:
     def body(group: ProcessGroup) -> str:
         sub = group.new_group([2, 0], timeout_s=0.1)
@@ -500,3 +425,106 @@ def test_subgroups_number_their_own_ranks_and_speak_of_global_ones() -> None:
         return message
 
     assert "rank 0 (pid" in run_ranks(3, body)[2]
+
+
+def test_closing_ends_a_call_of_another_thread() -> None:
+    def body(group: ProcessGroup) -> None:
+        errors: list[BaseException] = []
+
+        def wait_for_ever() -> None:
+            try:
+                group.barrier() if group.rank else group.recv(SMALL, 1)
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=wait_for_ever)
+        if group.rank == 2:
+            while group._mesh.pages[1].latest() is None:
+                time.sleep(0.001)
+            return
+        thread.start()
+        while group.rank and group._mesh.own.latest() is None:
+            time.sleep(0.001)
+        group.close()
+        thread.join(20)
+        assert [type(error) for error in errors] == [GroupUnusableError], errors
+
+    run_ranks(3, body)
+
+
+def test_a_collective_in_a_signal_handler_ends_at_its_deadline() -> None:
+    def body(group: ProcessGroup) -> None:
+        if group.rank == 1:
+            group.recv(SMALL, 0)
+            group.barrier()
+            return
+        seen: list[BaseException] = []
+
+        def handler(*_: object) -> None:
+            try:
+                group.barrier(timeout_s=0.05)
+            except CollectiveTimeoutError as error:
+                seen.append(error)
+            group.send(SMALL, 1)
+
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        group.barrier()
+        assert "another call" in str(seen[0])
+
+    run_ranks(2, body)
+
+
+class _Unloadable:
+    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
+        return int, ("not a number",)
+
+
+class _Wordless(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def test_objects_that_cannot_be_unpickled_leave_the_group_usable() -> None:
+    def body(group: ProcessGroup) -> None:
+        with pytest.raises(ValueError, match="invalid literal"):
+            group.all_gather_object(_Unloadable() if group.rank == 1 else 1)
+        assert group.all_gather_object(group.rank) == [0, 1]
+
+    run_ranks(2, body)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ValueError("\udcff"), "gave up: ValueError: \\udcff"),
+        (_Wordless(), "gave up: _Wordless"),
+        (ValueError("é" * 3000), "gave up: ValueError: éé"),
+    ],
+)
+def test_an_error_with_any_text_is_told_to_the_others(error: Exception, words: str) -> None:
+    def body(group: ProcessGroup) -> str:
+        if group.rank == 1:
+            with pytest.raises(type(error)):
+                group._guard(fail, Deadline.after(20))
+            return ""
+        return lost_after(group.barrier)[0]
+
+    def fail(_: Deadline) -> None:
+        raise error
+
+    assert words in run_ranks(2, body)[0]
+
+
+def test_a_subgroup_notices_deaths_after_its_parent_was_closed() -> None:
+    def body(group: ProcessGroup) -> float:
+        sub = group.new_group([0, 1])
+        assert sub is not None
+        group.close()
+        if group.rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return lost_after(sub.barrier)[2]
+
+    survivor = outcomes_of(2, body)[0]
+    assert survivor.error is None, survivor.trace
+    assert survivor.result < 1.0

@@ -25,6 +25,12 @@ def test_round_trip(call: Call) -> None:
     assert header.decode(headed(call).ljust(header.HEADER_BYTES, b"\0")) == call
 
 
+def test_shapes_of_many_dimensions_and_paths_of_any_bytes_fit() -> None:
+    call = Call("new_group", "", "", tuple(range(300)), -1, "\udcff.py:1")
+    decoded = header.decode(headed(call))
+    assert (decoded.shape, decoded.site) == (tuple(range(8)), "\\udcff.py:1")
+
+
 def test_long_paths_keep_their_end_and_fit() -> None:
     encoded = headed(Call("barrier", "", "", (), -1, "d/" * 400 + "train.py:41"))
     assert len(encoded) <= header.HEADER_BYTES

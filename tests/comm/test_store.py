@@ -201,10 +201,33 @@ def test_a_directory_open_to_others_is_refused(tmp_path: Path) -> None:
         StoreServer(f"ipc://{tmp_path}/store.sock")
 
 
-@pytest.mark.parametrize("address", ["tcp://0.0.0.0:1", "ipc://" + "x" * 108])
+@pytest.mark.parametrize(
+    "address", ["tcp://0.0.0.0:1", "ipc:///" + "x" * 108, "ipc://store.sock", "ipc://@abstract"]
+)
 def test_bad_addresses(address: str) -> None:
-    with pytest.raises(ValueError, match=r"address starts with ipc://|socket path of more than"):
+    with pytest.raises(ValueError, match=r"address is ipc:// and an absolute path|socket path of"):
         StoreServer(address)
+
+
+def test_a_directory_of_another_user_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o700)
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(PermissionError, match="belongs to another user"):
+        StoreServer(f"ipc://{tmp_path}/store.sock")
+
+
+def test_a_served_address_cannot_be_taken_and_a_left_one_can(server: StoreServer) -> None:
+    with pytest.raises(DistStoreError, match="another store"):
+        StoreServer(server.address)
+    with ZmqStore(server.address, 20.0) as client:
+        assert client.add("n", 1) == 1
+    left = Path(server.address.removeprefix("ipc://")).with_name("left.sock")
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(left))
+    with StoreServer(f"ipc://{left}"):
+        assert left.exists()
 
 
 def test_a_closed_store_says_so(server: StoreServer) -> None:

@@ -16,6 +16,9 @@ from disttorch.comm.windows import Windows
 
 Run = Callable[[Deadline], None]
 
+# A stage has room for some elements of every rank.
+_MAX_ITEM_BYTES = 4096
+
 
 class Context:
     """The mesh of a group and what its collectives remember between calls."""
@@ -44,6 +47,10 @@ def check_array(array: Array, name: str, *, written: bool) -> None:
         raise TypeError(f"{name} must be a NumPy array, got {type(array).__name__}")
     if array.dtype.hasobject:
         raise TypeError(f"{name} holds Python objects; use the object form of this collective")
+    if not 0 < array.dtype.itemsize <= _MAX_ITEM_BYTES:
+        raise TypeError(
+            f"{name} has elements of {array.dtype.itemsize} bytes, expected 1 to {_MAX_ITEM_BYTES}"
+        )
     if written and not array.flags.writeable:
         raise ValueError(f"{name} is read-only, but this collective writes to it")
 

@@ -1,5 +1,8 @@
 """Collectives of Python objects: pickle protocol 5 with buffers out of band.
 
+Each function leaves the bytes of all ranks in `arrived`, for `loads` after the collective, so that
+an object that cannot be unpickled is no error of the group.
+
 Only ranks of the job can write the memory that is unpickled here: it is an anonymous segment,
 opened by the process numbers that came through the job's own store.
 """
@@ -8,7 +11,7 @@ from __future__ import annotations
 
 import pickle
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,47 +21,34 @@ from disttorch.comm.collectives.context import Context, Run
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.transport.arena import Array
 
-_COUNT = struct.Struct("<Q")
+# Arrays in objects are views of what arrived, and are fast only where they are aligned.
+_ALIGN = 64
+_PADDING = memoryview(bytes(_ALIGN))
 
 
-def all_gather_object(context: Context, results: list[Any], obj: object) -> Run:
-    """Put the objects of all ranks, in order, into `results`, whose contents they replace."""
-    parts = dumps(obj)
-
-    def take(arrived: list[Array]) -> None:
-        results[:] = [loads(array) for array in arrived]
-
-    return _runner(context, "all_gather_object", -1, parts, True, take)
+def all_gather_object(context: Context, arrived: list[Array], obj: object) -> Run:
+    """Exchange the objects of all ranks."""
+    return _exchange(context, "all_gather_object", arrived, dumps(obj))
 
 
-def gather_object(context: Context, results: list[Any], obj: object, root: int) -> Run:
-    """Put the objects of all ranks into `results` on `root`; the others' stay as they are."""
+def gather_object(context: Context, arrived: list[Array], obj: object, root: int) -> Run:
+    """Bring the objects of all ranks to `root`; empty bytes arrive at the others."""
     context.check_rank(root, "root")
-    parts = dumps(obj)
-
-    def take(arrived: list[Array]) -> None:
-        results[:] = [loads(array) for array in arrived]
-
     wanted = context.mesh.rank == root
-    return _runner(context, "gather_object", root, parts, wanted, take)
+    return _exchange(context, "gather_object", arrived, dumps(obj), root, wanted)
 
 
-def broadcast_object(context: Context, results: list[Any], obj: object, root: int) -> Run:
-    """Put the object of `root` into `results`; the other ranks' `obj` is ignored."""
+def broadcast_object(context: Context, arrived: list[Array], obj: object, root: int) -> Run:
+    """Bring the object of `root` to all; the other ranks' `obj` is ignored."""
     context.check_rank(root, "root")
-    is_root = context.mesh.rank == root
-    parts = dumps(obj) if is_root else []
-
-    def take(arrived: list[Array]) -> None:
-        results[:] = [obj if is_root else loads(arrived[root])]
-
-    return _runner(context, "broadcast_object", root, parts, True, take)
+    parts = dumps(obj) if context.mesh.rank == root else []
+    return _exchange(context, "broadcast_object", arrived, parts, root)
 
 
 def scatter_object(
-    context: Context, results: list[Any], objects: Sequence[object] | None, root: int
+    context: Context, arrived: list[Array], objects: Sequence[object] | None, root: int
 ) -> Run:
-    """Put the r-th of `root`'s objects into `results` on rank r; the other ranks pass None."""
+    """Bring the packed objects of `root` to all, to be taken apart by `loads_part`."""
     context.check_rank(root, "root")
     mesh = context.mesh
     parts: list[memoryview] = []
@@ -67,12 +57,8 @@ def scatter_object(
             got = "None" if objects is None else len(objects)
             raise ValueError(f"objects must hold one for each of the {mesh.size} ranks, got {got}")
         # Each packed on its own, so that a rank unpickles only what is meant for it.
-        parts = dumps([b"".join(dumps(obj)) for obj in objects])
-
-    def take(arrived: list[Array]) -> None:
-        results[:] = [loads(loads(arrived[root])[mesh.rank])]
-
-    return _runner(context, "scatter_object", root, parts, True, take)
+        parts = dumps([pack(obj) for obj in objects])
+    return _exchange(context, "scatter_object", arrived, parts, root)
 
 
 def dumps(obj: object) -> list[memoryview]:
@@ -89,37 +75,52 @@ def dumps(obj: object) -> list[memoryview]:
         buffers.clear()
         data = cloudpickle.dumps(obj, protocol=5, buffer_callback=buffers.append)
     parts = [memoryview(data), *(buffer.raw() for buffer in buffers)]
-    sizes = b"".join(_COUNT.pack(n) for n in (len(parts), *(part.nbytes for part in parts)))
-    return [memoryview(sizes), *parts]
+    head = struct.pack(f"<{1 + len(parts)}Q", len(parts), *(part.nbytes for part in parts))
+    padded = []
+    for part in (memoryview(head), *parts):
+        padded += [part, _PADDING[: -part.nbytes % _ALIGN]]
+    return padded
 
 
-def loads(packed: Array | bytes) -> Any:
-    """The object of `dumps`, whose arrays share the memory of `packed`."""
-    view = packed.data if isinstance(packed, np.ndarray) else memoryview(packed)
-    (n_parts,) = _COUNT.unpack_from(view)
-    at = _COUNT.size * (1 + n_parts)
+def pack(obj: object) -> Array:
+    """The parts of `dumps` in one flat uint8 array."""
+    return np.frombuffer(bytearray().join(dumps(obj)), np.uint8)
+
+
+def loads(packed: Array) -> Any:
+    """The object of `dumps` or `pack`, whose arrays share the memory of `packed`."""
+    view = packed.data
+    (n_parts,) = struct.unpack_from("<Q", view)
+    sizes = struct.unpack_from(f"<{n_parts}Q", view, 8)
+    at = _aligned(8 * (1 + n_parts))
     parts = []
-    for i in range(n_parts):
-        (nbytes,) = _COUNT.unpack_from(view, _COUNT.size * (1 + i))
+    for nbytes in sizes:
         parts.append(view[at : at + nbytes])
-        at += nbytes
+        at += _aligned(nbytes)
     return pickle.loads(parts[0], buffers=parts[1:])
 
 
-def _runner(
+def loads_part(packed: Array, rank: int) -> Any:
+    """The object for `rank` in what `scatter_object` brought from the root."""
+    return loads(loads(packed)[rank])
+
+
+def _aligned(nbytes: int) -> int:
+    return nbytes + -nbytes % _ALIGN
+
+
+def _exchange(
     context: Context,
     operation: str,
-    root: int,
+    arrived: list[Array],
     parts: list[memoryview],
-    wanted: bool,
-    take: Callable[[list[Array]], None],
+    root: int = -1,
+    wanted: bool = True,
 ) -> Run:
     mesh, call = context.mesh, context.calls.find(operation, root=root)
 
     def run(deadline: Deadline) -> None:
         mesh.open(call)
-        arrived = payload.exchange(mesh, parts, wanted, deadline)
-        if wanted:
-            take(arrived)
+        arrived[:] = payload.exchange(mesh, parts, wanted, deadline)
 
     return run

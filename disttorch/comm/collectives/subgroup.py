@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from disttorch.comm.collectives.allocate import agree
 from disttorch.comm.collectives.context import Context, Run
-from disttorch.comm.connect import STAGE_BYTES, Link, layout_for, open_pages
+from disttorch.comm.connect import STAGE_BYTES, Link, layout_for, open_pages, watch_peers
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.errors import SharedMemoryError
 from disttorch.comm.header import EncodedCall
@@ -14,10 +14,10 @@ from disttorch.comm.mesh import SharedMesh
 from disttorch.comm.transport.segment import Segment
 
 
-def new_group(context: Context, results: list[Link], ranks: Sequence[int], parent: Link) -> Run:
-    """Connect `ranks` of the parent group; members find the new link in `results`.
+def new_group(context: Context, results: list[Link], ranks: Sequence[int]) -> Run:
+    """Connect `ranks` of the context's group; members find the new link in `results`.
 
-    Called by all ranks of the parent with the same `ranks`. Raises SharedMemoryError, on all ranks
+    Called by all ranks of that group with the same `ranks`. Raises SharedMemoryError, on all ranks
     alike, if one of them is short of memory.
     """
     members = tuple(ranks)
@@ -28,7 +28,7 @@ def new_group(context: Context, results: list[Link], ranks: Sequence[int], paren
     calls = [context.calls.find(name, shape=members) for name in ("new_group", "new_group (map)")]
 
     def run(deadline: Deadline) -> None:
-        link = _connect(context, calls, members, parent, deadline)
+        link = _connect(context, calls, members, deadline)
         if link is not None:
             results.append(link)
 
@@ -36,11 +36,7 @@ def new_group(context: Context, results: list[Link], ranks: Sequence[int], paren
 
 
 def _connect(
-    context: Context,
-    calls: list[EncodedCall],
-    members: tuple[int, ...],
-    parent: Link,
-    deadline: Deadline,
+    context: Context, calls: list[EncodedCall], members: tuple[int, ...], deadline: Deadline
 ) -> Link | None:
     rank = context.mesh.rank
     problem, segment, link = "", None, None
@@ -54,7 +50,7 @@ def _connect(
         all_fds = agree(context, calls[0], problem, segment.fd if segment else -1, deadline)
         if segment is not None:
             try:
-                link = _open(segment, members, all_fds, parent)
+                link = _open(context, segment, members, all_fds)
             except SharedMemoryError as error:
                 problem = str(error)
         agree(context, calls[1], problem, 0, deadline)
@@ -65,9 +61,10 @@ def _connect(
     return link
 
 
-def _open(segment: Segment, members: tuple[int, ...], fds: list[int], parent: Link) -> Link:
-    processes = tuple(parent.processes[member] for member in members)
-    own = members.index(parent.mesh.rank)
+def _open(context: Context, segment: Segment, members: tuple[int, ...], fds: Sequence[int]) -> Link:
+    processes = [context.processes[member] for member in members]
+    ranks = [context.mesh.ranks[member] for member in members]
+    own = members.index(context.mesh.rank)
     pages = open_pages(segment, own, processes, [fds[member] for member in members])
-    ranks = [parent.mesh.ranks[member] for member in members]
-    return Link(SharedMesh(own, ranks, pages, STAGE_BYTES, parent.watch), processes, parent.watch)
+    watch = watch_peers(own, ranks, processes)
+    return Link(SharedMesh(own, ranks, pages, STAGE_BYTES, watch), tuple(processes), watch)

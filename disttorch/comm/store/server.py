@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import socket
 import threading
 import time
 from typing import Any
@@ -20,7 +21,7 @@ _IDLE_STEP_S = 60.0
 
 
 class StoreServer:
-    """Serves a store at `address`: `ipc://` and a path in a directory that is its owner's alone.
+    """Serves a store at `address`: `ipc://` and an absolute path in a directory of this user only.
 
     Either `start()` a daemon thread or call `step()` from an event loop, not both. Raises
     PermissionError if others may enter the directory, DistStoreError if the address is taken.
@@ -29,7 +30,9 @@ class StoreServer:
     def __init__(self, address: str) -> None:
         import zmq  # noqa: PLC0415 - importing disttorch must not load it
 
-        _check_private(address)
+        path = _socket_path(address)
+        _check_private(os.path.dirname(path))
+        _check_unused(path)
         self.address = address
         self._service = StoreService()
         self._zmq = zmq
@@ -128,7 +131,9 @@ class StoreServer:
     def _count_garbage(self) -> None:
         from zmq.utils.monitor import recv_monitor_message  # noqa: PLC0415 - the same
 
-        while self._garbage.poll(0):
+        for _ in range(_MAX_MESSAGES_PER_STEP):
+            if not self._garbage.poll(0):
+                return
             recv_monitor_message(self._garbage)
             self._service.dropped += 1
 
@@ -141,16 +146,34 @@ def _garbage_events(zmq: Any) -> int:
     )
 
 
-def _check_private(address: str) -> None:
-    if not address.startswith(_IPC):
-        raise ValueError(f"a store's address starts with {_IPC}, got {address!r}")
-    path = address[len(_IPC) :]
+def _socket_path(address: str) -> str:
+    path = address.removeprefix(_IPC)
+    if path == address or not path.startswith("/"):
+        raise ValueError(f"a store's address is {_IPC} and an absolute path, got {address!r}")
     if len(os.fsencode(path)) > _MAX_SOCKET_PATH:
         raise ValueError(f"socket path of more than {_MAX_SOCKET_PATH} bytes: {path}")
-    directory = os.path.dirname(path)
-    mode = os.stat(directory).st_mode
-    if mode & 0o077:
+    return path
+
+
+def _check_private(directory: str) -> None:
+    found = os.stat(directory)
+    if found.st_uid != os.geteuid():
         raise PermissionError(
-            f"{directory} may be entered by others (mode {mode & 0o777:o}), and so could the store "
-            f"in it; make it with mode 700"
+            f"{directory} belongs to another user (number {found.st_uid}), who could replace the "
+            f"store in it; serve it in a directory of your own with mode 700"
         )
+    if found.st_mode & 0o077:
+        raise PermissionError(
+            f"{directory} may be entered by others (mode {found.st_mode & 0o777:o}), and so could "
+            f"the store in it; make it with mode 700"
+        )
+
+
+def _check_unused(path: str) -> None:
+    # ZeroMQ replaces whatever is there, a living server's socket too.
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return
+    raise DistStoreError(f"another store serves {_IPC}{path}")

@@ -21,6 +21,7 @@ import numpy as np
 
 from disttorch.comm.header import HEADER_BYTES
 from disttorch.comm.transport.segment import PAGE_BYTES, Segment
+from disttorch.comm.transport.waiting import fence
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Words = memoryview
@@ -118,14 +119,16 @@ class Page:
 
     def leave(self, condition: Condition, text: str) -> None:
         """Say that this rank takes part no more, and why."""
-        encoded = text.encode()[:_MAX_TEXT]
+        encoded = text.encode(errors="backslashreplace")[:_MAX_TEXT]
         self._memory[_TEXT_AT + 2 : _TEXT_AT + 2 + len(encoded)] = encoded
         self._memory[_TEXT_AT : _TEXT_AT + 2] = len(encoded).to_bytes(2, "little")
+        fence()
         self._status[0] = condition
 
     def condition(self) -> tuple[Condition, str]:
         """What this rank says about itself, with the reason as text."""
         condition = Condition(self._status[0])
+        fence()
         n_text = int.from_bytes(self._memory[_TEXT_AT : _TEXT_AT + 2], "little")
         text = bytes(self._memory[_TEXT_AT + 2 : _TEXT_AT + 2 + n_text])
         return condition, text.decode(errors="replace")
@@ -141,7 +144,6 @@ class OwnPage(Page):
     def __init__(self, segment: Segment, layout: Layout) -> None:
         super().__init__(segment.memory, layout)
         self._segment = segment
-
         self._reserved: set[int] = set()
 
     def reserve_ring(self, rank: int) -> None:
@@ -153,12 +155,6 @@ class OwnPage(Page):
     def close(self) -> None:
         """Close the segment's descriptor."""
         self._segment.close_fd()
-
-
-def make_own_page(layout: Layout) -> tuple[Segment, OwnPage]:
-    """Allocate this rank's segment; raises SharedMemoryError if memory is short."""
-    segment = Segment(layout.nbytes, layout.rings_at)
-    return segment, OwnPage(segment, layout)
 
 
 def _pages(nbytes: int) -> int:

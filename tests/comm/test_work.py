@@ -1,0 +1,49 @@
+"""Handles and the thread behind them."""
+
+import threading
+
+import pytest
+
+from disttorch.comm.errors import CollectiveTimeoutError, GroupUnusableError
+from disttorch.comm.work import Runner, Work
+
+
+def test_waits_of_any_length() -> None:
+    work = Work("a test")
+    with pytest.raises(CollectiveTimeoutError, match="a test did not end within 0 s"):
+        work.wait(0)
+    with pytest.raises(ValueError, match="at least 0"):
+        work.wait(-1)
+    work.finish()
+    assert work.wait(float("inf"))
+    assert work.wait(0)
+
+
+def test_operations_run_in_order_and_end_with_their_error() -> None:
+    runner, seen = Runner("test"), []
+    works = [Work(str(i)) for i in range(3)]
+    runner.submit(lambda: seen.append(0), works[0])
+    runner.submit(lambda: {}["missing"], works[1])
+    runner.submit(lambda: seen.append(2), works[2])
+    assert works[2].wait(20)
+    assert seen == [0, 2]
+    with pytest.raises(KeyError):
+        works[1].wait(20)
+    assert runner.n_unfinished == 0
+    assert runner.close()
+
+
+def test_an_ended_runner_takes_nothing_that_would_never_run() -> None:
+    runner = Runner("test")
+    assert runner.close()
+    with pytest.raises(GroupUnusableError):
+        runner.submit(lambda: None, Work("late"))
+
+
+def test_a_runner_that_closes_itself_ends() -> None:
+    runner = Runner("closes itself")
+    runner.submit(runner.close, None)
+    for thread in threading.enumerate():
+        if thread.name == "closes itself":
+            thread.join(20)
+            assert not thread.is_alive()
