@@ -46,12 +46,12 @@ def chain(torch: ModuleType) -> Work:
 def mlp(torch: ModuleType) -> Work:
     nn = torch.nn
     model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
-    return _training(torch, model, torch.rand(64, 784))
+    return training(torch, model, torch.rand(64, 784))
 
 
-def lenet(torch: ModuleType) -> Work:
+def lenet_model(torch: ModuleType) -> object:
     nn = torch.nn
-    model = nn.Sequential(
+    return nn.Sequential(
         nn.Conv2d(1, 16, 5, padding=2),
         nn.ReLU(),
         nn.MaxPool2d(2),
@@ -63,10 +63,13 @@ def lenet(torch: ModuleType) -> Work:
         nn.ReLU(),
         nn.Linear(128, 10),
     )
-    return _training(torch, model, torch.rand(64, 1, 28, 28))
 
 
-def _training(torch: ModuleType, model: object, inputs: object) -> Work:
+def lenet(torch: ModuleType) -> Work:
+    return training(torch, lenet_model(torch), torch.rand(64, 1, 28, 28))
+
+
+def training(torch: ModuleType, model: object, inputs: object) -> Work:
     """One step of SGD with momentum on a fixed batch of 64."""
     targets = torch.randint(0, 10, (64,))
     loss_of = torch.nn.CrossEntropyLoss()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import ModuleType
 
-from benchmarks import bodies
+from benchmarks import bodies, loading, parallel
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,20 @@ def _all_reduce(nbytes: int) -> Timed:
     return Timed(partial(bodies.all_reduce, nbytes=nbytes), n_ranks=2)
 
 
+def _ddp(body: Callable[..., bodies.Work], wrapped: bool) -> Timed:
+    return Timed(partial(body, wrapped=wrapped), n_ranks=2)
+
+
+def _loading(body: Callable[..., bodies.Work], workers: int) -> Timed:
+    return Timed(partial(body, workers=workers))
+
+
+def _first_batch(shape: tuple[int, ...], batch: int) -> Timed:
+    return Timed(partial(loading.first_batch, shape=shape, batch=batch))
+
+
+_IMAGE, _DIGIT = "3x224x224", "1x28x28"
+
 ROWS: dict[str, Row] = {
     "tiny-op": Row("x * y, 4 floats, with grad", Timed(bodies.tiny_op)),
     "chain": Row("20 muls forward + backward", Timed(bodies.chain)),
@@ -67,6 +81,21 @@ ROWS: dict[str, Row] = {
     "all-reduce-64K": Row("all-reduce 64 KB, 2 ranks", _all_reduce(64 * KB)),
     "all-reduce-1M": Row("all-reduce 1 MB, 2 ranks", _all_reduce(MB)),
     "all-reduce-100M": Row("all-reduce 100 MB, 2 ranks", _all_reduce(100 * MB)),
+    "ddp-lenet": Row("DDP step of LeNet, 2 ranks", _ddp(parallel.lenet, True)),
+    "ddp-lenet-bare": Row("the same without DDP", _ddp(parallel.lenet, False)),
+    "ddp-mlp": Row("DDP step of a 25 M MLP, 2 ranks", _ddp(parallel.large_mlp, True)),
+    "ddp-mlp-bare": Row("the same without DDP", _ddp(parallel.large_mlp, False)),
+    **{
+        f"load-{size}-{w}": Row(f"DataLoader pass, {what}, {w} workers", _loading(body, w))
+        for size, what, body in (
+            ("image", _IMAGE, loading.large_samples),
+            ("digit", _DIGIT, loading.small_samples),
+            ("tensor", f"TensorDataset {_DIGIT}", loading.tensor_dataset),
+        )
+        for w in (0, 1, 2)
+    },
+    "first-image": Row(f"first batch, {_IMAGE}, 2 workers", _first_batch((3, 224, 224), 32)),
+    "first-digit": Row(f"first batch, {_DIGIT}, 2 workers", _first_batch((1, 28, 28), 64)),
     "launch": Row("launch 2 ranks, one all-reduce, leave", Launched("one_all_reduce.py", 2)),
     "import-time": Row("import", Imported("seconds", "s")),
     "import-rss": Row("memory after import", Imported("rss_bytes", "B")),

@@ -59,7 +59,8 @@ class Slots:
 class Ring:
     """The memory of the slots, on the loader's side: `nbytes` in all.
 
-    The descriptor goes with it; the memory lives on behind arrays that are still in use. Raises SharedMemoryError if the memory is not to be had.
+    The descriptor goes with it; the memory lives on behind arrays that are still in use.
+    Raises SharedMemoryError if the memory is not to be had.
     """
 
     def __init__(self, slots: Slots, slot_nbytes: int) -> None:
