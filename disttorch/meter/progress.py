@@ -38,18 +38,26 @@ def progress(
     # The launcher reads carriage returns as a terminal does, so its ranks may always redraw.
     live = stream.isatty() or "DISTTORCH_RUN_DIR" in os.environ
     start_s = drawn_s = time.monotonic()
-    n_done = 0
-    for item in items:
-        yield item
-        n_done += 1
-        now_s = time.monotonic()
-        if live and now_s - drawn_s >= _REDRAW_S:
-            drawn_s = now_s
-            stream.write("\r" + bar_text(label, n_done, total, now_s - start_s, note))
-            stream.flush()
-    end = bar_text(label, n_done, total, time.monotonic() - start_s, note)
-    stream.write(("\r" if live else "") + end + "\n")
-    stream.flush()
+    n_done = n_columns = 0
+
+    def draw(end: str) -> None:
+        nonlocal n_columns
+        text = bar_text(label, n_done, total, time.monotonic() - start_s, note)
+        # What is left of a longer line before is blanked.
+        stream.write(("\r" + text.ljust(n_columns) if live else text) + end)
+        stream.flush()
+        n_columns = len(text)
+
+    try:
+        for item in items:
+            yield item
+            n_done += 1
+            now_s = time.monotonic()
+            if live and now_s - drawn_s >= _REDRAW_S:
+                drawn_s = now_s
+                draw("")
+    finally:  # also when the loop is left early: what follows starts on a line of its own
+        draw("\n")
 
 
 def bar_text(

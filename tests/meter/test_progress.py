@@ -1,5 +1,6 @@
 import io
 import re
+import sys
 
 import pytest
 
@@ -53,3 +54,19 @@ def test_average_meter_weighs():
     meter.update(1.0, n=3)
     meter.update(5.0)
     assert meter.average == 2.0
+
+
+def test_a_loop_that_is_left_early_ends_its_line():
+    out = Terminal()
+    for _ in progress(range(5), "x", show=True, file=out):
+        break
+    assert out.getvalue().endswith("\n")
+
+
+def test_shorter_lines_blank_longer_ones(monkeypatch):
+    monkeypatch.setattr(sys.modules["disttorch.meter.progress"], "_REDRAW_S", 0.0)
+    notes = iter(["a long note", "", ""])
+    out = Terminal()
+    list(progress(range(2), "x", note=lambda: next(notes), show=True, file=out))
+    first, *later = out.getvalue().strip("\r\n").split("\r")
+    assert all(len(line) >= len(first) - 2 for line in later)

@@ -145,6 +145,8 @@ class Subset(Dataset[T_co]):
 
     def __getitems__(self, indices: list[int]) -> list[T_co]:
         """Fetch several samples, at once where the dataset can."""
+        if type(self).__getitem__ is not Subset.__getitem__:
+            return [self[i] for i in indices]  # a subclass has its own way
         at = [self.indices[i] for i in indices]
         fetch_many = getattr(self.dataset, "__getitems__", None)
         return fetch_many(at) if callable(fetch_many) else [self.dataset[i] for i in at]
@@ -165,8 +167,9 @@ def random_split(
     n = len(dataset)  # type: ignore[arg-type]
     sizes = list(lengths)
     if math.isclose(sum(lengths), 1) and sum(lengths) <= 1:
-        if any(not 0 <= fraction <= 1 for fraction in lengths):
-            raise ValueError("Fraction at index 0 is not between 0 and 1")
+        for i, fraction in enumerate(lengths):
+            if not 0 <= fraction <= 1:
+                raise ValueError(f"Fraction at index {i} is not between 0 and 1")
         sizes = [math.floor(n * fraction) for fraction in lengths]
         for i in range(n - int(sum(sizes))):
             sizes[i % len(sizes)] += 1

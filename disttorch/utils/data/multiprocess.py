@@ -349,6 +349,7 @@ class MultiprocessIterator:
         self._batches = {}
         if self._store.is_worth_keeping and not self._kept:
             self._kept.append(self._store)
+        self._store = Store(self._slots)
 
     def __del__(self) -> None:
         if not sys.is_finalizing():  # then multiprocessing has ended the workers

@@ -14,6 +14,8 @@ from disttorch.utils.data.seeding import draw_seed
 
 T_co = TypeVar("T_co", covariant=True)
 
+_BLOCK = 32  # draws with replacement are made so many at a time
+
 
 class Sampler(Generic[T_co]):
     """An iterable over indices (or lists of them): override `__iter__`, and `__len__` if known."""
@@ -65,7 +67,7 @@ class RandomSampler(Sampler[int]):
             raise TypeError(
                 f"replacement should be a boolean value, but got replacement={replacement}"
             )
-        if not isinstance(self.num_samples, int) or self.num_samples < 0:
+        if not isinstance(self.num_samples, int) or self.num_samples <= 0:
             raise ValueError(
                 f"num_samples should be a positive integer value, but got "
                 f"num_samples={self.num_samples}"
@@ -79,15 +81,16 @@ class RandomSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         n = len(self.data_source)
         generator = own_generator(self.generator)
+        # A last draw of what is left, be it nothing: the generator goes on as PyTorch's does.
         if self.replacement:
-            for start in range(0, self.num_samples, 32):
-                block = randint(high=n, size=(32,), dtype=int64, generator=generator)
-                yield from block.tolist()[: self.num_samples - start]
+            full, rest = divmod(self.num_samples, _BLOCK)
+            for size in (*itertools.repeat(_BLOCK, full), rest):
+                drawn = randint(high=n, size=(size,), dtype=int64, generator=generator)
+                yield from drawn.tolist()
             return
-        left = self.num_samples
-        while left > 0:
-            yield from itertools.islice(randperm(n, generator=generator).tolist(), left)
-            left -= n
+        for _ in range(self.num_samples // n):
+            yield from randperm(n, generator=generator).tolist()
+        yield from randperm(n, generator=generator).tolist()[: self.num_samples % n]
 
     def __len__(self) -> int:
         return self.num_samples

@@ -11,6 +11,7 @@ from disttorch import nn, optim
 from disttorch.comm.errors import PeerLostError
 from disttorch.distributed.world import GroupMember, _World
 from disttorch.nn.parallel import DistributedDataParallel
+from disttorch.utils.data import DataLoader, DistributedSampler, TensorDataset
 from tests.comm.ranks import outcomes_of, run_ranks
 
 N_STEPS, GLOBAL_BATCH = 20, 12
@@ -419,3 +420,22 @@ def test_a_rank_that_runs_out_of_batches_is_named_at_once():
     assert isinstance(stayed.error, PeerLostError)
     assert "rank 1" in str(stayed.error)
     assert stayed.ended_s - left.ended_s < 1.0
+
+
+def test_ranks_fork_workers_while_they_communicate():
+    def body(group):
+        images = torch.arange(48).reshape(24, 2).float()
+        sampler = DistributedSampler(images, group.size, group.rank)
+        loader = DataLoader(TensorDataset(images), 2, sampler=sampler, num_workers=2, timeout=30)
+        model = nn.Sequential(*(nn.Linear(2, 2) for _ in range(4)))
+        wrapped = DistributedDataParallel(model, process_group=group, bucket_cap_mb=1e-5)
+        pending = group.all_reduce(np.ones(1 << 20), async_op=True)
+        for epoch in range(3):
+            sampler.set_epoch(epoch)
+            for (x,) in loader:
+                wrapped(x).sum().backward()
+        pending.wait()
+        return model[0].weight.grad.numpy().tobytes()
+
+    first, second = run_ranks(2, body)
+    assert first == second
