@@ -37,9 +37,7 @@ class Convolution(Op):
     torch_name = "ConvolutionBackward0"
     saved_for = ((1,), (0,))
 
-    def forward(
-        ctx, x: Array, w: Array, b: Array | None, window: Window, groups: int
-    ) -> Array:
+    def forward(ctx, x: Array, w: Array, b: Array | None, window: Window, groups: int) -> Array:
         ctx.save(0, 1)
         ctx.sizes, ctx.window, ctx.groups = tuple(x.shape[2:]), window, groups
         return ctx.backend.conv_forward(x, w, b, window, groups)
@@ -134,9 +132,7 @@ def _convolve(
     """Check, batch and apply a convolution with `n` spatial dimensions."""
     check.check_input_rank(input, n, f"conv{n}d")
     if input.ndim == n + 1:
-        batched = _convolve(
-            n, unsqueeze(input, 0), weight, bias, stride, padding, dilation, groups
-        )
+        batched = _convolve(n, unsqueeze(input, 0), weight, bias, stride, padding, dilation, groups)
         return reshape(batched, batched.shape[1:])
     n_kernel = weight.ndim - 2
     stride = per_dim(stride, n_kernel, "stride")
@@ -222,7 +218,7 @@ def _conv_of_rank(n: int) -> Callable[..., Tensor]:
     conv.__name__ = conv.__qualname__ = f"conv{n}d"
     conv.__doc__ = (
         f"Convolve input ([N,] C, *S) with weight (O, C / groups, *kernel) over {n} dimension(s)."
-        "\n\n`padding`: numbers, \"valid\" or \"same\". RuntimeError if shapes or dtypes do not fit."
+        '\n\n`padding`: numbers, "valid" or "same". RuntimeError if shapes or dtypes do not fit.'
     )
     return public()(conv)
 

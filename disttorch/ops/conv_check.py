@@ -100,9 +100,7 @@ def check_transposed_sizes(
     input: Tensor, out_sizes: Sizes, output_padding: Sizes, stride: Sizes, dilation: Sizes
 ) -> None:
     """RuntimeError for an output padding that no input explains, or an empty output."""
-    if any(
-        o >= s and o >= d for o, s, d in zip(output_padding, stride, dilation, strict=True)
-    ):
+    if any(o >= s and o >= d for o, s, d in zip(output_padding, stride, dilation, strict=True)):
         raise RuntimeError(
             "output padding must be smaller than either stride or dilation, but got "
             + _by_axis(

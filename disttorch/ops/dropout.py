@@ -52,9 +52,7 @@ def _kept(input: Tensor, p: float, whole_channels: bool) -> Tensor:
     xp = input.backend.xp
     if whole_channels:
         if input.ndim < 2:
-            raise RuntimeError(
-                "Feature dropout requires at least 2 dimensions in the input"
-            )
+            raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
         mask = xp.empty((*input.shape[:2], *(1,) * (input.ndim - 2)), bool)
     else:
         mask = xp.empty_like(input._array, bool)
@@ -72,8 +70,7 @@ def _dropped(input: Tensor, p: float, train: bool, whole_channels: bool, alpha: 
         return input * 0 if not input.is_floating_point() else input * input.new_zeros(())
     if not (input.is_floating_point() or input.is_complex()):
         raise RuntimeError(
-            f"result type Float can't be cast to the desired output type "
-            f"{TYPE_NAMES[input.dtype]}"
+            f"result type Float can't be cast to the desired output type {TYPE_NAMES[input.dtype]}"
         )
     mask = _kept(input, p, whole_channels)
     if not alpha:

@@ -15,9 +15,7 @@ Array = Any
 class Embedding(Op):
     """Rows of w (n, D) by numbers (*S): (*S, D); row `padding_idx` gets no gradient."""
 
-    def forward(
-        ctx, w: Array, index: Array, padding_idx: int, by_frequency: bool = False
-    ) -> Array:
+    def forward(ctx, w: Array, index: Array, padding_idx: int, by_frequency: bool = False) -> Array:
         ctx.index, ctx.n_rows = index, w.shape[0]
         ctx.padding_idx, ctx.by_frequency = padding_idx, by_frequency
         y = ctx.xp.take(w, index, axis=0)

@@ -54,7 +54,7 @@ class _Targets:
         return total if reduction == "sum" else total / losses.dtype.type(self.total)
 
     def share(self, ctx: Any, g: Any, reduction: str) -> Any:
-        """The gradient of each weighted loss, (N, 1, *S) or broadcasting to it, undoing `reduce`."""
+        """The gradient of each weighted loss, (N, 1, *S) or broadcasting to it."""
         if reduction == "none":
             g = ctx.F.unsqueeze(g, 1)
         elif reduction == "mean":
@@ -196,15 +196,12 @@ def cross_entropy(
     """
     check_reduction(reduction)
     if not 0.0 <= label_smoothing <= 1.0:
-        raise RuntimeError(
-            f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}"
-        )
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     if input.shape == target.shape and input.ndim:
         return _soft(input, target, weight, ignore_index, reduction, label_smoothing)
     if not input.is_floating_point():
         raise NotImplementedError(
-            "\"log_softmax_lastdim_kernel_impl\" not implemented for "
-            f"'{TYPE_NAMES[input.dtype]}'"
+            f"\"log_softmax_lastdim_kernel_impl\" not implemented for '{TYPE_NAMES[input.dtype]}'"
         )
     _check(input, target, weight)
     how = {"ignore_index": ignore_index, "reduction": reduction}
@@ -291,9 +288,7 @@ def nll_loss(
     check_reduction(reduction)
     _check(input, target, weight)
     x, t = _batched(input, target)
-    loss = NllLoss.apply(
-        x, t, _constant(weight), ignore_index=ignore_index, reduction=reduction
-    )
+    loss = NllLoss.apply(x, t, _constant(weight), ignore_index=ignore_index, reduction=reduction)
     return _unbatched(loss, input, reduction)
 
 

@@ -27,12 +27,11 @@ class BatchNorm(Op):
         ctx.save(0, 1)
         ctx.eps = eps
         y, ctx.mean, ctx.variance = ctx.backend.batch_norm_forward(x, w, b, eps)
-        count = x.size // max(1, x.shape[1])
-        unbiased = count / max(1, count - 1)
+        ctx.count = max(1, x.size // max(1, x.shape[1]))  # values a channel
+        unbiased = ctx.count / max(1, ctx.count - 1)
         for kept, new in zip(running, (ctx.mean, ctx.variance * unbiased), strict=True):
-            if kept is not None and count:
-                kept *= 1 - momentum
-                kept += (momentum * new).astype(kept.dtype)
+            if kept is not None and x.size:
+                kept[...] = (1 - momentum) * kept + momentum * new
         return y
 
     def backward(ctx, g: Any) -> Any:
@@ -40,14 +39,13 @@ class BatchNorm(Op):
         if not ctx.F.recorded:
             return ctx.backend.batch_norm_backward(g, x, w, ctx.mean, ctx.variance, ctx.eps)
         dims = (0, *range(2, x.ndim))
-        n = x.numel() // x.shape[1]
-        gw = ctx.F.sum(g * _normalised(ctx.F, x, dims, n, ctx.eps)[0], dims)
+        gw = ctx.F.sum(g * _normalised(ctx.F, x, dims, ctx.count, ctx.eps)[0], dims)
         slope = 1 if w is None else ctx.F.reshape(w, (-1, *(1,) * (x.ndim - 2)))
-        return norm_gradient(ctx.F, g * slope, x, dims, n, ctx.eps), gw, ctx.F.sum(g, dims)
+        return norm_gradient(ctx.F, g * slope, x, dims, ctx.count, ctx.eps), gw, ctx.F.sum(g, dims)
 
 
 def _normalised(F: Any, x: Any, dims: Any, n: int, eps: float) -> tuple[Any, Any]:
-    """x with mean 0 and variance 1 over `dims`, `n` elements, and 1 / its deviation."""
+    """Return x with mean 0 and variance 1 over `dims`, `n` elements, and 1 / its deviation."""
     centred = x - F.sum(x, dims, True) / n
     scale = 1 / F.sqrt(F.sum(centred * centred, dims, True) / n + eps)
     return centred * scale, scale
@@ -164,9 +162,7 @@ def instance_norm(
     n, c, *sizes = input.shape
     stats = [None if t is None else t.repeat(n) for t in (running_mean, running_var)]
     affine = [None if t is None else t.repeat(n) for t in (weight, bias)]
-    y = batch_norm(
-        input.reshape(1, n * c, *sizes), *affine, *stats, use_input_stats, momentum, eps
-    )
+    y = batch_norm(input.reshape(1, n * c, *sizes), *affine, *stats, use_input_stats, momentum, eps)
     if use_input_stats:
         for kept, new in zip((running_mean, running_var), stats, strict=True):
             if kept is not None:

@@ -24,9 +24,7 @@ class LayerNorm(Op):
 
     torch_name = "NativeLayerNormBackward0"
 
-    def forward(
-        ctx, x: Array, w: Array | None, b: Array | None, depth: int, eps: float
-    ) -> Array:
+    def forward(ctx, x: Array, w: Array | None, b: Array | None, depth: int, eps: float) -> Array:
         ctx.save(0, 1)
         ctx.depth, ctx.eps = depth, eps
         rows = x.reshape(x.size // depth if depth else 0, depth)

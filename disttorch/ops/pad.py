@@ -41,7 +41,8 @@ def constant_pad_nd(input: Tensor, pad: Sequence[int], value: float = 0) -> Tens
     Raises RuntimeError for an odd number of pads, too many, or a negative resulting size.
     """
     pads = pairs(input, pad)
-    if any(n + a + b < 0 or a + n < 0 or b + n < 0 for n, (a, b) in zip(input.shape, pads)):
+    ends = zip(input.shape, pads, strict=True)
+    if any(n + min(a, b, a + b) < 0 for n, (a, b) in ends):
         raise RuntimeError("narrow(): length must be non-negative.")
     return Pad.apply(input, pads=pads, value=value)
 

@@ -143,8 +143,10 @@ def _grid(input: Tensor, output_size: OutputSize, n: int, kind: str) -> Sizes:
             f"{function}(): Expected {n + 1}D or {n + 2}D tensor, but got{colon} "
             f"{list(input.shape)}"
         )
-    given = (output_size,) * n if output_size is None or isinstance(output_size, int) else (
-        tuple(output_size) * (n if len(output_size) == 1 else 1)
+    given = (
+        (output_size,) * n
+        if output_size is None or isinstance(output_size, int)
+        else (tuple(output_size) * (n if len(output_size) == 1 else 1))
     )
     if len(given) != n:
         raise RuntimeError(f"{function}: output_size must be {n}")
@@ -182,8 +184,10 @@ def _adaptive_avg_pool_of_rank(n: int) -> Callable[..., Tensor]:
         x = input if batched else unsqueeze(input, 0)
         even = _even(x.shape[2:], out)
         if even is None:
-            y = AdaptiveAvgPool.apply(x, out_sizes=out) if 0 not in out else x.new_empty(
-                (*x.shape[:2], *out)
+            y = (
+                AdaptiveAvgPool.apply(x, out_sizes=out)
+                if 0 not in out
+                else x.new_empty((*x.shape[:2], *out))
             )
         else:
             window = even.window

@@ -22,18 +22,14 @@ class AvgPool(Op):
 
     torch_name = "AvgPool2DBackward0"
 
-    def forward(
-        ctx, x: Array, window: Window, out_sizes: Sizes, divisor: Divisor
-    ) -> Array:
+    def forward(ctx, x: Array, window: Window, out_sizes: Sizes, divisor: Divisor) -> Array:
         ctx.window, ctx.sizes, ctx.divisor = window, tuple(x.shape[2:]), divisor
         y = ctx.backend.sum_pool(x, window, out_sizes)
         by = counts(ctx.backend, divisor, y.dtype)
         return y / by if y.dtype.kind not in "iu" else y // by
 
     def backward(ctx, g: Any) -> Any:
-        return ctx.call(
-            AvgPoolGrad, g, sizes=ctx.sizes, window=ctx.window, divisor=ctx.divisor
-        )
+        return ctx.call(AvgPoolGrad, g, sizes=ctx.sizes, window=ctx.window, divisor=ctx.divisor)
 
 
 class AvgPoolGrad(Op):
@@ -45,9 +41,7 @@ class AvgPoolGrad(Op):
         return ctx.backend.sum_pool_backward(share, sizes, window)
 
     def backward(ctx, g: Any) -> Any:
-        return ctx.call(
-            AvgPool, g, window=ctx.window, out_sizes=ctx.out_sizes, divisor=ctx.divisor
-        )
+        return ctx.call(AvgPool, g, window=ctx.window, out_sizes=ctx.out_sizes, divisor=ctx.divisor)
 
 
 def counts(backend: Any, divisor: Divisor, np_dtype: Any) -> Any:
@@ -65,9 +59,7 @@ def _divisor(sizes: Sizes, how: Pooling, count_include_pad: bool) -> Divisor:
     """How many elements each window averages over."""
     factors = []
     w = how.window
-    for n, n_out, k, s, p in zip(
-        sizes, how.out_sizes, w.kernel, w.stride, w.padding, strict=True
-    ):
+    for n, n_out, k, s, p in zip(sizes, how.out_sizes, w.kernel, w.stride, w.padding, strict=True):
         starts = [o * s - p for o in range(n_out)]
         ends = [min(start + k, n + p) for start in starts]
         if not count_include_pad:

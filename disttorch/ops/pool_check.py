@@ -39,7 +39,10 @@ def pooling(
     dilation: Ints = 1,
     ceil_mode: bool = False,
 ) -> Pooling:
-    """Check the arguments of ``max_pool{n}d[_with_indices]`` or ``avg_pool{n}d``; RuntimeError if they clash."""
+    """Check the arguments of the pooling `function`, named as in PyTorch with its rank.
+
+    RuntimeError if they clash.
+    """
     n = next(int(c) for c in function if c.isdigit())
     check_rank(input, n, function)
     kernel = per_dim(kernel_size, n, "kernel_size", function)
@@ -74,9 +77,7 @@ def check_rank(input: Tensor, n: int, function: str) -> None:
                 "max_pool1d: Expected 2D or 3D (batch mode) tensor with optional 0 dim batch size "
                 f"for input, but got:{shape}"
             )
-        raise RuntimeError(
-            f"non-empty {n + 1}D or {n + 2}D (batch mode) tensor expected for input"
-        )
+        raise RuntimeError(f"non-empty {n + 1}D or {n + 2}D (batch mode) tensor expected for input")
     if 0 in shape[1 if rank == n + 2 else 0 :]:
         name = f"{function}: " if n == 1 else ""
         raise RuntimeError(

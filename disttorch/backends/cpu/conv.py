@@ -39,9 +39,7 @@ _MIN_PIXELS = 64
 _FEW_CHANNELS = 8
 
 
-def conv_forward(
-    x: Array, w: Array, b: Array | None, window: Window, groups: int = 1
-) -> Array:
+def conv_forward(x: Array, w: Array, b: Array | None, window: Window, groups: int = 1) -> Array:
     """Return the convolution y (N, O, *S') of x with w plus bias b (O,)."""
     out_shape = (x.shape[0], w.shape[0], *window.outputs(x.shape[2:]))
     last = is_channels_last(x) or is_channels_last(w)
@@ -71,9 +69,7 @@ def conv_backward_input(
     gy: Array, w: Array, sizes: tuple[int, ...], window: Window, groups: int = 1
 ) -> Array:
     """Return the gradient (N, C, *sizes) of the input, given that of the output."""
-    gx = empty_images(
-        (gy.shape[0], w.shape[1] * groups, *sizes), gy.dtype, is_channels_last(gy)
-    )
+    gx = empty_images((gy.shape[0], w.shape[1] * groups, *sizes), gy.dtype, is_channels_last(gy))
     gy, w = _as_float32(gy), _as_float32(w)
     if groups == 1:
         _backward_input(gy, w, window, gx)
@@ -117,7 +113,7 @@ def _blocks(n: int, nbytes_each: int) -> Iterator[slice]:
     return (slice(i, min(i + step, n)) for i in range(0, n, step))
 
 
-# ---- columns -----------------------------------------------------------------------------------
+# ---- columns ------------------------------------------------------------------------------------
 
 
 class _Columns:
@@ -190,7 +186,7 @@ class _Columns:
         return columns.transpose(2, 0, 1).reshape(self.depth, -1).T
 
 
-# ---- dense ---------------------------------------------------------------------------------------
+# ---- dense --------------------------------------------------------------------------------------
 
 
 def _forward(x: Array, w: Array, window: Window, y: Array) -> None:
@@ -250,7 +246,9 @@ def _add_pixels(gy: Array, by_tap: Array, window: Window, gx: Array) -> None:
     target = channels_last_view(gx)
     total = np.zeros(target.shape, gy.dtype)
     shares = np.matmul(pixels, by_tap).reshape(-1, total.shape[0], *gy.shape[2:], gx.shape[1])
-    for share, (outputs, inputs) in zip(shares, window.taps(gx.shape[2:], gy.shape[2:]), strict=True):
+    for share, (outputs, inputs) in zip(
+        shares, window.taps(gx.shape[2:], gy.shape[2:]), strict=True
+    ):
         total[(slice(None), *inputs)] += share[(slice(None), *outputs)]
     target[...] = total
 
@@ -267,7 +265,7 @@ def _add_planes(gy: Array, by_tap: Array, window: Window, gx: Array) -> None:
     gx[...] = total
 
 
-# ---- depthwise: one input channel a group ----------------------------------------------------------
+# ---- depthwise: one input channel a group ------------------------------------------------------
 
 
 def _by_tap(w: Array, c: int) -> Array:

@@ -6,6 +6,8 @@ data, and each temporary costs a pass through memory.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from disttorch.backends.cpu.layout import channels_last_view, is_channels_last
@@ -22,13 +24,14 @@ class _PerChannel:
     def __init__(self, x: Array) -> None:
         self.shape, self.n_channels = x.shape, x.shape[1]
         self.as_pixels = x.ndim == 2 or is_channels_last(x)
-        self.count = x.size // max(1, self.n_channels)
+        self.count = max(1, x.size // max(1, self.n_channels))  # values a channel
 
     def view(self, x: Array) -> Array:
         """Contiguous planes or pixels; a copy if memory is in another order."""
         if self.as_pixels:
-            return np.ascontiguousarray(channels_last_view(x)).reshape(-1, self.n_channels)
-        return np.ascontiguousarray(x).reshape(self.shape[0], self.n_channels, -1)
+            return np.ascontiguousarray(channels_last_view(x)).reshape(-1, max(1, self.n_channels))
+        pixels = math.prod(self.shape[2:])
+        return np.ascontiguousarray(x).reshape(self.shape[0], self.n_channels, pixels)
 
     def restore(self, x: Array) -> Array:
         """The logical (N, C, *S) of planes or pixels."""
@@ -112,7 +115,7 @@ def row_norm_forward(x: Array, eps: float) -> tuple[Array, Array, Array]:
 
 
 def row_norm_backward(gy: Array, normalised: Array, scale: Array) -> Array:
-    """Return the gradient of the rows, given that of `row_norm_forward`'s output and its results."""
+    """Return the gradient of the rows, from `row_norm_forward`'s results."""
     gy = np.ascontiguousarray(gy)
     gx = np.empty_like(gy)
     n = gy.shape[1]

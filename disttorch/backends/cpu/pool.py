@@ -95,34 +95,34 @@ def pool_scatter(gy: Array, which: Array, sizes: Sizes, window: Window) -> Array
     gx = empty_images((*gy.shape[:2], *sizes), gy.dtype, last)
     bits = _BITS[gy.dtype.itemsize]
     values = gy.view(bits)
-    once = _covers_once(window, sizes, gy.shape[2:])
-    if not once:
+    apart = all(
+        k <= s and d == 1
+        for k, s, d in zip(window.kernel, window.stride, window.dilation, strict=True)
+    )
+    if not (apart and _tiles(window, sizes, gy.shape[2:])):
         gx.fill(0)
     target = gx.view(bits)
     for k, (outputs, inputs) in enumerate(window.taps(sizes, gy.shape[2:])):
         # A mask of ones and zeros in the integers' bits: exact for NaN and inf, and fast.
         mask = np.negative((which[(..., *outputs)] == k).view(np.int8))
         part = values[(..., *outputs)]
-        if once:
+        if apart:  # each element is in one window at most
             np.bitwise_and(part, mask, out=target[(..., *inputs)])
         else:
             gx[(..., *inputs)] += np.bitwise_and(part, mask).view(gy.dtype)
     return gx
 
 
-def _covers_once(window: Window, sizes: Sizes, out_sizes: Sizes) -> bool:
-    """Whether the windows tile the image: each input element is in exactly one."""
-    return all(
-        k == s and not p and d == 1 and n == k * n_out
-        for k, s, p, d, n, n_out in zip(
-            window.kernel, window.stride, window.padding, window.dilation, sizes, out_sizes,
-            strict=True,
-        )
+def _tiles(window: Window, sizes: Sizes, out_sizes: Sizes) -> bool:
+    """Whether windows that do not overlap leave no element out."""
+    return not any(window.padding) and all(
+        k == s and n == k * n_out
+        for k, s, n, n_out in zip(window.kernel, window.stride, sizes, out_sizes, strict=True)
     )
 
 
 def pool_gather(gx: Array, which: Array, window: Window) -> Array:
-    """Return, for each window, the element of gx (N, C, *S) at its tap: `pool_scatter`'s adjoint."""
+    """Return each window's element of gx (N, C, *S) at its tap: `pool_scatter`'s adjoint."""
     y = np.zeros_like(which, gx.dtype)
     for k, (outputs, inputs) in enumerate(window.taps(gx.shape[2:], which.shape[2:])):
         y[(..., *outputs)] += np.where(which[(..., *outputs)] == k, gx[(..., *inputs)], 0)

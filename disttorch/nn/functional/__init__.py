@@ -24,17 +24,15 @@ from disttorch.nn.functional.activation import (
     rrelu_,
     selu,
     selu_,
-    sigmoid,
     silu,
     softplus,
     softshrink,
     softsign,
-    tanh,
     tanhshrink,
     threshold,
     threshold_,
 )
-from disttorch.nn.functional.distance import cosine_similarity, normalize, pairwise_distance
+from disttorch.nn.functional.distance import normalize
 from disttorch.nn.functional.dropout import (
     alpha_dropout,
     dropout,
@@ -43,7 +41,7 @@ from disttorch.nn.functional.dropout import (
     dropout3d,
     feature_alpha_dropout,
 )
-from disttorch.nn.functional.embedding import embedding, one_hot
+from disttorch.nn.functional.embedding import embedding
 from disttorch.nn.functional.interpolate import interpolate
 from disttorch.nn.functional.loss import (
     binary_cross_entropy,
@@ -62,22 +60,15 @@ from disttorch.nn.functional.norm import (
     instance_norm,
     layer_norm,
     local_response_norm,
-    rms_norm,
 )
 from disttorch.nn.functional.pad import pad
 from disttorch.nn.functional.pool import (
-    adaptive_avg_pool1d,
-    adaptive_avg_pool2d,
-    adaptive_avg_pool3d,
     adaptive_max_pool1d,
     adaptive_max_pool1d_with_indices,
     adaptive_max_pool2d,
     adaptive_max_pool2d_with_indices,
     adaptive_max_pool3d,
     adaptive_max_pool3d_with_indices,
-    avg_pool1d,
-    avg_pool2d,
-    avg_pool3d,
     max_pool1d,
     max_pool1d_with_indices,
     max_pool2d,
@@ -94,4 +85,15 @@ from disttorch.ops.conv import (
     conv_transpose2d,
     conv_transpose3d,
 )
+from disttorch.ops.distance import cosine_similarity, pairwise_distance
+from disttorch.ops.embedding import one_hot
 from disttorch.ops.matmul import linear
+from disttorch.ops.norm_rows import rms_norm
+from disttorch.ops.pointwise_special import sigmoid
+from disttorch.ops.pointwise_trig import tanh
+from disttorch.ops.pool_adaptive import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+)
+from disttorch.ops.pool_average import avg_pool1d, avg_pool2d, avg_pool3d

@@ -10,16 +10,8 @@ from typing import Any
 from disttorch.autograd.inplace import inplace_variant
 from disttorch.ops import activation, activation_smooth
 from disttorch.ops.pointwise_special import sigmoid
-from disttorch.ops.pointwise_trig import tanh
 from disttorch.random import fill_uniform
 from disttorch.tensor import Tensor
-
-__all__ = [
-    *("celu", "celu_", "elu", "elu_", "gelu", "glu", "hardshrink", "hardsigmoid", "hardswish"),
-    *("hardtanh", "hardtanh_", "leaky_relu", "leaky_relu_", "logsigmoid", "mish", "prelu"),
-    *("relu", "relu6", "relu_", "rrelu", "rrelu_", "selu", "selu_", "sigmoid", "silu"),
-    *("softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold", "threshold_"),
-]
 
 
 def _with_inplace(function: Callable[..., Tensor]) -> tuple[Callable[..., Tensor], ...]:
@@ -71,9 +63,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     d = input._dim(dim)
     n = input.shape[d]
     if n % 2:
-        raise RuntimeError(
-            f"Halving dimension must be even, but dimension {d} is size {n}"
-        )
+        raise RuntimeError(f"Halving dimension must be even, but dimension {d} is size {n}")
     half = (slice(None),) * d
     return input[(*half, slice(0, n // 2))] * sigmoid(input[(*half, slice(n // 2, n))])
 

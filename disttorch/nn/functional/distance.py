@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from disttorch.ops.distance import cosine_similarity, pairwise_distance, vector_length
+from disttorch.ops.distance import vector_length
 from disttorch.ops.pointwise_bounds import clamp
 from disttorch.tensor import Tensor
-
-__all__ = ["cosine_similarity", "normalize", "pairwise_distance"]
 
 
 def normalize(

@@ -8,10 +8,6 @@ from collections.abc import Callable
 from disttorch.ops import dropout as ops
 from disttorch.tensor import Tensor
 
-__all__ = [
-    *("alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout"),
-]
-
 
 def _check_probability(p: float) -> None:
     if not 0.0 <= p <= 1.0:
@@ -91,9 +87,7 @@ def _warn_of_rank(name: str, input: Tensor, ranks: tuple[int, int], n: int) -> N
         )
 
 
-def _drop_channels(
-    input: Tensor, p: float, training: bool, inplace: bool, batched: bool
-) -> Tensor:
+def _drop_channels(input: Tensor, p: float, training: bool, inplace: bool, batched: bool) -> Tensor:
     """Feature dropout; an unbatched image gets a batch of one meanwhile."""
     drop = ops.feature_dropout_ if inplace else ops.feature_dropout
     if batched:

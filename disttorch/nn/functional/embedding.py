@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from disttorch.ops import embedding as ops
-from disttorch.ops.embedding import one_hot
 from disttorch.tensor import Tensor
-
-__all__ = ["embedding", "one_hot"]
 
 
 def embedding(

@@ -14,8 +14,6 @@ from disttorch.ops.pool_adaptive import (
 )
 from disttorch.tensor import Tensor
 
-__all__ = ["interpolate"]
-
 _LINEAR = {3: "linear", 4: "bilinear", 5: "trilinear"}
 _AREA = {3: adaptive_avg_pool1d, 4: adaptive_avg_pool2d, 5: adaptive_avg_pool3d}
 _CORNERED = ("linear", "bilinear", "bicubic", "trilinear")
@@ -106,9 +104,7 @@ def _float32(x: float) -> float:
     return float(struct.unpack("f", struct.pack("f", x))[0])
 
 
-def _nearest(
-    input: Tensor, sizes: list[int], scales: list[float | None], shift: float
-) -> Tensor:
+def _nearest(input: Tensor, sizes: list[int], scales: list[float | None], shift: float) -> Tensor:
     """Take the pixel at each output pixel's position, rounded down."""
     positions = {}
     for dim, (n_out, scale) in enumerate(zip(sizes, scales, strict=True), start=2):

@@ -10,11 +10,6 @@ from disttorch.ops import loss as ops
 from disttorch.ops import loss_class
 from disttorch.tensor import Tensor
 
-__all__ = [
-    *("binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss"),
-    *("kl_div", "l1_loss", "mse_loss", "nll_loss", "smooth_l1_loss"),
-]
-
 Flag = bool | None
 
 
@@ -27,8 +22,7 @@ def legacy_reduction(size_average: Flag, reduce: Flag, reduction: str) -> str:
     else:
         meant = "sum" if size_average is False else "mean"
     warnings.warn(
-        "size_average and reduce args will be deprecated, please use "
-        f"reduction='{meant}' instead.",
+        f"size_average and reduce args will be deprecated, please use reduction='{meant}' instead.",
         UserWarning,
         stacklevel=3,
     )
@@ -187,9 +181,7 @@ def cross_entropy(
 ) -> Tensor:
     """Cross-entropy of logits (N, C, *S) against class numbers (N, *S) or probabilities."""
     reduction = legacy_reduction(size_average, reduce, reduction)
-    return loss_class.cross_entropy(
-        input, target, weight, ignore_index, reduction, label_smoothing
-    )
+    return loss_class.cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
 
 
 def nll_loss(

@@ -6,15 +6,9 @@ import math
 from collections.abc import Sequence
 
 from disttorch.ops import norm, norm_rows
-from disttorch.ops.norm_rows import rms_norm
 from disttorch.ops.pad import constant_pad_nd
 from disttorch.ops.pool_average import avg_pool2d
 from disttorch.tensor import Tensor
-
-__all__ = [
-    *("batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm"),
-    "rms_norm",
-]
 
 
 def batch_norm(
@@ -35,9 +29,7 @@ def batch_norm(
         if eps <= 0:
             raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
         _check_several(input, math.prod(input.shape) // max(1, _channels(input)))
-    return norm.batch_norm(
-        input, weight, bias, running_mean, running_var, training, momentum, eps
-    )
+    return norm.batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)
 
 
 def _channels(input: Tensor) -> int:

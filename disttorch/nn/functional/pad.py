@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from disttorch.ops.pad import constant_pad_nd, indexed_pad, pairs
 from disttorch.tensor import Tensor
 
-__all__ = ["pad"]
-
 _MODES = ("reflect", "replicate", "circular")
 
 

@@ -6,23 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from disttorch.ops import pool, pool_adaptive
-from disttorch.ops.pool_adaptive import (
-    adaptive_avg_pool1d,
-    adaptive_avg_pool2d,
-    adaptive_avg_pool3d,
-)
-from disttorch.ops.pool_average import avg_pool1d, avg_pool2d, avg_pool3d
 from disttorch.ops.pool_check import Ints
 from disttorch.tensor import Tensor
-
-__all__ = [
-    *("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"),
-    *("adaptive_max_pool1d", "adaptive_max_pool1d_with_indices", "adaptive_max_pool2d"),
-    *("adaptive_max_pool2d_with_indices", "adaptive_max_pool3d"),
-    *("adaptive_max_pool3d_with_indices", "avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool1d"),
-    *("max_pool1d_with_indices", "max_pool2d", "max_pool2d_with_indices", "max_pool3d"),
-    "max_pool3d_with_indices",
-]
 
 
 def _max_pool(n: int) -> tuple[Callable[..., Any], Callable[..., Any]]:

@@ -9,8 +9,6 @@ from disttorch.ops import softmax as ops
 from disttorch.random import fill_exponential
 from disttorch.tensor import Tensor
 
-__all__ = ["gumbel_softmax", "log_softmax", "softmax", "softmin"]
-
 
 def _chosen_dim(name: str, ndim: int, dim: int | None, stacklevel: int) -> int:
     """`dim`, or the one PyTorch guesses, with its warning."""
