@@ -27,6 +27,7 @@ from disttorch.ops import (
     create_fill,
     create_random,
     create_range,
+    distance,
     dropout,
     embedding,
     index,
@@ -68,7 +69,8 @@ MODULES = (
     *(cast, cast_complex, create, create_fill, create_random, create_range),
     *(index, index_dim, index_gather, index_mask, join, matmul, matmul_einsum),
     *(shape, shape_region, shape_repeat, sort, sort_unique),
-    *(conv, dropout, embedding, norm, norm_rows, pad, pool, pool_adaptive, pool_average, softmax),
+    *(conv, distance, dropout, embedding, norm, norm_rows),
+    *(pad, pool, pool_adaptive, pool_average, softmax),
 )
 
 MARKED: dict[str, Callable[..., Any]] = {

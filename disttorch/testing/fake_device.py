@@ -14,6 +14,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from disttorch.backends import Backend, register_backend
+from disttorch.backends.cpu.numpy_backend import CPU
+from disttorch.backends.kernels import KERNEL_NAMES
 from disttorch.device import device
 from disttorch.testing.fake_names import (
     BANNED_KEYWORDS,
@@ -305,4 +307,17 @@ class FakeBackend(Backend):
         return address
 
 
+def _kernel(name: str) -> Callable[..., Any]:
+    """A whole kernel, which a device's own library would bring: the CPU's, behind the wall."""
+
+    def run(self: FakeBackend, *args: Any, **keywords: Any) -> Any:
+        given = {key: _host(value) for key, value in keywords.items()}
+        return _fake(getattr(CPU, name)(*(_host(a) for a in args), **given))
+
+    run.__name__ = name
+    return run
+
+
+for _name in KERNEL_NAMES:
+    setattr(FakeBackend, _name, _kernel(_name))
 register_backend(FakeBackend())
