@@ -95,6 +95,11 @@ class Backend(Kernels, SpecialFunctions):
         """Return x where `mask` is true, else y (arrays or numbers), broadcast."""
         return self.xp.where(mask, x, y)
 
+    def clip(self, x: Array, low: Any, high: Any) -> Array:
+        """Return x limited to [low, high], arrays, numbers or None; NaN stays."""
+        y = x if low is None else self.xp.maximum(x, low)
+        return y if high is None else self.xp.minimum(y, high)
+
     def keep_where(self, x: Array, mask: Array) -> Array:
         """Return x where `mask` is true, else 0, even for NaN and infinite x; broadcast."""
         return self.xp.where(mask, x, self.xp.zeros((), x.dtype))

@@ -24,7 +24,7 @@ class Relu(Op):
         if x.dtype.kind == "b":
             raise RuntimeError("Boolean inputs not supported for relu")
         ctx.save_output()
-        return ctx.xp.maximum(x, 0)
+        return ctx.backend.clip(x, 0, None)
 
     def backward(ctx, g: Any) -> Any:
         (y,) = ctx.saved
@@ -44,7 +44,7 @@ class Hardtanh(Op):
         refuse_kinds(x, "b", "hardtanh_cpu")
         ctx.save_output()
         ctx.bounds = low, high
-        return ctx.xp.minimum(ctx.xp.maximum(x, low), high).astype(x.dtype, copy=False)
+        return ctx.backend.clip(x, low, high).astype(x.dtype, copy=False)
 
     def backward(ctx, g: Any) -> Any:
         (y,) = ctx.saved
@@ -105,8 +105,9 @@ class Prelu(Op):
 
 @public(method=True)
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """Return x where positive, weight * x elsewhere; one weight for all or one a channel (dimension 1).
+    """Return x where positive, weight * x elsewhere.
 
+    One weight for all or one a channel (dimension 1).
     RuntimeError for a weight with another number of elements.
     """
     if weight.numel() != 1:
@@ -202,7 +203,7 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 
 @public(function=False)
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """Return x moved by `lambd` toward 0, 0 for what is within; RuntimeError for a negative lambd."""
+    """Return x moved by `lambd` toward 0, 0 for what is within; RuntimeError for lambd < 0."""
     if lambd < 0:
         raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd}.")
     return Shrink.apply(input, edge=lambd, shift=lambd)

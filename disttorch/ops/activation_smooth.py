@@ -59,7 +59,7 @@ class GeluTanh(Op):
 
 @public(function=False)
 def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
-    """Return x * P(N(0, 1) < x), exact or with ``approximate="tanh"``; RuntimeError for other values."""
+    """Return x * P(N(0, 1) < x), exact or ``approximate="tanh"``; RuntimeError for others."""
     if approximate == "none":
         return Gelu.apply(input)
     if approximate == "tanh":

@@ -115,25 +115,19 @@ class Clamp(Op):
     def forward(ctx, x: Array, low: Any, high: Any) -> Array:
         if x.dtype.kind == "c":
             raise NotImplementedError("clamp is not supported for complex types")
-        xp = ctx.xp
-        inside = None
-        y = x
-        if low is not None:
-            inside = x >= low
-            y = xp.maximum(y, low)
-        if high is not None:
-            below = x <= high
-            inside = below if inside is None else inside & below
-            y = xp.minimum(y, high)
-        ctx.inside, ctx.too_low = inside, None if low is None else x < low
-        ctx.too_high = None if high is None else x > high
-        return y
+        ctx.save(0, 1, 2)
+        return ctx.backend.clip(x, low, high)
 
     def backward(ctx, g: Any) -> Any:
-        gx = g * ctx.constant(ctx.inside) if ctx.needs_grad(0) else None
-        glow = g * ctx.constant(ctx.too_low) if ctx.needs_grad(1) else None
-        ghigh = g * ctx.constant(ctx.too_high) if ctx.needs_grad(2) else None
-        return gx, glow, ghigh
+        x, low, high = ctx.saved
+        inside = None if low is None else x >= low
+        if high is not None:
+            inside = x <= high if inside is None else inside & (x <= high)
+        return (
+            g * inside if ctx.needs_grad(0) else None,
+            g * (x < low) if ctx.needs_grad(1) else None,
+            g * (x > high) if ctx.needs_grad(2) else None,
+        )
 
 
 @public(method=True, inplace=True)

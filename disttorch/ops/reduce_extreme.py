@@ -34,7 +34,7 @@ class Amax(Op):
         ctx.save_output()
         ctx.dim, ctx.keepdim = dim, keepdim
         axis = None if len(dim) == x.ndim else dim
-        return getattr(ctx.xp, ctx.ufunc)(x, axis=axis, keepdims=keepdim)
+        return getattr(x, ctx.ufunc)(axis=axis, keepdims=keepdim)
 
     def backward(ctx, g: Any) -> Any:
         x, y = ctx.saved
@@ -131,7 +131,7 @@ class MaxDim(PickOne):
 
     def indices(ctx, x: Array, dim: int) -> Array:
         refuse_kinds(x, "c", f"{ctx.ufunc.removeprefix('arg')}_cpu")
-        return getattr(ctx.xp, ctx.ufunc)(x, axis=dim, keepdims=True)
+        return getattr(x, ctx.ufunc)(axis=dim, keepdims=True)
 
 
 class MinDim(MaxDim):
@@ -190,8 +190,7 @@ class Argument(Op):
         for kind, word in (("c", "complex"), ("b", "bool")):
             if x.dtype.kind == kind:
                 raise RuntimeError(f"{ufunc}(): does not support {word} input")
-        axis = dim if x.ndim else None
-        return getattr(ctx.xp, ufunc)(x, axis=axis, keepdims=keepdim)
+        return getattr(x, ufunc)(axis=dim if x.ndim else None, keepdims=keepdim)
 
 
 def _argument(name: str, word: str) -> Callable[..., Tensor]:
@@ -216,6 +215,10 @@ argmax = _argument("argmax", "largest")
 argmin = _argument("argmin", "smallest")
 
 
+# From this length on, the middle of many is found by partition rather than by sorting all.
+_LONG = 1024
+
+
 class Median(PickOne):
     """Lower median along a dimension, and its index; NaN if there is one, or left out."""
 
@@ -224,6 +227,9 @@ class Median(PickOne):
     def indices(ctx, x: Array, dim: int, ignore_nan: bool) -> Array:
         refuse_kinds(x, "bc", "median_cpu")
         xp, n = ctx.xp, x.shape[dim]
+        if n >= _LONG and not (x.dtype.kind in "fV" and bool(xp.isnan(x).any())):
+            middle = (*(slice(None),) * dim, slice((n - 1) // 2, (n - 1) // 2 + 1))
+            return xp.argpartition(x, (n - 1) // 2, axis=dim)[middle]
         places = order(xp, x, dim, False)
         if x.dtype.kind not in "fV":
             middle = xp.full((), (n - 1) // 2, "int64")

@@ -34,6 +34,10 @@ class Norm(Op):
     def _reduce(ctx, x: Array, xp: Any) -> Array:
         p, over = ctx.p, {"axis": ctx.dim, "keepdims": ctx.keepdim}
         if p == 2 and x.dtype.kind != "c":
+            if len(ctx.dim) == x.ndim and x.flags.c_contiguous:
+                flat = x.reshape(-1)
+                squares = xp.dot(flat, flat)
+                return xp.sqrt(squares.reshape((1,) * x.ndim) if ctx.keepdim else squares)
             return xp.sqrt(xp.sum(x * x, **over))
         size = xp.abs(x)
         if p == inf:

@@ -27,12 +27,13 @@ class Var(Op):
         n = n_reduced(x.shape, dim)
         ctx.divisor = max(n - correction, 0.0)
         wide = x.astype("float32") if x.dtype.itemsize == 2 else x
-        xp = ctx.xp
-        centred = wide - xp.sum(wide, axis=dim, keepdims=True) / wide.real.dtype.type(n)
-        squares = centred.real**2 + centred.imag**2 if x.dtype.kind == "c" else centred * centred
-        spread = xp.sum(squares, axis=dim, keepdims=keepdim)
-        spread = spread / spread.dtype.type(ctx.divisor)
-        return (xp.sqrt(spread) if ctx.is_root else spread).astype(x.real.dtype, copy=False)
+        axis = None if len(dim) == x.ndim else dim
+        centred = wide - wide.sum(axis=axis, keepdims=True) / wide.real.dtype.type(n)
+        if x.dtype.kind == "c":
+            centred = ctx.xp.abs(centred)
+        centred *= centred
+        spread = centred.sum(axis=axis, keepdims=keepdim) / centred.dtype.type(ctx.divisor)
+        return (ctx.xp.sqrt(spread) if ctx.is_root else spread).astype(x.real.dtype, copy=False)
 
     def backward(ctx, g: Any) -> Any:
         x, y = ctx.saved
