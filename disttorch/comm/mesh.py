@@ -25,6 +25,8 @@ from disttorch.comm.transport.arena import Array, Condition, OwnPage, Page
 from disttorch.comm.transport.process import ProcessWatch
 from disttorch.comm.transport.waiting import fence, spins_for, wait_until
 
+_MAX_CACHED_VIEWS = 256
+
 
 class SharedMesh:
     """`pages` are the segments of all ranks in group order; `ranks` their global numbers.
@@ -58,7 +60,7 @@ class SharedMesh:
         self._flag = own.flag
         self._peer_flags = [page.flag for page in pages if page is not own]
         self._header_words = [[page.header_words[i] for page in pages] for i in range(2)]
-        self._stages: dict[np.dtype[Any], list[list[Array]]] = {}
+        self._stages: dict[tuple[np.dtype[Any], int | None], list[list[Array]]] = {}
         self._written: list[EncodedCall | None] = [None, None]
         self._opening: EncodedCall | None = None
         self._doing: EncodedCall | None = None
@@ -81,15 +83,19 @@ class SharedMesh:
         self.own.announce(self.sequence, slot)
         self._opening = self._doing = call
 
-    def stages(self, dtype: np.dtype[Any]) -> list[Array]:
-        """All ranks' staging spaces for the next step, flat, as long as `stage_items(dtype)`.
+    def stages(self, dtype: np.dtype[Any], n_items: int | None = None) -> list[Array]:
+        """All ranks' staging spaces for the next step: flat, the first `n_items`, by default all.
 
         Write your own before `sync`; read all after it and before the `sync` after that.
         """
-        views = self._stages.get(dtype)
+        views = self._stages.get((dtype, n_items))
         if views is None:
-            views = [[page.stage(slot, dtype) for page in self.pages] for slot in range(2)]
-            self._stages[dtype] = views
+            if len(self._stages) >= _MAX_CACHED_VIEWS:
+                self._stages.clear()
+            views = [
+                [page.stage(slot, dtype)[:n_items] for page in self.pages] for slot in range(2)
+            ]
+            self._stages[dtype, n_items] = views
         return views[(self._step + 1) & 1]
 
     def stage_items(self, dtype: np.dtype[Any]) -> int:

@@ -29,6 +29,9 @@ class ReduceOp(IntEnum):
     BOR = 6
     BXOR = 7
 
+    # Enum's own hash is Python code, and every call looks its operation up.
+    __hash__ = int.__hash__
+
 
 _UFUNCS: dict[ReduceOp, np.ufunc] = {
     ReduceOp.SUM: np.add,

@@ -357,6 +357,7 @@ def test_nothing_is_left_after_close() -> None:
     def whole(group: ProcessGroup) -> None:
         body(group)
         assert fds() == set()
+        assert mappings() == 0
         assert threading.active_count() == 1
 
     def freed(group: ProcessGroup) -> int:

@@ -38,8 +38,7 @@ def direct(mesh: SharedMesh, flat: Array, reduce: Reduce, deadline: Deadline) ->
     width = mesh.stage_items(flat.dtype)
     for start in range(0, flat.size or 1, width):
         out = flat[start : start + width]
-        n_items = out.size
-        parts = [stage[:n_items] for stage in mesh.stages(flat.dtype)]
+        parts = mesh.stages(flat.dtype, out.size)
         parts[mesh.rank][...] = out
         mesh.sync(deadline)
         reduce(out, parts)

@@ -25,7 +25,7 @@ def broadcast(mesh: SharedMesh, flat: Array, root: int, deadline: Deadline) -> N
     width = mesh.stage_items(flat.dtype)
     for start in range(0, flat.size or 1, width):
         chunk = flat[start : start + width]
-        stage = mesh.stages(flat.dtype)[root][: chunk.size]
+        stage = mesh.stages(flat.dtype, chunk.size)[root]
         if mesh.rank == root:
             stage[...] = chunk
         mesh.sync(deadline)
@@ -38,11 +38,11 @@ def gather(mesh: SharedMesh, outs: Sequence[Array], flat: Array, deadline: Deadl
     width = mesh.stage_items(flat.dtype)
     for start in range(0, flat.size or 1, width):
         chunk = flat[start : start + width]
-        stages = mesh.stages(flat.dtype)
-        stages[mesh.rank][: chunk.size] = chunk
+        stages = mesh.stages(flat.dtype, chunk.size)
+        stages[mesh.rank][...] = chunk
         mesh.sync(deadline)
         for out, stage in zip(outs, stages, strict=False):
-            out[start : start + width] = stage[: chunk.size]
+            out[start : start + width] = stage
 
 
 def pieces(

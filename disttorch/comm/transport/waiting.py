@@ -64,5 +64,5 @@ def _lock_fence() -> None:
 
 
 _FENCE_LOCK = threading.Lock()
-fence = _no_fence if platform.machine() in ("x86_64", "AMD64", "i686") else _lock_fence
+fence = _no_fence if platform.machine() in ("x86_64", "AMD64") else _lock_fence
 """Order memory accesses around a flag."""
