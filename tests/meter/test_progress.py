@@ -1,4 +1,5 @@
 import io
+import itertools
 import re
 import sys
 
@@ -68,5 +69,7 @@ def test_shorter_lines_blank_longer_ones(monkeypatch):
     notes = iter(["a long note", "", ""])
     out = Terminal()
     list(progress(range(2), "x", note=lambda: next(notes), show=True, file=out))
-    first, *later = out.getvalue().strip("\r\n").split("\r")
-    assert all(len(line) >= len(first) - 2 for line in later)
+    lines = out.getvalue().strip("\r\n").split("\r")
+    assert "a long note" in lines[0]
+    for before, after in itertools.pairwise(lines):
+        assert len(after) >= len(before.rstrip())
