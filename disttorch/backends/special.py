@@ -48,6 +48,7 @@ _ERFINV_TAIL = (
 )
 # Bernoulli numbers B2, B4, ... for the asymptotic series of the gamma function's logarithm.
 _BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510)
+_MOST_BELOW_ZERO = 1000  # negative arguments of polygamma are shifted up by no more than this
 _SHIFT = 10  # these series are good from here on; smaller arguments are shifted up
 
 
@@ -218,9 +219,11 @@ class SpecialFunctions:
         wide = x.astype("float64", copy=False)
         s = n + 1
         total = 0 * wide
-        for k in range(_SHIFT):
+        lowest = float(self.xp.where(self.xp.isfinite(wide), wide, 0).min()) if wide.size else 0.0
+        shift = _SHIFT + min(max(0, int(-lowest)), _MOST_BELOW_ZERO)
+        for k in range(shift):
             total = total + 1 / (wide + k) ** s
-        big = wide + _SHIFT
+        big = wide + shift
         total = total + 1 / ((s - 1) * big ** (s - 1)) + 0.5 / big**s
         rising = float(s)
         for j, b in enumerate(_BERNOULLI, 1):

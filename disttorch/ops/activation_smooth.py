@@ -6,7 +6,9 @@ from math import pi, sqrt
 from typing import Any
 
 from disttorch.autograd.op import Op, public
+from disttorch.ops.arithmetic import add, div
 from disttorch.ops.kinds import refuse_kinds
+from disttorch.ops.pointwise_round import abs
 from disttorch.ops.pointwise_special import Erf, Sigmoid
 from disttorch.tensor import Tensor
 
@@ -210,6 +212,8 @@ class Softsign(Op):
 @public(function=False)
 def softsign(input: Tensor) -> Tensor:
     """Return x / (1 + |x|)."""
+    if input.is_complex():
+        return div(input, add(abs(input), 1))
     return Softsign.apply(input)
 
 
@@ -225,7 +229,7 @@ class Tanhshrink(Op):
     def backward(ctx, g: Any) -> Any:
         (x,) = ctx.saved
         t = ctx.F.tanh(x)
-        return g * t * t
+        return g * ctx.F.conj(t * t)
 
 
 @public(function=False)

@@ -22,7 +22,7 @@ class Addcmul(Op):
         ctx.save(1, 2)
         ctx.value = value
         product = a * b
-        return x + (product if value == 1 else product * value)
+        return x + (product if value == 1 else (product * value).astype(x.dtype, copy=False))
 
     def backward(ctx, g: Any) -> Any:
         a, b = ctx.saved
@@ -57,7 +57,7 @@ class Addcdiv(Op):
         ctx.save(1, 2)
         ctx.value = value
         quotient = a / b
-        return x + (quotient if value == 1 else quotient * value)
+        return x + (quotient if value == 1 else (quotient * value).astype(x.dtype, copy=False))
 
     def backward(ctx, g: Any) -> Any:
         a, b = ctx.saved

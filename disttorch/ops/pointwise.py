@@ -190,12 +190,12 @@ reciprocal = function_of(Reciprocal)
 
 
 class Square(Pointwise):
-    """x * x; integers stay integers."""
+    """x * x; integers stay integers, bools become int64."""
 
     promotes, torch_name = "same", "PowBackward0"
 
     def compute(ctx, x: Array) -> Array:
-        return x * x
+        return x.astype("int64") if x.dtype.kind == "b" else x * x
 
     def slope(ctx, x: Any) -> Any:
         return 2 * x

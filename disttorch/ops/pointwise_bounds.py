@@ -123,11 +123,13 @@ class Clamp(Op):
         inside = None if low is None else x >= low
         if high is not None:
             inside = x <= high if inside is None else inside & (x <= high)
-        return (
-            g * inside if ctx.needs_grad(0) else None,
-            g * (x < low) if ctx.needs_grad(1) else None,
-            g * (x > high) if ctx.needs_grad(2) else None,
-        )
+        both = low is not None and high is not None
+        glow = ghigh = None
+        if ctx.needs_grad(1):  # where the bounds are in disorder, the upper one is the result
+            glow = g * ((x < low) & (low < high) if both else x < low)
+        if ctx.needs_grad(2):
+            ghigh = g * ((x > high) | (high < low) if both else x > high)
+        return g * inside if ctx.needs_grad(0) else None, glow, ghigh
 
 
 @public(method=True, inplace=True)

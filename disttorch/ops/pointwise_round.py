@@ -72,9 +72,8 @@ class Round(Op):
         if decimals == 0:
             return ctx.xp.rint(x)
         scale = 10.0 ** abs_number(decimals)
-        if decimals < 0:
-            return ctx.xp.rint(x / scale) * scale
-        return ctx.xp.rint(x * scale) / scale
+        y = ctx.xp.rint(x * scale) / scale if decimals > 0 else ctx.xp.rint(x / scale) * scale
+        return y.astype(x.dtype, copy=False)
 
     def backward(ctx, g: Any) -> Any:
         return ctx.F.zeros_like(g)

@@ -51,7 +51,7 @@ class Logit(Op):
         ctx.inside = None
         if eps is not None:
             ctx.inside = (x >= eps) & (x <= 1 - eps)
-            x = ctx.xp.minimum(ctx.xp.maximum(x, eps), 1 - eps)
+            x = ctx.backend.clip(x, eps, 1 - eps).astype(x.dtype, copy=False)
         return ctx.xp.log(x / (1 - x))
 
     def backward(ctx, g: Any) -> Any:

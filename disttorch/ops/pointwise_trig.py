@@ -172,7 +172,7 @@ class Deg2Rad(Pointwise):
     """Degrees to radians."""
 
     def forward(ctx, x: Array) -> Array:
-        return x * (pi / 180)
+        return x * x.dtype.type(pi / 180)
 
     def backward(ctx, g: Any) -> Any:
         return g * (pi / 180)
@@ -185,7 +185,7 @@ class Rad2Deg(Pointwise):
     """Radians to degrees."""
 
     def forward(ctx, x: Array) -> Array:
-        return x * (180 / pi)
+        return x * x.dtype.type(180 / pi)
 
     def backward(ctx, g: Any) -> Any:
         return g * (180 / pi)
@@ -197,7 +197,8 @@ rad2deg = function_of(Rad2Deg)
 class Sinc(Pointwise):
     """sin(pi x) / (pi x), 1 at 0."""
 
-    ufunc = "sinc"
+    def compute(ctx, x: Array) -> Array:
+        return ctx.xp.sinc(x).astype(x.dtype, copy=False)
 
     def slope(ctx, x: Any) -> Any:
         at_zero = x == 0

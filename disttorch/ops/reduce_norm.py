@@ -121,8 +121,8 @@ class Logsumexp(Op):
         xp = ctx.xp
         if not x.size:
             return xp.log(xp.sum(x, axis=dim, keepdims=keepdim))
-        top = xp.max(x, axis=dim, keepdims=True)
-        top = xp.where(xp.isfinite(top), top, x.dtype.type(0))  # inf - inf would be NaN
+        top = x.real.max(axis=dim, keepdims=True)
+        top = xp.where(xp.isfinite(top), top, top.dtype.type(0))  # inf - inf would be NaN
         y = xp.log(xp.sum(xp.exp(x - top), axis=dim, keepdims=keepdim, dtype=x.dtype))
         return y + (top if keepdim else top.squeeze(dim))
 
@@ -130,7 +130,7 @@ class Logsumexp(Op):
         x, y = ctx.saved
         F = ctx.F
         g, y = (restore_dims(F, t, ctx.dim, ctx.keepdim) for t in (g, y))
-        return g * F.exp(x - y)
+        return g * F.conj(F.exp(x - y))
 
 
 @public(method=True)
