@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from disttorch.backends.base import Backend, register_backend
-from disttorch.backends.cpu import conv, norm, pool, select
+from disttorch.backends.cpu import conv, masks, norm, pool
+from disttorch.backends.cpu import softmax as softmax_rows
 from disttorch.backends.cpu import blas
 from disttorch.backends.cpu.scatter import scatter_add
 from disttorch.device import device
@@ -37,14 +38,16 @@ class NumpyBackend(Backend):
     batch_norm_backward = staticmethod(norm.batch_norm_backward)
     row_norm_forward = staticmethod(norm.row_norm_forward)
     row_norm_backward = staticmethod(norm.row_norm_backward)
-    where = staticmethod(select.where)
-    clip = staticmethod(select.clip)
-    keep_where = staticmethod(select.keep_where)
+    softmax = staticmethod(softmax_rows.softmax)
+    log_softmax = staticmethod(softmax_rows.log_softmax)
+    where = staticmethod(masks.where)
+    clip = staticmethod(masks.clip)
+    keep_where = staticmethod(masks.keep_where)
     fused_block = 1 << 17  # measured: smaller blocks cost more in calls than the cache saves
 
     def __init__(self) -> None:
         super().__init__()
-        self.F.where = select.where
+        self.F.where = masks.where
 
     def device_of(self, array: np.ndarray) -> device:
         """Return ``device("cpu")``."""
