@@ -14,7 +14,7 @@ Array = Any
 
 
 class Kernels:
-    """Window operators and normalisations of a backend."""
+    """Window operators, normalisations and softmax of a backend."""
 
     def conv_forward(
         self, x: Array, w: Array, b: Array | None, window: Window, groups: int
@@ -72,12 +72,24 @@ class Kernels:
         """Return the gradients of x, w and b."""
         raise NotImplementedError
 
-    def row_norm_forward(self, x: Array, eps: float) -> tuple[Array, Array, Array]:
-        """Normalise each row of (rows, D): y, mean and 1 / deviation (rows, 1)."""
+    def row_norm_forward(
+        self, x: Array, w: Array | None, b: Array | None, eps: float
+    ) -> tuple[Array, Array, Array]:
+        """Normalise each row of (rows, D), times w plus b: y, mean, 1 / deviation (rows, 1)."""
         raise NotImplementedError
 
-    def row_norm_backward(self, gy: Array, normalised: Array, scale: Array) -> Array:
-        """Return the gradient of the rows, given that of the normalised ones."""
+    def row_norm_backward(
+        self, gy: Array, x: Array, w: Array | None, mean: Array, scale: Array
+    ) -> tuple[Array, Array, Array]:
+        """Return the gradients of x, w and b."""
+        raise NotImplementedError
+
+    def softmax(self, x: Array, dim: int) -> Array:
+        """Return exp(x) over its sum along `dim`."""
+        raise NotImplementedError
+
+    def log_softmax(self, x: Array, dim: int) -> Array:
+        """Return x minus the logarithm of the sum of exp(x) along `dim`."""
         raise NotImplementedError
 
 

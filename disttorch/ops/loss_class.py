@@ -86,28 +86,28 @@ class CrossEntropy(Op):
 
     def backward(ctx, g: Any) -> Any:
         (x,) = ctx.saved
-        F = ctx.F
-        log_p = ctx.call(LogSoftmax, x, dim=1) if F.recorded else ctx.log_p
+        log_p = ctx.call(LogSoftmax, x, dim=1) if ctx.F.recorded else ctx.log_p
         share = ctx.targets.share(ctx, g, ctx.reduction)
-        return ctx.call(SubtractPicked, F.exp(log_p), share, key=ctx.targets.key)
+        return ctx.call(SubtractPicked, log_p, share, key=ctx.targets.key)
 
 
 class SubtractPicked(Op):
-    """(p - one-hot) * s: probabilities p (N, C, *S) less 1 at `key`, times s (N, 1, *S) or ()."""
+    """(exp(x) - one-hot) * s: x (N, C, *S), 1 taken off at `key`, s (N, 1, *S) or ()."""
 
-    def forward(ctx, p: Array, s: Array, key: Any) -> Array:
+    def forward(ctx, x: Array, s: Array, key: Any) -> Array:
         ctx.save(0, 1)
         ctx.key = key
-        y = p.copy()
+        y = ctx.xp.exp(x)
         y[key] -= 1
         y *= s
         return y
 
     def backward(ctx, g: Any) -> Any:
-        p, s = ctx.saved
-        picked = ctx.backend.xp.zeros(tuple(p.shape), p._array.dtype if ctx.F.recorded else p.dtype)
+        x, s = ctx.saved
+        picked = ctx.xp.zeros(ctx.metas[0][0], ctx.metas[0][1])
         picked[ctx.key] = 1
-        return g * s, g * (p - ctx.constant(picked))
+        p = ctx.F.exp(x)
+        return g * s * p, g * (p - ctx.constant(picked))
 
 
 class SoftCrossEntropy(Op):

@@ -17,18 +17,59 @@ Array = Any
 
 
 class LayerNorm(Op):
-    """x, cut into rows of `depth` elements, each to mean 0 and variance 1, times w plus b.
-
-    w and b broadcast against x.
-    """
+    """x, cut into rows of w's and b's size, each to mean 0 and variance 1, times w plus b."""
 
     torch_name = "NativeLayerNormBackward0"
 
     def forward(ctx, x: Array, w: Array | None, b: Array | None, depth: int, eps: float) -> Array:
         ctx.save(0, 1)
         ctx.depth, ctx.eps = depth, eps
-        rows = x.reshape(x.size // depth if depth else 0, depth)
-        y, ctx.mean, ctx.scale = ctx.backend.row_norm_forward(rows, eps)
+        ctx.parameter_shapes = [None if p is None else p.shape for p in (w, b)]
+        rows, w, b = _rows(x, depth), *(None if p is None else p.reshape(-1) for p in (w, b))
+        y, ctx.mean, ctx.scale = ctx.backend.row_norm_forward(rows, w, b, eps)
+        return y.reshape(x.shape).astype(x.dtype, copy=False)
+
+    def backward(ctx, g: Any) -> Any:
+        x, w = ctx.saved
+        if ctx.F.recorded:
+            return _recorded(ctx, g, x, w)
+        w = None if w is None else w.reshape(-1)
+        rows = _rows(g, ctx.depth), _rows(x, ctx.depth)
+        gx, *rest = ctx.backend.row_norm_backward(*rows, w, ctx.mean, ctx.scale)
+        pairs = zip(rest, ctx.parameter_shapes, strict=True)
+        return gx.reshape(x.shape), *(None if s is None else p.reshape(s) for p, s in pairs)
+
+
+def _rows(x: Array, depth: int) -> Array:
+    return x.reshape(x.size // depth if depth else 0, depth)
+
+
+def _recorded(ctx: Any, g: Any, x: Any, w: Any) -> tuple[Any, Any, Any]:
+    """The kernels' formula on Tensors; the engine sums over what w and b were broadcast to."""
+    F, shape = ctx.F, x.shape
+    rows = (-1, ctx.depth) if ctx.depth else (0, 0)
+    x = F.reshape(x, rows)
+    gx = norm_gradient(F, F.reshape(g if w is None else g * w, rows), x, 1, ctx.depth, ctx.eps)
+    gw = None
+    if w is not None:
+        centred = x - F.sum(x, 1, True) / ctx.depth
+        variance = F.sum(centred * centred, 1, True) / ctx.depth
+        gw = g * F.reshape(centred / F.sqrt(variance + ctx.eps), shape)
+    return F.reshape(gx, shape), gw, g
+
+
+class GroupNorm(Op):
+    """x, cut into rows of `depth` elements, each to mean 0 and variance 1, times w plus b.
+
+    w and b broadcast against x.
+    """
+
+    torch_name = "NativeGroupNormBackward0"
+
+    def forward(ctx, x: Array, w: Array | None, b: Array | None, depth: int, eps: float) -> Array:
+        ctx.save(0, 1)
+        ctx.depth, ctx.eps = depth, eps
+        y, ctx.mean, ctx.scale = ctx.backend.row_norm_forward(_rows(x, depth), None, None, eps)
         y = y.reshape(x.shape)
         if w is not None:
             y *= w
@@ -38,28 +79,18 @@ class LayerNorm(Op):
 
     def backward(ctx, g: Any) -> Any:
         x, w = ctx.saved
-        F = ctx.F
-        rows = (-1, ctx.depth) if ctx.depth else (0, 0)
-        scaled = g if w is None else g * w
-        if F.recorded:
-            x = F.reshape(x, rows)
-            gx = norm_gradient(F, F.reshape(scaled, rows), x, 1, ctx.depth, ctx.eps)
-            centred = x - F.sum(x, 1, True) / ctx.depth
-            variance = F.sum(centred * centred, 1, True) / ctx.depth
-            xhat = centred / F.sqrt(variance + ctx.eps)
-        else:
-            xhat = x.reshape(rows) - ctx.mean
-            xhat *= ctx.scale
-            scaled = scaled.reshape(rows).astype(xhat.dtype, copy=False)
-            gx = ctx.backend.row_norm_backward(scaled, xhat, ctx.scale)
-        gw = g * F.reshape(xhat, g.shape) if ctx.needs_grad(1) else None
-        return F.reshape(gx, g.shape), gw, g  # the engine sums over what w and b were broadcast to
-
-
-class GroupNorm(LayerNorm):
-    """Layer norm over groups of channels."""
-
-    torch_name = "NativeGroupNormBackward0"
+        if ctx.F.recorded:
+            return _recorded(ctx, g, x, w)
+        rows = _rows(x, ctx.depth)
+        scaled = _rows(g if w is None else g * w, ctx.depth)
+        gx, *_ = ctx.backend.row_norm_backward(scaled, rows, None, ctx.mean, ctx.scale)
+        gw = None
+        if ctx.needs_grad(1):
+            gw = rows - ctx.mean
+            gw *= ctx.scale
+            gw = gw.reshape(g.shape)
+            gw *= g
+        return gx.reshape(g.shape), gw, g
 
 
 @public()

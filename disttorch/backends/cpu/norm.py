@@ -7,6 +7,7 @@ data, and each temporary costs a pass through memory.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -97,35 +98,55 @@ def batch_norm_backward(
     return channels.restore(gx), gw, gb
 
 
-def row_norm_forward(x: Array, eps: float) -> tuple[Array, Array, Array]:
-    """Normalise each row of (rows, D): y, mean and 1 / deviation (rows, 1)."""
-    x = np.ascontiguousarray(_wide(x))
+def row_norm_forward(
+    x: Array, w: Array | None, b: Array | None, eps: float
+) -> tuple[Array, Array, Array]:
+    """Normalise each row of (rows, D), scale by w and shift by b (D,).
+
+    Returns y, mean and 1 / deviation (rows, 1).
+    """
+    x, w, b = np.ascontiguousarray(_wide(x)), _wide(w), _wide(b)
     y = np.empty_like(x)
     mean, scale = (np.empty((x.shape[0], 1), x.dtype) for _ in range(2))
     ones = np.ones(x.shape[1], x.dtype)
-    step = max(1, _BLOCK // max(1, x.shape[1]))
-    for i in range(0, x.shape[0], step):
-        part = slice(i, i + step)
+    for part in _row_blocks(x):
+        out = y[part]
         mean[part, 0] = x[part] @ ones / x.shape[1]
-        np.subtract(x[part], mean[part], out=y[part])
-        variance = np.vecdot(y[part], y[part]) / x.shape[1]
-        scale[part, 0] = 1 / np.sqrt(variance + eps)
-        y[part] *= scale[part]
+        np.subtract(x[part], mean[part], out=out)
+        scale[part, 0] = 1 / np.sqrt(np.vecdot(out, out) / x.shape[1] + eps)
+        out *= scale[part]
+        if w is not None:
+            out *= w
+        if b is not None:
+            out += b
     return y, mean, scale
 
 
-def row_norm_backward(gy: Array, normalised: Array, scale: Array) -> Array:
-    """Return the gradient of the rows, from `row_norm_forward`'s results."""
-    gy = np.ascontiguousarray(gy)
-    gx = np.empty_like(gy)
+def _row_blocks(x: Array) -> Iterator[slice]:
+    step = max(1, _BLOCK // max(1, x.shape[1]))
+    return (slice(i, i + step) for i in range(0, x.shape[0], step))
+
+
+def row_norm_backward(
+    gy: Array, x: Array, w: Array | None, mean: Array, scale: Array
+) -> tuple[Array, Array, Array]:
+    """Return the gradients of x (rows, D), w and b (D,), given that of `row_norm_forward`'s y."""
+    gy, x = (np.ascontiguousarray(_wide(a)) for a in (gy, x))
     n = gy.shape[1]
+    gx, gw, gb = np.empty_like(gy), np.zeros(n, gy.dtype), np.zeros(n, gy.dtype)
     ones = np.ones(n, gy.dtype)
-    step = max(1, _BLOCK // max(1, n))
-    for i in range(0, gy.shape[0], step):
-        part = slice(i, i + step)
-        g, xhat, out = gy[part], normalised[part], gx[part]
-        np.multiply(xhat, -(np.vecdot(g, xhat) / n)[:, None], out=out)
-        out += g
-        out -= (g @ ones / n)[:, None]
+    for part in _row_blocks(gy):
+        g, out = gy[part], gx[part]
+        xhat = x[part] - mean[part]
+        xhat *= scale[part]
+        rows = np.ones(len(g), g.dtype)
+        gb += rows @ g
+        gw += rows @ np.multiply(g, xhat, out=out)
+        if w is not None:
+            g = np.multiply(g, w, out=out)
+        # gx = scale * (g - mean(g) - xhat * mean(g * xhat))
+        xhat *= (np.vecdot(g, xhat) / n)[:, None]
+        xhat += (g @ ones / n)[:, None]
+        np.subtract(g, xhat, out=out)
         out *= scale[part]
-    return gx
+    return gx, gw, gb

@@ -38,16 +38,16 @@ def test_statistics_survive_a_large_mean():
 def test_blocks_of_rows(monkeypatch, block):
     monkeypatch.setattr(norm, "_BLOCK", block)
     x, gy = images().reshape(12, 10), images(1).reshape(12, 10)
-    y, mean, scale = norm.row_norm_forward(x, 1e-3)
+    y, mean, scale = norm.row_norm_forward(x, None, None, 1e-3)
     expected = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-3)
     np.testing.assert_allclose(y, expected, rtol=1e-10)
     np.testing.assert_allclose(mean, x.mean(1, keepdims=True), rtol=1e-10)
-    gx = norm.row_norm_backward(gy, y, scale)
+    gx, gw, gb = norm.row_norm_backward(gy, x, None, mean, scale)
+    np.testing.assert_allclose(gw, (gy * y).sum(0), rtol=1e-10)
+    np.testing.assert_allclose(gb, gy.sum(0), rtol=1e-10)
     step = 1e-6 * images(2).reshape(12, 10)
-    change = (
-        norm.row_norm_forward(x + step, 1e-3)[0] - norm.row_norm_forward(x - step, 1e-3)[0]
-    ) / 2
-    np.testing.assert_allclose((gx * step).sum(), (gy * change).sum(), rtol=1e-5)
+    above, below = (norm.row_norm_forward(x + s, None, None, 1e-3)[0] for s in (step, -step))
+    np.testing.assert_allclose((gx * step).sum(), (gy * (above - below) / 2).sum(), rtol=1e-5)
 
 
 def test_half_precision():

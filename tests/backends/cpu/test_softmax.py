@@ -1,0 +1,28 @@
+"""Softmax kernels: blocks, layouts and dimensions agree with the definition."""
+
+import numpy as np
+import pytest
+
+from disttorch.backends.cpu import softmax
+
+
+@pytest.mark.parametrize("block", [1, 5, 1 << 15])
+@pytest.mark.parametrize("dim", [0, 1, 2])
+@pytest.mark.parametrize("dtype", ["float64", "float16"])
+def test_blocks_of_any_dimension(monkeypatch, block, dim, dtype):
+    monkeypatch.setattr(softmax, "_BLOCK", block)
+    x = np.random.default_rng(0).standard_normal((3, 4, 5)).astype(dtype)
+    exact = np.exp(x.astype("float64"))
+    exact /= exact.sum(dim, keepdims=True)
+    tolerance = {"rtol": 1e-10} if dtype == "float64" else {"rtol": 1e-2}
+    for source in (x, np.ascontiguousarray(x.T).T):
+        y = softmax.softmax(source, dim)
+        assert y.dtype == dtype
+        assert y.flags.c_contiguous
+        np.testing.assert_allclose(y, exact, **tolerance)
+        np.testing.assert_allclose(softmax.log_softmax(source, dim), np.log(exact), **tolerance)
+
+
+@pytest.mark.parametrize(("shape", "dim"), [((0, 3), 1), ((3, 0), 1)])
+def test_nothing_to_normalise(shape, dim):
+    assert softmax.softmax(np.zeros(shape), dim).shape == shape
