@@ -61,12 +61,13 @@ ERRORS = (
     (
         lambda x: setattr(x, "grad", 3),
         TypeError,
-        "assigned grad expected to be a Tensor or None but got grad of type 'int'",
+        "assigned grad expected to be a Tensor or None but got grad of type int",
     ),
     (
         lambda x: setattr(x, "grad", torch.ones(2)),
         RuntimeError,
-        "assigned grad has data of a different size: expected [2, 3], got [2]",
+        "attempting to assign a gradient of size '[2]' to a tensor of size '[2, 3]'. Please ensure "
+        "that the gradient and the tensor are the same size",
     ),
     (lambda x: setattr(x, "grad", x), RuntimeError, "can't assign Variable as its own grad"),
     (lambda x: setattr(x, "data", 3), TypeError, "Variable data has to be a tensor, but got int"),
