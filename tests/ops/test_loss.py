@@ -128,4 +128,4 @@ def test_cross_entropy_is_one_node():
     x = torch.ones(2, 3, requires_grad=True)
     node = F.cross_entropy(x, torch.tensor([0, 1])).grad_fn
     assert node.name() == "NllLossBackward0"
-    assert node.next_functions[0][0].name() == "AccumulateGrad"
+    assert node.next_functions[0][0].name().endswith("AccumulateGrad")
