@@ -13,10 +13,9 @@ import hashlib
 import json
 from pathlib import Path
 
-import disttorch.nn.functional as F
-
 import disttorch as torch
 import disttorch.distributed as dist
+import disttorch.nn.functional as F
 from disttorch import nn, optim
 from disttorch.meter import AverageMeter, progress
 from disttorch.nn.parallel import DistributedDataParallel

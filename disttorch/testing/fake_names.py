@@ -1,7 +1,8 @@
 """The names that CuPy 14 has, as far as operators may want them.
 
-From docs.cupy.dev/en/stable/reference, only names that NumPy spells the same; what CuPy lacks (`errstate`, `vectorize`, `frompyfunc`,
-`maximum.accumulate`, `where=` and `initial=` of ufuncs and reductions...) is left out on purpose.
+From CuPy's reference manual, only names that NumPy spells the same; what CuPy lacks (`errstate`,
+`vectorize`, `frompyfunc`, `maximum.accumulate`, `where=` and `initial=` of ufuncs and
+reductions...) is left out on purpose.
 """
 
 UFUNCS = (
