@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class HostValues:
     """Methods of Tensor that hand its values to the host; needs `_array` and autograd state."""
 
+    __slots__ = ()
+
     _array: Any
     backend: Backend
     device: Device

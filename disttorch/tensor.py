@@ -55,23 +55,24 @@ class Tensor(HostValues):
     these values; `disttorch.tensor` is the constructor to prefer.
     """
 
-    # Defaults live on the class so that wrapping an array sets two attributes and no more: this
-    # is on the path of every operator.
+    __slots__ = (
+        *("_accumulator", "_array", "_cell", "_grad", "_grad_fn", "_output_nr", "_requires_grad"),
+        *("_view", "__dict__", "__weakref__"),  # the dict has what users set, and is copied
+    )
+
     _array: Array
-    _cell: list[int]
-    _requires_grad = False
-    _grad_fn: Node | None = None
-    _output_nr = 0
-    _view: tuple[Tensor, type, dict[str, Any], int] | None = None
-    _grad: Tensor | None = None
-    _accumulator: Any = None
-    _hooks: Any = None
+    _cell: list[Any]
+    _requires_grad: bool
+    _grad_fn: Node | None
+    _output_nr: int
+    _view: tuple[Tensor, type, dict[str, Any], int] | None
+    _grad: Tensor | None
+    _accumulator: Any
     # NumPy operators with a Tensor on the right hand side defer to ours.
     __array_priority__ = 1000
 
     def __new__(cls, *args: Any, device: Any = None, **_: Any) -> Tensor:
         """Make a tensor from sizes, nested lists, an ndarray or another tensor."""
-        self = object.__new__(cls)
         backend = backend_for(Device(device or "cpu"))
         default = get_default_dtype().np
         if len(args) == 1 and isinstance(args[0], Tensor):
@@ -81,9 +82,7 @@ class Tensor(HostValues):
         else:
             shape = args[0] if args and isinstance(args[0], Size) else args
             array = backend.xp.empty(shape or (0,), default)
-        self._array = array
-        self._cell = [0, 0]
-        return self
+        return cls._wrap(array)
 
     @classmethod
     def _wrap(cls, array: Array) -> Tensor:
@@ -91,6 +90,9 @@ class Tensor(HostValues):
         self = object.__new__(cls)
         self._array = array
         self._cell = [0, 0]
+        self._requires_grad = False
+        self._grad_fn = self._grad = self._view = self._accumulator = None
+        self._output_nr = 0
         return self
 
     # ---- what it is -------------------------------------------------------------------------
@@ -310,7 +312,8 @@ class Tensor(HostValues):
     def retains_grad(self) -> bool:
         """Whether this non-leaf keeps its gradient, after `retain_grad()`."""
         node = self._grad_fn
-        return node is not None and node.retained is not None and self._output_nr in node.retained
+        hooks = None if node is None else node.hooks
+        return hooks is not None and self._output_nr in hooks.retained
 
     @property
     def _version(self) -> int:
@@ -381,7 +384,7 @@ class Tensor(HostValues):
         memo[id(self)] = out
         out._requires_grad = self._requires_grad
         out._grad = copy.deepcopy(self._grad, memo)
-        for name, value in self._user_attributes().items():
+        for name, value in self.__dict__.items():
             setattr(out, name, copy.deepcopy(value, memo))
         return out
 
@@ -394,15 +397,8 @@ class Tensor(HostValues):
                 "it on the queue)."
             )
         host = self.backend.to_host(self._array)
-        state = self._user_attributes()
-        return _rebuild, (type(self), host, str(self.device), self._requires_grad, state)
-
-    def _user_attributes(self) -> dict[str, Any]:
-        """Attributes that users (or subclasses) set, which copies keep."""
-        return {k: v for k, v in self.__dict__.items() if k not in _INTERNAL}
-
-
-_INTERNAL = frozenset(Tensor.__annotations__) | {"_requires_grad", "_output_nr"}
+        where = str(self.device)
+        return _rebuild, (type(self), host, where, self._requires_grad, self.__dict__)
 
 
 def _rebuild(

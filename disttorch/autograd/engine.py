@@ -15,7 +15,7 @@ from typing import Any
 
 from disttorch.autograd import anomaly
 from disttorch.autograd.grad_mode import STATE
-from disttorch.autograd.node import AccumulateGrad, Edge, Node
+from disttorch.autograd.node import AccumulateGrad, Edge, Hooks, Node
 from disttorch.autograd.recorded import RECORDED
 from disttorch.backends import Backend, backend_of
 from disttorch.tensor import Tensor
@@ -28,6 +28,7 @@ class _RawGrads:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
+        self.kind: type = backend.array_type  # of a gradient that needs no fitting
         self.F: Any = backend.F
 
     def enter(self, grad: Tensor) -> Any:
@@ -38,6 +39,15 @@ class _RawGrads:
         if type(grad) is not self.backend.array_type:
             grad = self.backend.asarray(grad)
         return Tensor._wrap(grad)
+
+    def show_all(self, grads: Sequence[Any]) -> tuple[Tensor | None, ...]:
+        """Wrap gradients for a hook; None where there is none."""
+        return tuple(None if g is None else self.show(g) for g in grads)
+
+    def enter_all(self, grads: Any) -> tuple[Any, ...]:
+        """Take over what a hook returned instead of gradients: one or several."""
+        several = grads if isinstance(grads, tuple) else (grads,)
+        return tuple(None if g is None else self.enter(g) for g in several)
 
     def fit(self, grad: Any, shape: tuple[int, ...], np_dtype: Any) -> Any:
         """Undo broadcasting and promotion: sum to `shape`, cast to `np_dtype`."""
@@ -58,6 +68,7 @@ class _RecordedGrads(_RawGrads):
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)
         self.F = RECORDED
+        self.kind = type(None)  # all are fitted: arrays and Tensors differ in what a dtype is
 
     def enter(self, grad: Tensor) -> Any:
         return grad
@@ -103,6 +114,7 @@ class _Sweep:
         accumulate_into: set[Node] | None = None,
     ) -> None:
         self.grads = grads
+        self.watched = anomaly.STATE.enabled
         self.keep_graph = keep_graph
         self.captures = captures
         self.captured: list[Any] = [None] * len(captures or ())
@@ -128,8 +140,8 @@ class _Sweep:
             grads = pending.pop(node, None)
             if grads is None:
                 grads = [None] * len(node.metas)
-            if node.hooked:
-                _run_pre_hooks(node, grads, self.grads)
+            if node.hooks is not None:
+                _run_pre_hooks(node.hooks, grads, self.grads)
             if node in targets:
                 self._capture(node, grads)
             if type(node) is AccumulateGrad:
@@ -149,15 +161,18 @@ class _Sweep:
         waiting = self.waiting
         stack, seen = list(roots), set(roots)
         while stack:
-            for edge in stack.pop().edges:
+            node = stack.pop()
+            if type(node) is AccumulateGrad:
+                node.look_at_leaf()
+            for edge in node.edges:
                 if edge is not None:
-                    node = edge[0]
-                    if node in seen:
-                        waiting[node] = waiting.get(node, 0) + 1
+                    source = edge[0]
+                    if source in seen:
+                        waiting[source] = waiting.get(source, 0) + 1
                     else:
-                        waiting[node] = 1
-                        seen.add(node)
-                        stack.append(node)
+                        waiting[source] = 1
+                        seen.add(source)
+                        stack.append(source)
         targets = self.capture_nodes or self.accumulate_into
         if targets:
             self.needed = _ancestors_of(targets, seen)
@@ -168,17 +183,16 @@ class _Sweep:
         metas = node.metas
         if metas:  # an AccumulateGrad whose leaf is gone has none
             shape, np_dtype = metas[k]
-            if getattr(grad, "shape", None) != shape or grad.dtype != np_dtype:
+            if (
+                type(grad) is not self.grads.kind
+                or grad.shape != shape
+                or (grad.dtype is not np_dtype and grad.dtype != np_dtype)
+            ):
                 grad = self.grads.fit(grad, shape, np_dtype)
         slots = self.pending.get(node)
         if slots is None:
-            if len(metas) > 1:
-                slots = self.pending[node] = [None] * len(metas)
-                slots[k] = grad
-            else:
-                self.pending[node] = [grad]
-        else:
-            slots[k] = grad if slots[k] is None else slots[k] + grad
+            slots = self.pending[node] = [None] * (len(metas) or 1)
+        slots[k] = grad if slots[k] is None else slots[k] + grad
 
     def _capture(self, node: Node, grads: list[Any]) -> None:
         """Note the gradients that `autograd.grad` asked for."""
@@ -196,8 +210,15 @@ class _Sweep:
     def _propagate(self, node: Node, grads: list[Any]) -> None:
         """Run the node's formula, send the results along its edges, queue nodes now complete."""
         needed = self.needed
-        skip = (needed is not None and node not in needed) or all([g is None for g in grads])
-        results: Any = () if skip else self._formula(node, grads)
+        unwanted = needed is not None and node not in needed
+        if unwanted or (grads[0] is None and all([g is None for g in grads])):
+            results: Any = ()
+        elif node.hooks is None and not self.watched:
+            results = node.sweep(grads, self.grads.F)
+        else:
+            results = _run(node, grads, self.grads, self.watched)
+        if not self.keep_graph:
+            node.release()
         del grads
         results = results if type(results) is tuple else (results,)
         waiting, n = self.waiting, len(results)
@@ -214,22 +235,9 @@ class _Sweep:
                             f"Function {node.name()} returned an invalid gradient at index {i} - "
                             f"{error}"
                         ) from None
-                waiting[target] -= 1
-                if not waiting[target]:
+                left = waiting[target] = waiting[target] - 1
+                if not left:
                     self._push(target)
-
-    def _formula(self, node: Node, grads: list[Any]) -> Any:
-        """Return the gradients of the node's inputs, with hooks run and saved arrays freed."""
-        if node.post_hooks is None and not anomaly.STATE.enabled:
-            results = node.sweep(grads, self.grads.F)
-        else:
-            shown = list(grads)
-            results = _run(node, grads, self.grads)
-            if node.post_hooks:
-                results = _run_post_hooks(node, results, shown, self.grads)
-        if not self.keep_graph:
-            node.release()
-        return results
 
 
 def _ancestors_of(targets: set[Node], reachable: set[Node]) -> set[Node]:
@@ -242,61 +250,79 @@ def _ancestors_of(targets: set[Node], reachable: set[Node]) -> set[Node]:
     return needed
 
 
-def _run(node: Node, grads: list[Any], mode: _RawGrads) -> Any:
-    """Run a node's formula; in anomaly mode say where a failing node was recorded."""
-    if not anomaly.STATE.enabled:
-        return node.sweep(grads, mode.F)
+def _run(node: Node, grads: list[Any], mode: _RawGrads, watched: bool) -> Any:
+    """Run a node's formula and the hooks that follow; in anomaly mode say where it was recorded."""
+    shown = list(grads)
     try:
         results = node.sweep(grads, mode.F)
     except Exception:
-        anomaly.report(node.name(), node.forward_stack)
+        if watched:
+            anomaly.report(node.name(), node.forward_stack)
         raise
-    if anomaly.STATE.check_nan:
-        for i, g in enumerate(results if type(results) is tuple else (results,)):
-            if g is not None and bool(mode.backend.xp.isnan(mode.show(g)._array).any()):
-                anomaly.report(node.name(), node.forward_stack)
-                raise RuntimeError(
-                    f"Function '{node.name()}' returned nan values in its {i}th output."
-                )
+    if watched and anomaly.STATE.check_nan:
+        _refuse_nan(node, results, mode)
+    if node.hooks is not None and node.hooks.after:
+        results = _run_post_hooks(node.hooks, results, shown, mode)
     return results
 
 
-def _run_pre_hooks(node: Node, grads: list[Any], mode: _RawGrads) -> None:
+def _refuse_nan(node: Node, results: Any, mode: _RawGrads) -> None:
+    """Raise PyTorch's error if a gradient is NaN."""
+    for i, g in enumerate(results if type(results) is tuple else (results,)):
+        if g is not None and bool(mode.backend.xp.isnan(mode.show(g)._array).any()):
+            anomaly.report(node.name(), node.forward_stack)
+            raise RuntimeError(f"Function '{node.name()}' returned nan values in its {i}th output.")
+
+
+def _run_pre_hooks(hooks: Hooks, grads: list[Any], mode: _RawGrads) -> None:
     """Run tensor hooks, node pre-hooks and `retain_grad`, in PyTorch's order; edits `grads`."""
-    for k, hooks in (node.tensor_hooks or {}).items():
-        for hook in list(hooks.values()):
+    for k, on_output in hooks.on_output.items():
+        for hook in list(on_output.values()):
             if grads[k] is not None:
-                result = hook(mode.show(grads[k]))
+                shown = mode.show(grads[k])
+                result = hook(shown)
                 if result is not None:
-                    grads[k] = mode.enter(result)
-    for hook in list((node.pre_hooks or {}).values()):
-        shown = tuple(None if g is None else mode.show(g) for g in grads)
-        replaced = hook(shown)
+                    grads[k] = mode.enter(_replacement(hook, result, shown))
+    for hook in list(hooks.before.values()):
+        replaced = hook(mode.show_all(grads))
         if replaced is not None:
-            replaced = replaced if isinstance(replaced, tuple) else (replaced,)
-            grads[:] = [None if g is None else mode.enter(g) for g in replaced]
-    for k, reference in (node.retained or {}).items():
+            grads[:] = mode.enter_all(replaced)
+    for k, reference in hooks.retained.items():
         tensor = reference()
         if tensor is not None and grads[k] is not None:
             tensor._grad = mode.show(grads[k])
 
 
-def _run_post_hooks(node: Node, results: Any, grads: list[Any], mode: _RawGrads) -> Any:
+def _replacement(hook: Any, result: Any, grad: Tensor) -> Tensor:
+    """What a tensor hook returned; PyTorch's errors unless it can stand for the gradient."""
+    if not isinstance(result, Tensor):
+        raise TypeError(f"expected Variable, but hook returned '{type(result).__name__}'")
+    name = getattr(hook, "__name__", "<unknown>")
+    if result._array.dtype != grad._array.dtype:
+        raise RuntimeError(
+            f"hook '{name}' has changed the type of value (was {grad.type()} got {result.type()})"
+        )
+    if result._array.shape != grad._array.shape:
+        raise RuntimeError(f"hook '{name}' has changed the size of value")
+    return result
+
+
+def _run_post_hooks(hooks: Hooks, results: Any, grads: list[Any], mode: _RawGrads) -> Any:
     """Show input and output gradients to the node's hooks; they may replace the former."""
     results = results if type(results) is tuple else (results,)
-    outputs = tuple(None if g is None else mode.show(g) for g in grads)
-    for hook in list((node.post_hooks or {}).values()):
-        inputs = tuple(None if g is None else mode.show(g) for g in results)
-        replaced = hook(inputs, outputs)
+    outputs = mode.show_all(grads)
+    for hook in list(hooks.after.values()):
+        replaced = hook(mode.show_all(results), outputs)
         if replaced is not None:
-            replaced = replaced if isinstance(replaced, tuple) else (replaced,)
-            results = tuple(None if g is None else mode.enter(g) for g in replaced)
+            results = mode.enter_all(replaced)
     return results
 
 
 # References to a gradient that nobody else holds, as `_accumulate` sees it: the list slot
 # and getrefcount's own argument. Such an array may become `.grad` without a copy.
 _UNSHARED = 2
+# Sweeps of several threads may meet in one leaf.
+_ACCUMULATING = threading.Lock()
 
 
 def _accumulate(node: AccumulateGrad, grads: list[Any], mode: _RawGrads) -> None:
@@ -304,18 +330,20 @@ def _accumulate(node: AccumulateGrad, grads: list[Any], mode: _RawGrads) -> None
     leaf = node.variable
     if leaf is None or grads[0] is None:
         return
-    if mode.recorded:
-        grad = grads[0]
-        leaf._grad = grad if leaf._grad is None else leaf._grad + grad
-    elif leaf._grad is not None:
-        total = leaf._grad._array
-        total += grads[0]
-        leaf._grad._cell[0] += 1
-    else:
-        owned = getrefcount(grads[0]) <= _UNSHARED and getattr(grads[0], "base", None) is None
-        leaf._grad = mode.show(grads[0] if owned else mode.backend.xp.copy(grads[0]))
-    for hook in list((node.post_accumulate_hooks or {}).values()):
-        hook(leaf)
+    with _ACCUMULATING:
+        if mode.recorded:
+            grad = grads[0]
+            leaf._grad = grad if leaf._grad is None else leaf._grad + grad
+        elif leaf._grad is not None:
+            total = leaf._grad._array
+            total += grads[0]
+            leaf._grad._cell[0] += 1
+        else:
+            owned = getrefcount(grads[0]) <= _UNSHARED and getattr(grads[0], "base", None) is None
+            leaf._grad = mode.show(grads[0] if owned else mode.backend.xp.copy(grads[0]))
+    if node.hooks is not None:
+        for hook in list(node.hooks.accumulated.values()):
+            hook(leaf)
 
 
 class _Callbacks(threading.local):

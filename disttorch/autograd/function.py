@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from disttorch.autograd.grad_mode import STATE, no_grad
-from disttorch.autograd.node import Node, edge_of, next_sequence
-from disttorch.autograd.op import _FREED, Op
+from disttorch.autograd.node import Node, edge_of
+from disttorch.autograd.op import FREED, Op
 from disttorch.autograd.saved import modified_message
 from disttorch.dtype import TYPE_NAMES
 from disttorch.tensor import Tensor
@@ -44,8 +44,7 @@ class FunctionNode(Node, FunctionCtx):
     """The node of one application of a Function; it is the `ctx` its methods see."""
 
     function: type[Function]
-    _saved: list[Any] | None = None
-    _released = False
+    _saved: Sequence[Any] | None = ()  # what is kept; None once freed
 
     def name(self) -> str:
         """Return the class name with ``Backward`` added, as PyTorch does."""
@@ -67,8 +66,8 @@ class FunctionNode(Node, FunctionCtx):
     def saved_tensors(self) -> tuple[Any, ...]:
         """What `save_for_backward` kept; RuntimeError once freed or if modified in place."""
         if self._saved is None:
-            if self._released:
-                raise RuntimeError(_FREED)
+            raise RuntimeError(FREED)
+        if not self._saved:
             return self._to_save
         tensors = []
         for entry in self._saved:
@@ -90,7 +89,7 @@ class FunctionNode(Node, FunctionCtx):
     def release(self) -> None:
         """Drop the saved tensors."""
         if self._saved:
-            self._saved, self._released = None, True
+            self._saved = None
 
     def sweep(self, grads: list[Any], functions: Any) -> tuple[Any, ...]:
         """Call the user's `backward` with Tensors, whatever the sweep runs on."""
@@ -202,7 +201,6 @@ def _record(node: FunctionNode, args: Any, outputs: tuple[Any, ...]) -> tuple[An
         fresh.append(y)
     node.backend = next(a for a in args if isinstance(a, Tensor)).backend
     node.edges = tuple(edge_of(a) if isinstance(a, Tensor) else None for a in args)
-    node.seq = next_sequence()
     node.metas = tuple(
         (y._array.shape, y._array.dtype) if isinstance(y, Tensor) else ((), None) for y in fresh
     )

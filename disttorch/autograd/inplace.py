@@ -36,8 +36,10 @@ def check_writable(tensor: Tensor) -> None:
                 "operation."
             )
     array = tensor._array
-    if array.size and 0 in array.strides and any(
-        s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True)
+    if (
+        array.size
+        and 0 in array.strides
+        and any(s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True))
     ):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a "
@@ -103,13 +105,12 @@ def _take_history(target: Tensor, result: Tensor) -> None:
         if result._grad_fn is not None:
             target._cell[2:] = [result._grad_fn.name()]  # for errors about saved tensors
         return
-    node = ReplaceRegion.__new__(ReplaceRegion)
+    node = ReplaceRegion(base.backend)
     node.steps = _steps_from(base, target)
     node.order = memory_order_of(base._array)
-    node.backend = base.backend
     node._record((base, result), [base._array, result._array], (base,))
     base._cell[1] += 1
-    base._cell[2:] = ["torch::autograd::CopySlices"]
+    base._cell[2:] = [ReplaceRegion.torch_name]
     target._refresh()
 
 
@@ -130,7 +131,7 @@ class ReplaceRegion(Op):
     Never applied forward: the values are in place already.
     """
 
-    torch_name = "CopySlices"
+    torch_name = "torch::autograd::CopySlices"
     steps: Steps
     order: tuple[int, ...]
 

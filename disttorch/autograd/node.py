@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from disttorch.tensor import Tensor
@@ -53,24 +53,47 @@ def add_hook(hooks: HookDict, hook: Callable[..., Any]) -> RemovableHandle:
     return handle
 
 
+class Hooks:
+    """The hooks of one node, in the order in which a sweep runs them."""
+
+    __slots__ = ("accumulated", "after", "before", "on_output", "retained")
+
+    def __init__(self) -> None:
+        self.on_output: dict[int, HookDict] = {}  # by output, on that output's gradient
+        self.before = HookDict()  # on all gradients of the outputs
+        self.retained: dict[int, weakref.ref[Tensor]] = {}  # outputs that keep their gradient
+        self.after = HookDict()  # on the gradients of inputs and outputs
+        self.accumulated = HookDict()  # on a leaf whose `.grad` has been added to
+
+
 class Node:
     """A recorded operation: where its gradients go, and the hooks to run on the way.
 
     `edges[i]` is where the gradient of input i goes (None: nowhere); `metas[k]` is the shape and
-    array dtype of output k, to which incoming gradients are fitted.
+    array dtype of output k, to which incoming gradients are fitted. Nodes made later have a higher
+    `seq`. `hooks` is None until the first is registered.
     """
 
-    edges: tuple[Edge | None, ...] = ()
-    metas: tuple[Meta, ...] = ()
-    seq = 0
-    # Hooks are rare: None on the class until the first is registered; `hooked` says that some
-    # run before the formula.
-    hooked = False
-    tensor_hooks: dict[int, HookDict] | None = None  # by output, run on the output's gradient
-    pre_hooks: HookDict | None = None
-    post_hooks: HookDict | None = None
-    retained: dict[int, weakref.ref[Tensor]] | None = None  # outputs that keep their gradient
-    forward_stack: str | None = None  # where it was recorded, in anomaly mode
+    # Slots, here and in Tensor: every operator makes a node and a tensor, and an attribute with a
+    # default in the class is several times as slow to read and write.
+    __slots__ = ("__dict__", "__weakref__", "edges", "hooks", "metas", "seq")
+
+    edges: Sequence[Edge | None]
+    metas: Sequence[Meta]
+    seq: int
+    hooks: Hooks | None
+    forward_stack: ClassVar[str | None] = None  # where a node was recorded, in anomaly mode
+
+    def __init__(self) -> None:
+        self.edges = self.metas = ()
+        self.seq = next_sequence()
+        self.hooks = None
+
+    def hooked(self) -> Hooks:
+        """The hooks of this node, ready to be added to."""
+        if self.hooks is None:
+            self.hooks = Hooks()
+        return self.hooks
 
     def name(self) -> str:
         """Return PyTorch's name of this kind of node, such as ``AddBackward0``."""
@@ -89,23 +112,15 @@ class Node:
 
     def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(grad_inputs, grad_outputs)`` after the node; it may replace the former."""
-        if self.post_hooks is None:
-            self.post_hooks = HookDict()
-        return add_hook(self.post_hooks, hook)
+        return add_hook(self.hooked().after, hook)
 
     def register_prehook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(grad_outputs)`` before the node runs; it may return replacements."""
-        self.hooked = True
-        if self.pre_hooks is None:
-            self.pre_hooks = HookDict()
-        return add_hook(self.pre_hooks, hook)
+        return add_hook(self.hooked().before, hook)
 
     def hook_output(self, output_nr: int, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(grad)`` on the gradient of one output; it may return a replacement."""
-        self.hooked = True
-        if self.tensor_hooks is None:
-            self.tensor_hooks = {}
-        return add_hook(self.tensor_hooks.setdefault(output_nr, HookDict()), hook)
+        return add_hook(self.hooked().on_output.setdefault(output_nr, HookDict()), hook)
 
     def sweep(self, grads: list[Any], functions: Any) -> Any:
         """Return one gradient (or None) for each input, given those of the outputs.
@@ -119,7 +134,7 @@ class Node:
         """Drop what was saved for backward; a second sweep then raises."""
 
     def __repr__(self) -> str:
-        return f"<{self.name()} object at {id(self):#x}>"
+        return f"<{self.name().rpartition('::')[2]} object at {id(self):#x}>"
 
 
 class AccumulateGrad(Node):
@@ -129,17 +144,20 @@ class AccumulateGrad(Node):
     reference count alone; gradients of a dead leaf have nowhere to be seen and are dropped.
     """
 
-    post_accumulate_hooks: HookDict | None = None
+    __slots__ = ("_variable",)
 
     def __init__(self, variable: Tensor) -> None:
+        super().__init__()
         self._variable = weakref.ref(variable)
-        self.seq = next_sequence()
 
-    @property
-    def metas(self) -> tuple[Meta, ...]:  # type: ignore[override]
-        """Shape and dtype of the leaf as it is now: `leaf.data` may have been replaced."""
-        variable = self._variable()
-        return () if variable is None else ((variable._array.shape, variable._array.dtype),)
+    def name(self) -> str:
+        """Return PyTorch's name."""
+        return "torch::autograd::AccumulateGrad"
+
+    def look_at_leaf(self) -> None:
+        """Note shape and dtype of the leaf as it is now: `leaf.data` may have been replaced."""
+        leaf = self._variable()
+        self.metas = () if leaf is None else ((leaf._array.shape, leaf._array.dtype),)
 
     @property
     def variable(self) -> Tensor | None:

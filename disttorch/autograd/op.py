@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, TypeVar
@@ -70,12 +70,18 @@ class Op(Node):
     non_differentiable_outputs: ClassVar[tuple[int, ...]] = ()
     saved_for: ClassVar[tuple[tuple[int, ...], ...]] = ()
 
+    __slots__ = ("F", "_save_inputs", "_save_outputs", "_saved", "backend")
+
     backend: Backend
     F: Any
-    _save_inputs: tuple[int, ...] = ()
-    _save_outputs: tuple[int, ...] = ()
-    _saved: list[Entry] | None = None
-    _released = False
+    _save_inputs: tuple[int, ...]
+    _save_outputs: tuple[int, ...]
+    _saved: Sequence[Entry] | None  # None once freed
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__()
+        self.backend = backend
+        self._save_inputs = self._save_outputs = self._saved = ()
 
     def forward(ctx, *arrays: Array, **params: Any) -> Any:
         """Compute the output array (or a tuple of them) from the input arrays."""
@@ -102,9 +108,7 @@ class Op(Node):
         Raises RuntimeError once freed, or if a value was modified in place since.
         """
         if ctx._saved is None:
-            if ctx._released:
-                raise RuntimeError(_FREED)
-            return ()
+            raise RuntimeError(FREED)
         return unpack(ctx, ctx._saved, ctx.F.recorded)
 
     def needs_grad(ctx, i: int) -> bool:
@@ -141,30 +145,36 @@ class Op(Node):
     @classmethod
     def apply(cls, *inputs: Any, **params: Any) -> Any:  # noqa: PLR0912, PLR0915 - calls cost
         """Compute on Tensors (numbers and None pass through) and record if any requires grad."""
-        ctx = _new(cls)
         arrays: list[Any] = []
         backend: Backend | None = None
+        alike = True
         requires_grad = False
         for x in inputs:
             if isinstance(x, Tensor):
                 array = x._array
                 if backend is None:
                     backend = BACKEND_BY_TYPE.get(type(array)) or backend_of(array)
-                elif type(array) is not backend.array_type:
-                    _check_device(backend, x, inputs)
+                    np_dtype = array.dtype
+                else:
+                    if type(array) is not backend.array_type:
+                        _check_device(backend, x, inputs)
+                    alike = alike and array.dtype is np_dtype
                 if x._view is not None:
                     x._refresh()
                 if x._requires_grad:
                     requires_grad = True
                 arrays.append(array)
             else:
+                alike = False
                 arrays.append(x)
         if backend is None:
             raise TypeError(_no_tensor(cls, inputs))
         rule = cls.promotes
-        if rule is not None and not (rule == "same" and _alike(arrays)):
+        if rule is not None and not (alike and rule == "same"):
             promote(backend, arrays, rule)
+        ctx = _new(cls)
         ctx.backend = backend
+        ctx._save_inputs = ctx._save_outputs = ctx._saved = ()
         try:
             result = ctx.forward(*arrays, **params)
         except ValueError as error:
@@ -174,11 +184,7 @@ class Op(Node):
             raise RuntimeError(message) from None
         # One output is by far the usual case and on the path of every operator.
         if type(result) is not tuple:
-            if type(result) is not backend.array_type:
-                result = backend.asarray(result)  # NumPy turns 0-d results into scalars
-            y = _new(Tensor)
-            y._array = result
-            y._cell = [0, 0]
+            y = _wrapped(backend, result)
             outputs: Any = (y,)
         else:
             outputs = tuple([_wrapped(backend, array) for array in result])
@@ -192,29 +198,26 @@ class Op(Node):
         """Make this node the history of its outputs."""
         edges: list[Edge | None] = []
         for x in inputs:  # `edge_of`, spelt out: this is on the path of every recorded operator
-            if not isinstance(x, Tensor):
+            if not isinstance(x, Tensor) or not x._requires_grad:
                 edges.append(None)
             elif x._grad_fn is not None:
                 edges.append((x._grad_fn, x._output_nr))
-            elif x._requires_grad:
-                edges.append((x._accumulator or accumulator_of(x), 0))
             else:
-                edges.append(None)
-        ctx.edges = tuple(edges)
+                edges.append((x._accumulator or accumulator_of(x), 0))
+        ctx.edges = edges
+        ctx.hooks = None
         ctx.seq = next_sequence()
-        metas = []
+        metas = ctx.metas = []
         recorded = False
         for k, y in enumerate(outputs):
             array = y._array
-            metas.append((array.shape, array.dtype))
-            if array.dtype.kind in _DIFFERENTIABLE_KINDS and (
-                k not in ctx.non_differentiable_outputs
-            ):
+            np_dtype = array.dtype
+            metas.append((array.shape, np_dtype))
+            if np_dtype.kind in _DIFFERENTIABLE_KINDS and k not in ctx.non_differentiable_outputs:
                 y._grad_fn, y._requires_grad = ctx, True
                 if k:
                     y._output_nr = k
                 recorded = True
-        ctx.metas = tuple(metas)
         if recorded and (ctx._save_inputs or ctx._save_outputs):
             ctx._saved = pack(ctx, inputs, arrays, outputs)
         if anomaly.STATE.enabled:
@@ -238,16 +241,16 @@ class Op(Node):
         return Tensor._wrap(zeros) if functions.recorded else zeros
 
     def release(self) -> None:
-        """Drop the saved arrays; unpacking them again raises PyTorch's error."""
-        if self._saved is not None:
-            self._saved, self._released = None, True
+        """Drop the saved arrays, if there are any; unpacking them again raises PyTorch's error."""
+        if self._saved:
+            self._saved = None
 
     def name(self) -> str:
         """Return PyTorch's name of the backward node: class Add is ``AddBackward0``."""
         return backward_name(type(self))
 
 
-_FREED = (
+FREED = (
     "Trying to backward through the graph a second time (or directly access saved tensors after "
     "they have already been freed). Saved intermediate values of the graph are freed when you call "
     ".backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the "
@@ -262,18 +265,17 @@ def backward_name(op: type) -> str:
     return given or re.sub("_+", "", op.__name__) + "Backward0"
 
 
-def _alike(arrays: list[Any]) -> bool:
-    """Whether two operands have one dtype and so need no promotion."""
-    if len(arrays) != 2:
-        return False
-    x, y = arrays
-    return type(x) is type(y) and hasattr(x, "dtype") and x.dtype is y.dtype
-
-
 def _wrapped(backend: Backend, array: Any) -> Tensor:
-    """Wrap one of several outputs."""
-    own = type(array) is backend.array_type
-    return Tensor._wrap(array if own else backend.asarray(array))
+    """Wrap an output: `Tensor._wrap`, spelt out."""
+    if type(array) is not backend.array_type:
+        array = backend.asarray(array)  # NumPy turns 0-d results into scalars
+    y: Tensor = _new(Tensor)
+    y._array = array
+    y._cell = [0, 0]
+    y._requires_grad = False
+    y._grad_fn = y._grad = y._view = y._accumulator = None
+    y._output_nr = 0
+    return y
 
 
 def _check_device(backend: Backend, x: Tensor, inputs: tuple[Any, ...]) -> None:

@@ -26,8 +26,10 @@ def promote(backend: Backend, arrays: list[Any], rule: str) -> None:
     if len(arrays) == 1:
         if rule == "same" or arrays[0].dtype.kind in "fcV":
             return
-    elif len(arrays) == 2 and _agree(backend, *arrays) and (
-        rule == "same" or "f" in (_kind(arrays[0]), _kind(arrays[1]))
+    elif (
+        len(arrays) == 2
+        and _agree(backend, *arrays)
+        and (rule == "same" or "f" in (_kind(arrays[0]), _kind(arrays[1])))
     ):
         return
     target = operand_dtype(backend, arrays)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # One saved value: the array (or number), the version cell to watch (None: nobody else can write
 # it), the version then, and its place: i >= 0 for input i, -1 - k for output k, None for numbers.
 Entry = tuple[Any, list[int] | None, int, int | None]
+_UNREAD: Entry = (None, None, 0, None)
 
 
 def pack(node: Op, inputs: Any, arrays: list[Any], outputs: tuple[Tensor, ...]) -> list[Entry]:
@@ -29,17 +30,20 @@ def pack(node: Op, inputs: Any, arrays: list[Any], outputs: tuple[Tensor, ...]) 
     entries: list[Entry] = []
     edges, saved_for = node.edges, node.saved_for
     for i in node._save_inputs:
-        x, array = inputs[i], arrays[i]
-        if saved_for and all([edges[reader] is None for reader in saved_for[i]]):
-            entries.append((None, None, 0, None))
-        elif isinstance(x, Tensor):
-            cell = x._cell
-            if array is x._array:
-                entries.append((array, cell, cell[0], i))
+        if saved_for:
+            for reader in saved_for[i]:
+                if edges[reader] is not None:
+                    break
             else:
-                entries.append((array, None, 0, i))
-        else:
+                entries.append(_UNREAD)
+                continue
+        x, array = inputs[i], arrays[i]
+        if not isinstance(x, Tensor):
             entries.append((array, None, 0, None))
+        elif array is x._array:
+            entries.append((array, x._cell, x._cell[0], i))
+        else:
+            entries.append((array, None, 0, i))
     for k in node._save_outputs:
         cell = outputs[k]._cell
         entries.append((outputs[k]._array, cell, cell[0], -1 - k))
@@ -68,14 +72,13 @@ def unpack(node: Op, entries: list[Entry], recorded: bool) -> tuple[Any, ...]:
     Raises RuntimeError, with PyTorch's text, for one that was modified in place since.
     """
     values = []
-    for entry in entries:
-        value, cell, version, place = entry
+    for value, cell, version, place in entries:
         if cell is not None and cell[0] != version:
-            raise RuntimeError(_modified(node, entry))
+            raise RuntimeError(_modified(node, value, cell, version, place))
         if type(value) is _Packed:
-            value = value.unpack_hook(value.packed)._array
+            value = value.unpack_hook(value.packed)._array  # noqa: PLW2901 - the same value
         if recorded and place is not None:
-            value = _rewrap(node, place, value, cell)
+            value = _rewrap(node, place, value, cell)  # noqa: PLW2901 - the same value
         values.append(value)
     return tuple(values)
 
@@ -91,9 +94,7 @@ def _rewrap(node: Op, place: int, array: Any, cell: list[int] | None) -> Tensor:
     return tensor
 
 
-def _modified(node: Op, entry: Entry) -> str:
-    array, cell, version, place = entry
-    assert cell is not None and place is not None
+def _modified(node: Op, array: Any, cell: list[Any], version: int, place: Any) -> str:
     edge = node.edges[place] if place >= 0 else (node, -1 - place)
     if edge is not None and isinstance(edge[0], AccumulateGrad):
         edge = None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from disttorch.autograd.gradient import backward as _backward
-from disttorch.autograd.node import HookDict, RemovableHandle, accumulator_of, add_hook, edge_of
+from disttorch.autograd.node import RemovableHandle, accumulator_of, add_hook, edge_of
 from disttorch.tensor import Tensor
 
 
@@ -50,10 +50,7 @@ def register_post_accumulate_grad_hook(
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
     if self.grad_fn is not None:
         raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
-    node = accumulator_of(self)
-    if node.post_accumulate_hooks is None:
-        node.post_accumulate_hooks = HookDict()
-    return add_hook(node.post_accumulate_hooks, hook)
+    return add_hook(accumulator_of(self).hooked().accumulated, hook)
 
 
 def retain_grad(self: Tensor) -> None:
@@ -65,12 +62,8 @@ def retain_grad(self: Tensor) -> None:
     if edge is None:
         raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
     node, output_nr = edge
-    if self._grad_fn is None:
-        return
-    if node.retained is None:
-        node.retained = {}
-    node.hooked = True
-    node.retained[output_nr] = weakref.ref(self)
+    if self._grad_fn is not None:
+        node.hooked().retained[output_nr] = weakref.ref(self)
 
 
 METHODS = {

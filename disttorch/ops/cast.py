@@ -119,8 +119,8 @@ def _on_device(input: Tensor, target: Device) -> Tensor:
     backend = backend_for(target)
     out = Tensor._wrap(backend.asarray(input.backend.to_host(input._array)))
     if input.requires_grad and STATE.enabled:
-        node = ToDevice.__new__(ToDevice)
-        node.backend, node.source = backend, input.device
+        node = ToDevice(backend)
+        node.source = input.device
         node._record((input,), [input._array], (out,))
     return out
 

@@ -87,7 +87,7 @@ class _Pickler(_PythonPickler):
 
     def _reduce_tensor(self, tensor: Tensor) -> tuple[Any, tuple[Any, ...]]:
         """How to rebuild a tensor: its place in a storage, its class, and users' attributes."""
-        state = tensor._user_attributes()
+        state = dict(tensor.__dict__)
         if type(tensor) is Parameter:
             data = Tensor._wrap(tensor._array)
             args: tuple[Any, ...] = (data, tensor.requires_grad, OrderedDict())
