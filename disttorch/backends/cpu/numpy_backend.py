@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from disttorch.backends.base import Backend, register_backend
-from disttorch.backends.cpu import conv, masks, norm, pool
+from disttorch.backends.cpu import blas, conv, masks, norm, pool
 from disttorch.backends.cpu import softmax as softmax_rows
-from disttorch.backends.cpu import blas
 from disttorch.backends.cpu.scatter import scatter_add
 from disttorch.device import device
 
@@ -95,7 +94,6 @@ class NumpyBackend(Backend):
     def sample(self, array: np.ndarray, fill: Callable[[Any], Any]) -> None:
         """Let `fill(ndarray)` write random numbers into `array`."""
         fill(array)
-
 
     def axpby(self, a: float, x: np.ndarray, b: float, y: np.ndarray, scratch: np.ndarray) -> None:
         """Do ``y = a * x + b * y`` in place, by BLAS where it pays."""
