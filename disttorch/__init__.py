@@ -21,7 +21,7 @@ from disttorch.autograd.grad_mode import (
 from disttorch.autograd.tensor_methods import METHODS as _AUTOGRAD_METHODS
 from disttorch.backends.cpu.alloc import keep_freed_memory as _keep_freed_memory
 from disttorch.backends.cpu.threads import get_num_threads, set_num_threads
-from disttorch.device import device
+from disttorch.device import device, get_default_device, set_default_device
 from disttorch.dtype import (
     bfloat16,
     bool,

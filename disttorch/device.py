@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
+import threading
 from typing import Any
 
-_KNOWN = ("cpu", "cuda", "meta", "fake")
+# The types PyTorch knows, in the order of its error; all can be spelt, few can be used.
+_KNOWN = (
+    *("cpu", "cuda", "ipu", "xpu", "mkldnn", "opengl", "opencl", "ideep", "hip", "ve", "fpga"),
+    *("maia", "xla", "lazy", "vulkan", "mps", "meta", "hpu", "mtia", "privateuseone"),
+)
+_FAKE = "fake"  # the strict device of our tests
 
 
 class device:
     """Where a tensor's memory lives: a type and, for accelerators, an index.
 
-    Raises RuntimeError for an unknown type or a malformed string, as PyTorch does.
+    As a context, the device of tensors made inside without a `device`. Raises RuntimeError for an
+    unknown type or a malformed string, TypeError for what is no string, int or device.
     """
 
     __slots__ = ("index", "type")
@@ -24,22 +31,28 @@ class device:
             return
         if isinstance(type, int):
             type, index = "cuda", type
-        match = re.fullmatch(r"([a-z]+)(?::(\d+))?", type)
-        if match is None:
-            raise RuntimeError(f"Invalid device string: '{type}'")
-        name, digits = match.groups()
-        if name not in _KNOWN:
-            raise RuntimeError(
-                f"Expected one of {', '.join(_KNOWN[:3])} device type at start of device string: "
-                f"{name}"
+        if not isinstance(type, str):
+            raise TypeError(
+                "device(): argument 'type' must be str, int or torch.device, not "
+                f"{type.__class__.__name__}"
             )
+        name, digits = _parsed(type)
         if digits is not None and index is not None:
             raise RuntimeError(
                 f"type (string) must not include an index because index was passed explicitly: "
                 f"{type}"
             )
+        if index is not None and index < 0:
+            raise RuntimeError("Device index must not be negative")
         self.type = name
         self.index = int(digits) if digits is not None else index
+
+    def __enter__(self) -> device:
+        _DEFAULT.entered.append(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _DEFAULT.entered.pop()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, device) and self.type == other.type and self.index == other.index
@@ -56,3 +69,42 @@ class device:
 
     def __reduce__(self) -> tuple[Any, tuple[str, int | None]]:
         return device, (self.type, self.index)
+
+
+def _parsed(text: str) -> tuple[str, str | None]:
+    """Type and index of a device string; RuntimeError with PyTorch's texts."""
+    if not text:
+        raise RuntimeError("Device string must not be empty")
+    match = re.fullmatch(r"([a-zA-Z_]+)(?::(0|[1-9]\d*))?", text)
+    if match is None:
+        raise RuntimeError(f"Invalid device string: '{text}'")
+    if match[1] not in _KNOWN and match[1] != _FAKE:
+        raise RuntimeError(
+            f"Expected one of {', '.join(_KNOWN)} device type at start of device string: {match[1]}"
+        )
+    return match[1], match[2]
+
+
+class _Default(threading.local):
+    """The device of new tensors: what this thread set, and the contexts it is in."""
+
+    def __init__(self) -> None:
+        self.entered = [device("cpu")]
+
+
+_DEFAULT = _Default()
+
+
+def chosen_device(given: Any) -> device:
+    """Return the device a function makes its tensor on: `given` or, if None, the default."""
+    return _DEFAULT.entered[-1] if given is None else device(given)
+
+
+def get_default_device() -> device:
+    """Return the device of tensors made without a `device` in this thread."""
+    return _DEFAULT.entered[-1]
+
+
+def set_default_device(device_: Any) -> None:
+    """Set the device of tensors this thread makes without a `device`; None is the CPU again."""
+    _DEFAULT.entered[0] = device("cpu" if device_ is None else device_)

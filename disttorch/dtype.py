@@ -114,7 +114,8 @@ def dtype_by_name(name: str) -> dtype:
 def from_numpy_dtype(np_dtype: Any) -> dtype:
     """Return the dtype of a NumPy dtype.
 
-    Raises TypeError, with PyTorch's text, for types no tensor can hold (object, str, float128...).
+    Raises, with PyTorch's texts, TypeError for types no tensor can hold (object, str, float128...)
+    and ValueError for numbers in foreign byte order.
     """
     try:
         return _BY_NP[np_dtype]
@@ -122,6 +123,11 @@ def from_numpy_dtype(np_dtype: Any) -> dtype:
         native = np.dtype(np_dtype).newbyteorder("=")
         if native in _BY_NP and np.dtype(np_dtype).isnative:
             return _BY_NP[native]
+        if native in _BY_NP:
+            raise ValueError(
+                "given numpy array has byte order different from the native byte order. "
+                "Conversion between byte orders is currently not supported."
+            ) from None
     raise TypeError(
         f"can't convert np.ndarray of type {np.dtype(np_dtype).type.__module__}."
         f"{np.dtype(np_dtype).type.__name__}. The only supported types are: float64, float32, "
@@ -143,8 +149,12 @@ def get_default_dtype() -> dtype:
 
 def set_default_dtype(d: dtype) -> None:
     """Set the floating dtype of tensors made from Python floats; TypeError if not floating."""
-    if not isinstance(d, dtype) or not d.is_floating_point:
-        raise TypeError(f"only floating-point types are supported as the default type, got {d}")
+    if not isinstance(d, dtype):
+        raise TypeError(
+            "invalid dtype object: only floating-point types are supported as the default type"
+        )
+    if not d.is_floating_point:
+        raise TypeError("only floating-point types are supported as the default type")
     _Default.floating = d
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, SupportsIndex, overload
 
 
@@ -10,6 +11,22 @@ class Size(tuple[int, ...]):
     """Shape of a tensor; a tuple of ints with `numel()`."""
 
     __slots__ = ()
+
+    def __new__(cls, lengths: Iterable[Any] = ()) -> Size:
+        """Make a size of ints and 0-d integer tensors; TypeError for anything else."""
+        ints = []
+        for i, n in enumerate(lengths):
+            if type(n) is not int and not hasattr(n, "__index__"):
+                raise TypeError(
+                    f"torch.Size() takes an iterable of 'int' (item {i} is '{type(n).__name__}')"
+                )
+            ints.append(int(n))
+        return tuple.__new__(cls, ints)
+
+    @classmethod
+    def of(cls, array: Any) -> Size:
+        """Return the size of an array, whose lengths need no check."""
+        return tuple.__new__(cls, array.shape)
 
     def numel(self) -> int:
         """Return the number of elements of a tensor of this shape."""

@@ -14,15 +14,17 @@ What a tensor holds:
 from __future__ import annotations
 
 import copy
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from disttorch.backends import Backend, backend_for, backend_of
+from disttorch.device import chosen_device
 from disttorch.device import device as Device
 from disttorch.dtype import TYPE_NAMES, dtype, from_numpy_dtype, get_default_dtype
 from disttorch.host_values import HostValues
-from disttorch.layout import channels_last_3d, contiguous_format, memory_order
+from disttorch.layout import channels_last_3d, contiguous_format, layout, memory_order, strided
 from disttorch.printing import tensor_repr
 from disttorch.size import Size
 
@@ -38,6 +40,10 @@ _NON_LEAF_GRAD = (
     "attribute won't be populated during autograd.backward(). If you indeed want the .grad field "
     "to be populated for a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor. If you "
     "access the non-leaf Tensor by mistake, make sure you access the leaf Tensor instead."
+)
+_NO_GRAD_HINT = (
+    " If you want to use a computed variable in a subgraph that doesn't require differentiation "
+    "use var_no_grad = var.detach()."
 )
 # How PyTorch's errors spell these dtypes.
 _C_NAMES = {"float32": "float", "float64": "double", "complex64": "c10::complex<float>"}
@@ -73,7 +79,7 @@ class Tensor(HostValues):
 
     def __new__(cls, *args: Any, device: Any = None, **_: Any) -> Tensor:
         """Make a tensor from sizes, nested lists, an ndarray or another tensor."""
-        backend = backend_for(Device(device or "cpu"))
+        backend = backend_for(chosen_device(device))
         default = get_default_dtype().np
         if len(args) == 1 and isinstance(args[0], Tensor):
             array = args[0]._array
@@ -105,11 +111,11 @@ class Tensor(HostValues):
     @property
     def shape(self) -> Size:
         """Length of each dimension."""
-        return Size(self._array.shape)
+        return Size.of(self._array)
 
     def size(self, dim: int | None = None) -> Any:
         """Return the shape, or the length of dimension `dim`; IndexError if out of range."""
-        return Size(self._array.shape) if dim is None else self._array.shape[self._dim(dim)]
+        return Size.of(self._array) if dim is None else self._array.shape[self._dim(dim)]
 
     def _dim(self, dim: int) -> int:
         """Check a dimension and make it non-negative."""
@@ -155,6 +161,11 @@ class Tensor(HostValues):
         return self.device.type == "cuda"
 
     @property
+    def layout(self) -> layout:
+        """How the elements are stored: always strided."""
+        return strided
+
+    @property
     def is_sparse(self) -> bool:
         """Always False: there are no sparse tensors here."""
         return False
@@ -192,13 +203,20 @@ class Tensor(HostValues):
             return f"torch.{place}{TYPE_NAMES[self.dtype]}Tensor"
         if isinstance(dtype, str):
             name = dtype.rpartition(".")[2].removesuffix("Tensor")
-            dtype = next(d for d, known in TYPE_NAMES.items() if known == name)
+            found = [d for d, known in TYPE_NAMES.items() if known == name]
+            if not found:
+                raise ValueError(f"invalid type: {dtype!r}")
+            (dtype,) = found
         return self.to(dtype)  # type: ignore[attr-defined]
 
     def stride(self, dim: int | None = None) -> Any:
         """Return the strides in elements, or that of dimension `dim`."""
         item = self._array.itemsize
-        strides = tuple(s // item for s in self._array.strides)
+        if self._array.size:
+            strides = tuple(s // item for s in self._array.strides)
+        else:  # those of a row-major tensor, as if no length were 0: array libraries differ here
+            lengths = [max(n, 1) for n in self._array.shape]
+            strides = tuple(math.prod(lengths[d + 1 :]) for d in range(len(lengths)))
         return strides if dim is None else strides[self._dim(dim)]
 
     def data_ptr(self) -> int:
@@ -250,23 +268,24 @@ class Tensor(HostValues):
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
-        if self.grad_fn is not None and not value:
-            raise RuntimeError(
-                "you can only change requires_grad flags of leaf variables. If you want to use a "
-                "computed variable in a subgraph that doesn't require differentiation use "
-                "var_no_grad = var.detach()."
-            )
+        if not isinstance(value, bool):
+            raise RuntimeError("requires_grad must be a bool")
+        if self.grad_fn is not None:
+            hint = "" if value else _NO_GRAD_HINT
+            raise RuntimeError(f"you can only change requires_grad flags of leaf variables.{hint}")
         if value and not (self.is_floating_point() or self.is_complex()):
-            raise RuntimeError(
-                "only Tensors of floating point dtype can require gradients"
-                if self.grad_fn is None
-                else "you can only change requires_grad flags of leaf variables."
-            )
-        self._requires_grad = bool(value)
+            raise RuntimeError("only Tensors of floating point dtype can require gradients")
+        self._requires_grad = value
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Set `requires_grad` in place and return self."""
-        self.requires_grad = requires_grad
+        """Set `requires_grad` in place and return self; True changes nothing for a non-leaf."""
+        if not isinstance(requires_grad, bool):
+            raise TypeError(
+                "requires_grad_(): argument 'requires_grad' (position 1) must be bool, not "
+                f"{type(requires_grad).__name__}"
+            )
+        if self.grad_fn is None or not requires_grad:
+            self.requires_grad = requires_grad
         return self
 
     @property
@@ -341,6 +360,11 @@ class Tensor(HostValues):
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Tensor):
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        if self.requires_grad and not (value.is_floating_point() or value.is_complex()):
+            raise RuntimeError(
+                "data set to a tensor that requires gradients must be floating point or complex "
+                "dtype"
+            )
         self._array = value._array
 
     def detach(self) -> Tensor:
@@ -389,13 +413,6 @@ class Tensor(HostValues):
         return out
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        if not self.is_leaf:
-            raise RuntimeError(
-                "Cowardly refusing to serialize non-leaf tensor which requires_grad, since "
-                "autograd does not support crossing process boundaries.  If you just want to "
-                "transfer the data, call detach() on the tensor before serializing (e.g., putting "
-                "it on the queue)."
-            )
         host = self.backend.to_host(self._array)
         where = str(self.device)
         return _rebuild, (type(self), host, where, self._requires_grad, self.__dict__)

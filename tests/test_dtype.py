@@ -146,3 +146,17 @@ def test_kinds():
 def test_arrays_no_tensor_can_hold_are_refused():
     with pytest.raises(TypeError, match=r"can't convert np.ndarray of type numpy.object_"):
         torch.from_numpy(np.array([None]))
+
+
+def test_foreign_byte_order_is_refused():
+    foreign = np.array([1.0, 2.0], dtype=">f4")
+    for make in (torch.from_numpy, torch.tensor, torch.as_tensor):
+        with pytest.raises(ValueError, match="byte order different from the native byte order"):
+            make(foreign)
+
+
+@pytest.mark.parametrize("dtype", (torch.float16, torch.bfloat16), ids=str)
+def test_half_means_are_taken_in_single_precision(dtype):
+    x = torch.full((70_000,), 2.0, dtype=dtype)  # neither the sum nor the count fits float16
+    assert x.mean().item() == 2 and x.mean().dtype is dtype
+    assert x.view(2, -1).mean(1, keepdim=True).tolist() == [[2.0], [2.0]]

@@ -73,7 +73,28 @@ ERRORS = (
     (lambda x: setattr(x, "data", 3), TypeError, "Variable data has to be a tensor, but got int"),
     (lambda x: x[0].detach_(), RuntimeError, None),
     (lambda x: copy.deepcopy(x.requires_grad_() * 2), RuntimeError, None),
-    (lambda x: pickle.dumps(x.requires_grad_() * 2), RuntimeError, None),
+    (
+        lambda x: setattr(x.requires_grad_(), "data", torch.ones(2, dtype=torch.int64)),
+        RuntimeError,
+        "data set to a tensor that requires gradients must be floating point or complex dtype",
+    ),
+    (
+        lambda x: setattr(x.requires_grad_() * 2, "requires_grad", True),
+        RuntimeError,
+        "you can only change requires_grad flags of leaf variables.",
+    ),
+    (lambda x: setattr(x, "requires_grad", 1), RuntimeError, "requires_grad must be a bool"),
+    (
+        lambda x: x.requires_grad_("yes"),
+        TypeError,
+        "requires_grad_(): argument 'requires_grad' (position 1) must be bool, not str",
+    ),
+    (lambda x: x.type("foo"), ValueError, "invalid type: 'foo'"),
+    (
+        lambda x: x.requires_grad_().exp().backward([1.0, 1.0]),
+        TypeError,
+        "gradients can be either Tensors or None, but got float",
+    ),
 )
 
 
@@ -190,3 +211,21 @@ def test_constructor():
     assert torch.Tensor([1, 2]).dtype is torch.float32
     assert torch.Tensor().shape == (0,)
     assert torch.is_tensor(torch.Tensor(torch.Size([2])))
+
+
+def test_strides_of_empty_tensors_are_those_of_a_row_major_one():
+    assert torch.ones(2, 0, 3).stride() == (3, 3, 1)
+    assert torch.ones(0).stride() == (1,) and torch.ones(0, 5).stride(0) == 5
+
+
+def test_a_pickled_result_becomes_a_leaf():
+    y = (torch.ones(2, requires_grad=True) * 2).exp()
+    twin = pickle.loads(pickle.dumps(y))
+    assert twin.is_leaf and twin.requires_grad and torch.equal(twin, y)
+
+
+def test_state_is_in_slots_and_the_dict_is_the_users(x):
+    assert x.__dict__ == {} and x.layout is torch.strided
+    x.note = "kept"
+    assert x.__dict__ == {"note": "kept"}
+    assert copy.deepcopy(x).note == pickle.loads(pickle.dumps(x)).note == "kept"

@@ -30,11 +30,11 @@ def _root_edges(tensors: Sequence[Tensor]) -> list[Edge]:
 
 def _checked_grads(tensors: Sequence[Tensor], grads: Any) -> tuple[Tensor | None, ...]:
     given = _as_tuple(grads) if grads is not None else (None,) * len(tensors)
-    if len(given) != len(tensors):
-        raise RuntimeError(f"got {len(tensors)} tensors and {len(given)} gradients")
     for g in given:
         if g is not None and not isinstance(g, Tensor):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
+    if len(given) != len(tensors):
+        raise RuntimeError(f"got {len(tensors)} tensors and {len(given)} gradients")
     return given
 
 

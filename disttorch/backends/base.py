@@ -193,12 +193,10 @@ def backend_of(array: Array) -> Backend:
 
 
 def backend_for(where: device) -> Backend:
-    """Return the backend of a device; RuntimeError with PyTorch's text if there is none."""
+    """Return the backend of a device; AssertionError (cuda) or RuntimeError if there is none."""
     try:
         return _BY_DEVICE[where.type]
     except KeyError:
         if where.type == "cuda":
-            raise RuntimeError(
-                "Torch not compiled with CUDA enabled: this build has no CUDA backend"
-            ) from None
+            raise AssertionError("Torch not compiled with CUDA enabled") from None
         raise RuntimeError(f"no backend for device {where}") from None

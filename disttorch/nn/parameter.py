@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from disttorch.backends import backend_for
-from disttorch.device import device as Device
+from disttorch.device import chosen_device
 from disttorch.dtype import dtype as Dtype
 from disttorch.dtype import get_default_dtype
 from disttorch.tensor import Tensor
@@ -73,7 +73,7 @@ class Buffer(Tensor, metaclass=_BufferType):
 
 def empty_tensor(*shape: int, device: Any = None, dtype: Dtype | None = None) -> Tensor:
     """Return an uninitialised tensor of `shape`; what modules make parameters and buffers of."""
-    backend = backend_for(Device(device or "cpu"))
+    backend = backend_for(chosen_device(device))
     return Tensor._wrap(backend.xp.empty(shape, (dtype or get_default_dtype()).np))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from disttorch.autograd.op import public
 from disttorch.backends import backend_for
 from disttorch.backends.cpu.numpy_backend import CPU
+from disttorch.device import chosen_device
 from disttorch.device import device as Device
 from disttorch.dtype import bool as bool_
 from disttorch.dtype import (
@@ -148,7 +149,7 @@ def _copy_of(data: Any, dtype: Dtype | None, device: Any) -> Tensor:
             host = host.astype(dtype.np)
     else:
         host = _host_array(data, dtype or infer_dtype(data))
-    return Tensor._wrap(backend_for(Device(device or "cpu")).asarray(host))
+    return Tensor._wrap(backend_for(chosen_device(device)).asarray(host))
 
 
 def _detached_copy(data: Tensor, dtype: Dtype | None, device: Any) -> Tensor:
@@ -210,7 +211,7 @@ def as_tensor(data: Any, dtype: Dtype | None = None, device: Any = None) -> Tens
     """Return `data` as a tensor, sharing its memory where dtype and device allow."""
     if isinstance(data, Tensor):
         return to(data, data.device if device is None else Device(device), dtype or data.dtype)
-    if isinstance(data, CPU.array_type) and Device(device or "cpu").type == "cpu":
+    if isinstance(data, CPU.array_type) and chosen_device(device).type == "cpu":
         shared = from_numpy(data)
         return shared if dtype is None else cast(shared, dtype)
     return _copy_of(data, dtype, device)

@@ -9,6 +9,7 @@ from disttorch.autograd.grad_mode import STATE
 from disttorch.autograd.inplace import check_writable, overwrite
 from disttorch.autograd.op import Op, public
 from disttorch.backends import Backend, backend_for
+from disttorch.device import chosen_device
 from disttorch.device import device as Device
 from disttorch.dtype import dtype as Dtype
 from disttorch.dtype import get_default_dtype
@@ -101,7 +102,7 @@ def _sized(name: str, make: Maker) -> Callable[..., Tensor]:
         pin_memory: bool = False,
         memory_format: MemoryFormat | None = None,
     ) -> Tensor:
-        backend = backend_for(Device(device or (out.device if out is not None else "cpu")))
+        backend = backend_for(chosen_device(device or (None if out is None else out.device)))
         np_dtype = (dtype or (out.dtype if out is not None else get_default_dtype())).np
         shape = shape_argument(name, args, size)
         if memory_format is None or memory_format is preserve_format:
@@ -207,7 +208,7 @@ def full(
     """Tensor of `size` filled with a number, whose type decides the dtype unless one is given."""
     chosen = dtype or (out.dtype if out is not None else infer_dtype(fill_value))
     shape = shape_argument("full", (size,))
-    array = backend_for(Device(device or "cpu")).xp.full(shape, _number(fill_value), chosen.np)
+    array = backend_for(chosen_device(device)).xp.full(shape, _number(fill_value), chosen.np)
     return finish(array, "full", out, requires_grad)
 
 
@@ -259,7 +260,7 @@ def empty_strided(
     requires_grad: bool = False,
 ) -> Tensor:
     """Uninitialised tensor of the given size and strides (in elements)."""
-    backend = backend_for(Device(device or "cpu"))
+    backend = backend_for(chosen_device(device))
     np_dtype = (dtype or get_default_dtype()).np
     last = sum((n - 1) * s for n, s in zip(size, stride, strict=True))
     store = backend.xp.empty(0 if 0 in size else last + 1, np_dtype)
@@ -283,7 +284,7 @@ def eye(
         if length is not None and length < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {length}")
     np_dtype = (dtype or (out.dtype if out is not None else get_default_dtype())).np
-    array = backend_for(Device(device or "cpu")).xp.eye(n, m, dtype=np_dtype)
+    array = backend_for(chosen_device(device)).xp.eye(n, m, dtype=np_dtype)
     return finish(array, "eye", out, requires_grad)
 
 
@@ -297,7 +298,7 @@ class Refill(Op):
         return x
 
     def backward(ctx, g: Any) -> Any:
-        return None
+        return ctx.F.zeros_like(g)
 
 
 def refill(input: Tensor, write: Callable[[Array], Any]) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 from disttorch import random
 from disttorch.autograd.op import Op, public
 from disttorch.backends import Backend, backend_for
-from disttorch.device import device as Device
+from disttorch.device import chosen_device
 from disttorch.dtype import TYPE_NAMES, get_default_dtype, int64
 from disttorch.dtype import dtype as Dtype
 from disttorch.ops.create import require_grad
@@ -49,7 +49,7 @@ def _sized(name: str, fill: Fill, doc: str) -> Callable[..., Tensor]:
         requires_grad: bool = False,
         pin_memory: bool = False,
     ) -> Tensor:
-        backend = backend_for(Device(device or "cpu"))
+        backend = backend_for(chosen_device(device))
         np_dtype = (dtype or (out.dtype if out is not None else get_default_dtype())).np
         shape = shape_argument(name, args, size)
         array = _sampled(backend, shape, np_dtype, lambda a: fill(a, generator=generator))
@@ -130,7 +130,7 @@ def randint(
     fill = _integers(int(low), int(high), generator)
     np_dtype = (out.dtype if out is not None else dtype).np
     shape = shape_argument("randint", (), size)
-    array = _sampled(backend_for(Device(device or "cpu")), shape, np_dtype, fill)
+    array = _sampled(backend_for(chosen_device(device)), shape, np_dtype, fill)
     return finish(array, "randint", out, requires_grad)
 
 
@@ -166,7 +166,7 @@ def randperm(
 ) -> Tensor:
     """0 .. n - 1 in random order."""
     array = random.permutation(n, dtype, generator)
-    backend = backend_for(Device(device or "cpu"))
+    backend = backend_for(chosen_device(device))
     return finish(backend.asarray(array), "randperm", out, requires_grad)
 
 
@@ -187,7 +187,7 @@ def normal(
     """
     given = [t for t in (mean, std) if isinstance(t, Tensor)]
     if not given:
-        backend = backend_for(Device(device or "cpu"))
+        backend = backend_for(chosen_device(device))
         np_dtype = (dtype or (out.dtype if out is not None else get_default_dtype())).np
         shape = shape_argument("normal", (), size)
         array = _sampled(

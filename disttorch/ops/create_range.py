@@ -10,7 +10,7 @@ from typing import Any
 
 from disttorch.autograd.op import Op, public
 from disttorch.backends import backend_for
-from disttorch.device import device as Device
+from disttorch.device import chosen_device
 from disttorch.dtype import dtype as Dtype
 from disttorch.dtype import get_default_dtype, int64
 from disttorch.ops.create_fill import finish
@@ -46,7 +46,7 @@ def _count(start: Any, end: Any, step: Any, inclusive: bool = False) -> int:
 
 def _steps(n: int, start: Any, step: Any, dtype: Dtype, device: Any) -> Array:
     """``start + i * step`` for i < n, computed exactly or in float64."""
-    xp = backend_for(Device(device or "cpu")).xp
+    xp = backend_for(chosen_device(device)).xp
     whole = isinstance(start, int) and isinstance(step, int)
     counted = xp.arange(n, dtype="int64" if whole else "float64")
     if step != 1:
@@ -117,7 +117,7 @@ def _between(start: Any, end: Any, steps: int, device: Any) -> Array:
     """`steps` numbers from `start` to `end`, both included, in float64 or complex128."""
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
-    xp = backend_for(Device(device or "cpu")).xp
+    xp = backend_for(chosen_device(device)).xp
     return xp.linspace(_number(start), _number(end), steps)
 
 
@@ -202,7 +202,7 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
 def _triangle_indices(
     row: int, col: int, offset: int, lower: bool, dtype: Dtype, device: Any
 ) -> Tensor:
-    xp = backend_for(Device(device or "cpu")).xp
+    xp = backend_for(chosen_device(device)).xp
     ones = xp.ones((row, col), "bool")
     mask = xp.tril(ones, offset) if lower else xp.triu(ones, offset)
     return Tensor._wrap(xp.stack(xp.nonzero(mask)).astype(dtype.np, copy=False))

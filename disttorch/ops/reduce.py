@@ -86,6 +86,9 @@ class SumAll(Sum):
 
     torch_name = "SumBackward0"
 
+    def backward(ctx, g: Any) -> Any:
+        return ctx.F.expand(g, ctx.shape)
+
 
 @public(method=True)
 def sum(
@@ -133,7 +136,10 @@ class Mean(Op):
 
     def forward(ctx, x: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
         ctx.shape, ctx.dim, ctx.keepdim = x.shape, dim, keepdim
-        return total(x, dim, keepdim) / x.dtype.type(n_reduced(x.shape, dim))
+        n = n_reduced(x.shape, dim)
+        if x.dtype.itemsize == 2:  # in float32: neither the sum nor n need fit the dtype
+            return (total(x.astype("float32"), dim, keepdim) / n).astype(x.dtype)
+        return total(x, dim, keepdim) / x.dtype.type(n)
 
     def backward(ctx, g: Any) -> Any:
         share = g / (n_reduced(ctx.shape, ctx.dim) or 1)

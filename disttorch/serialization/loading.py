@@ -142,10 +142,8 @@ def _on_device(storage: LoadedStorage, location: str) -> LoadedStorage:
         ) from None
     try:
         backend_for(where)
-    except RuntimeError:
-        if where.type == "cuda":
-            raise RuntimeError(_NO_CUDA) from None
-        raise
+    except AssertionError:
+        raise RuntimeError(_NO_CUDA) from None
     return storage.to(where)
 
 

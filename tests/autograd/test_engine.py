@@ -310,3 +310,26 @@ def test_gradients_of_the_wrong_shape_are_refused():
     )
     with pytest.raises(RuntimeError, match=message):
         Wrong.apply(x).sum().backward()
+
+
+BAD_HOOKS = (
+    (lambda g: 5, TypeError, "expected Variable, but hook returned 'int'"),
+    (lambda g: torch.ones(3), RuntimeError, "hook '<lambda>' has changed the size of value"),
+    (
+        lambda g: g.double(),
+        RuntimeError,
+        "hook '<lambda>' has changed the type of value (was torch.FloatTensor got "
+        "torch.DoubleTensor)",
+    ),
+)
+
+
+@pytest.mark.parametrize(("hook", "error", "text"), BAD_HOOKS)
+@pytest.mark.parametrize("leaf", (True, False))
+def test_what_a_hook_returns_must_fit(hook, error, text, leaf):
+    x = torch.ones(2, requires_grad=True)
+    y = x * 2
+    (x if leaf else y).register_hook(hook)
+    with pytest.raises(error) as caught:
+        y.sum().backward()
+    assert str(caught.value) == text

@@ -150,3 +150,12 @@ def test_a_write_under_no_grad_leaves_history_alone():
     y.sum().backward()
     np.testing.assert_array_equal(x.grad.numpy(), [2, 2])
     np.testing.assert_array_equal(y.detach().numpy(), [10, 20])
+
+
+@pytest.mark.parametrize("fill", ("zero_", "fill_"))
+def test_what_was_filled_over_gets_zeros_not_nothing(fill):
+    x = torch.ones(3, requires_grad=True)
+    y = x * 2
+    getattr(y, fill)(*([5.0] if fill == "fill_" else []))
+    y.sum().backward()
+    assert x.grad.tolist() == [0, 0, 0]

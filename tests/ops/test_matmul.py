@@ -140,7 +140,9 @@ def test_errors(check_error, expression, error, text):
 def test_linear_is_one_node():
     x = torch.ones(2, 4, 3, requires_grad=True)
     y = linear(x, torch.ones(5, 3), torch.ones(5))
-    assert y.shape == (2, 4, 5) and y.grad_fn.next_functions[0][0].name() == "AccumulateGrad"
+    assert y.shape == (2, 4, 5) and y.grad_fn.next_functions[0][0].name() == (
+        "torch::autograd::AccumulateGrad"
+    )
 
 
 @pytest.mark.parametrize(
