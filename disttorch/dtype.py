@@ -136,6 +136,24 @@ def from_numpy_dtype(np_dtype: Any) -> dtype:
     )
 
 
+_OF_PYTHON = {
+    **{builtins.float: float64, builtins.int: int64, builtins.bool: bool},
+    builtins.complex: complex128,
+}
+
+
+def as_dtype(given: Any) -> Any:
+    """Return what a `dtype` argument means: a dtype or a Python type; None stays None.
+
+    Raises TypeError for anything else.
+    """
+    if given is None or isinstance(given, dtype):
+        return given
+    if isinstance(given, type) and given in _OF_PYTHON:
+        return _OF_PYTHON[given]
+    raise TypeError(f"argument 'dtype' must be torch.dtype, not {type(given).__name__}")
+
+
 class _Default:
     """The process-wide default floating dtype; a class so that rebinding is visible everywhere."""
 

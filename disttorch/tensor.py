@@ -77,7 +77,7 @@ class Tensor(HostValues):
     # NumPy operators with a Tensor on the right hand side defer to ours.
     __array_priority__ = 1000
 
-    def __new__(cls, *args: Any, device: Any = None, **_: Any) -> Tensor:
+    def __new__(cls, *args: Any, device: Any = None) -> Tensor:
         """Make a tensor from sizes, nested lists, an ndarray or another tensor."""
         backend = backend_for(chosen_device(device))
         default = get_default_dtype().np

@@ -160,3 +160,39 @@ def test_half_means_are_taken_in_single_precision(dtype):
     x = torch.full((70_000,), 2.0, dtype=dtype)  # neither the sum nor the count fits float16
     assert x.mean().item() == 2 and x.mean().dtype is dtype
     assert x.view(2, -1).mean(1, keepdim=True).tolist() == [[2.0], [2.0]]
+
+
+PYTHON_TYPES = (
+    ("torch.ones(2, dtype=float)", "float64"),
+    ("torch.rand(2, dtype=float)", "float64"),
+    ("torch.arange(2, dtype=float)", "float64"),
+    ("torch.full((2,), 1, dtype=bool)", "bool"),
+    ("torch.tensor([1.5], dtype=int)", "int64"),
+    ("torch.as_tensor([1.5], dtype=int)", "int64"),
+    ("torch.zeros_like(torch.ones(2), dtype=int)", "int64"),
+    ("torch.ones(2).to(bool)", "bool"),
+    ("torch.ones(2).sum(dtype=float)", "float64"),
+    ("torch.ones(2, dtype=complex)", "complex128"),
+)
+
+
+@pytest.mark.parametrize(("expression", "expected"), PYTHON_TYPES)
+def test_python_types_name_dtypes(expression, expected):
+    assert eval(expression).dtype is getattr(torch, expected)
+
+
+def test_other_dtype_arguments_are_refused():
+    for wrong in ("float32", np.float32, 3):
+        with pytest.raises(TypeError, match="argument 'dtype' must be"):
+            torch.ones(2, dtype=wrong)
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert torch.arange(np.int64(3)).dtype is torch.int64
+    assert torch.arange(0, np.float64(1), 0.5).tolist() == [0, 0.5]
+    assert torch.ones(2, 3).sum(np.int64(0)).shape == (3,)
+    for product in (np.float32(2) * torch.ones(2), torch.ones(2) * np.float64(2)):
+        assert product.dtype is torch.float32 and product.tolist() == [2, 2]
+    x = torch.ones(2)
+    np.add(x, 1, out=x.numpy())
+    assert x.tolist() == [2, 2] and torch.is_tensor(np.add(x, 1))

@@ -17,4 +17,4 @@ from disttorch.autograd.grad_mode import (
 )
 from disttorch.autograd.gradcheck import gradcheck, gradgradcheck
 from disttorch.autograd.gradient import backward, grad
-from disttorch.tensor import Tensor as Variable
+from disttorch.autograd.variable import Variable

@@ -12,8 +12,8 @@ from disttorch.autograd.inplace import check_writable, overwrite
 from disttorch.autograd.op import Op, public
 from disttorch.backends import backend_for
 from disttorch.device import device as Device
+from disttorch.dtype import as_dtype, from_numpy_dtype
 from disttorch.dtype import dtype as Dtype
-from disttorch.dtype import from_numpy_dtype
 from disttorch.layout import contiguous_format, memory_order, preserve_format
 from disttorch.layout import memory_format as MemoryFormat
 from disttorch.ops.cast_complex import Real
@@ -42,7 +42,7 @@ class Cast(Op):
 
 def cast(input: Tensor, dtype: Dtype) -> Tensor:
     """Return `input` in `dtype`: itself if it has it, else a copy; complex to real warns."""
-    kind = input._array.dtype
+    dtype, kind = as_dtype(dtype), input._array.dtype
     if kind == dtype.np:
         return input
     if kind.kind == "c" and not (dtype.is_complex or dtype is dtypes.bool):
@@ -146,8 +146,8 @@ def parse_to(
             dtype, device = value.dtype, value.device
         elif isinstance(value, (str, Device)) or type(value) is _int:
             device = value
-        elif value is _float or value is _int or value is _bool:
-            dtype = _PYTHON_TYPES[value]
+        elif isinstance(value, type):
+            dtype = as_dtype(value)
         elif value is not None and not isinstance(value, _bool):
             raise TypeError(
                 "to() received an invalid combination of arguments - got "
@@ -237,7 +237,6 @@ def _converter(name: str, dtype: Dtype) -> Callable[..., Tensor]:
 
 # Tensor's methods share their names with Python's types, which `parse_to` needs under others.
 _int, _float, _bool = int, float, bool
-_PYTHON_TYPES = {float: dtypes.float64, int: dtypes.int64, bool: dtypes.bool}
 
 float = _converter("float", dtypes.float32)
 double = _converter("double", dtypes.float64)

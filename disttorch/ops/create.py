@@ -12,8 +12,8 @@ from disttorch.backends import backend_for
 from disttorch.backends.cpu.numpy_backend import CPU
 from disttorch.device import chosen_device
 from disttorch.device import device as Device
-from disttorch.dtype import bool as bool_
 from disttorch.dtype import (
+    as_dtype,
     complex64,
     from_numpy_dtype,
     get_default_dtype,
@@ -21,6 +21,7 @@ from disttorch.dtype import (
     int64,
     promote_types,
 )
+from disttorch.dtype import bool as bool_
 from disttorch.dtype import dtype as Dtype
 from disttorch.ops.cast import cast, to
 from disttorch.tensor import Tensor
@@ -140,6 +141,7 @@ def _host_array(data: Any, dtype: Dtype) -> Array:
 
 
 def _copy_of(data: Any, dtype: Dtype | None, device: Any) -> Tensor:
+    dtype = as_dtype(dtype)
     if isinstance(data, Tensor):
         return _detached_copy(data, dtype, device)
     if _is_array(data) and not _is_nested(data):
@@ -155,7 +157,7 @@ def _copy_of(data: Any, dtype: Dtype | None, device: Any) -> Tensor:
 def _detached_copy(data: Tensor, dtype: Dtype | None, device: Any) -> Tensor:
     source = data.detach()
     target = data.device if device is None else Device(device)
-    out: Tensor = to(source, target, dtype or data.dtype, copy=True)
+    out: Tensor = to(source, target, as_dtype(dtype) or data.dtype, copy=True)
     return out
 
 
@@ -194,7 +196,7 @@ def new_tensor(
     requires_grad: bool = False,
 ) -> Tensor:
     """Copy `data` into a new leaf with the dtype and device of `input`."""
-    out = _copy_of(data, dtype or input.dtype, device or input.device)
+    out = _copy_of(data, as_dtype(dtype) or input.dtype, device or input.device)
     return require_grad(out, requires_grad)
 
 
@@ -203,14 +205,16 @@ def scalar_tensor(
     s: Any, *, dtype: Dtype | None = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """0-d tensor of one number, of the default dtype unless `dtype` says otherwise."""
-    return require_grad(_copy_of(s, dtype or get_default_dtype(), device), requires_grad)
+    return require_grad(_copy_of(s, as_dtype(dtype) or get_default_dtype(), device), requires_grad)
 
 
 @public()
 def as_tensor(data: Any, dtype: Dtype | None = None, device: Any = None) -> Tensor:
     """Return `data` as a tensor, sharing its memory where dtype and device allow."""
     if isinstance(data, Tensor):
-        return to(data, data.device if device is None else Device(device), dtype or data.dtype)
+        return to(
+            data, data.device if device is None else Device(device), as_dtype(dtype) or data.dtype
+        )
     if isinstance(data, CPU.array_type) and chosen_device(device).type == "cpu":
         shared = from_numpy(data)
         return shared if dtype is None else cast(shared, dtype)

@@ -11,8 +11,8 @@ from disttorch.autograd.op import Op, public
 from disttorch.backends import Backend, backend_for
 from disttorch.device import chosen_device
 from disttorch.device import device as Device
+from disttorch.dtype import as_dtype, get_default_dtype
 from disttorch.dtype import dtype as Dtype
-from disttorch.dtype import get_default_dtype
 from disttorch.layout import memory_format as MemoryFormat
 from disttorch.layout import memory_order, preserve_format
 from disttorch.ops.cast import copy_, dense_copy_order
@@ -103,7 +103,7 @@ def _sized(name: str, make: Maker) -> Callable[..., Tensor]:
         memory_format: MemoryFormat | None = None,
     ) -> Tensor:
         backend = backend_for(chosen_device(device or (None if out is None else out.device)))
-        np_dtype = (dtype or (out.dtype if out is not None else get_default_dtype())).np
+        np_dtype = (as_dtype(dtype) or (out.dtype if out is not None else get_default_dtype())).np
         shape = shape_argument(name, args, size)
         if memory_format is None or memory_format is preserve_format:
             array = make(backend, shape, np_dtype)
@@ -152,7 +152,7 @@ def like(
     """Tensor with the shape, and by default the dtype, device and memory order of `input`."""
     array = input._array
     backend = input.backend if device is None else backend_for(Device(device))
-    np_dtype = array.dtype if dtype is None else dtype.np
+    np_dtype = array.dtype if dtype is None else as_dtype(dtype).np
     if memory_format is preserve_format:
         if array.flags.c_contiguous:
             return Tensor._wrap(make(backend, array.shape, np_dtype))
@@ -174,7 +174,7 @@ def _new(name: str, make: Maker) -> Callable[..., Tensor]:
         pin_memory: bool = False,
     ) -> Tensor:
         backend = input.backend if device is None else backend_for(Device(device))
-        np_dtype = input._array.dtype if dtype is None else dtype.np
+        np_dtype = input._array.dtype if dtype is None else as_dtype(dtype).np
         array = make(backend, shape_argument(f"new_{name}", args, size), np_dtype)
         return finish(array, name, None, requires_grad)
 
@@ -206,7 +206,7 @@ def full(
     pin_memory: bool = False,
 ) -> Tensor:
     """Tensor of `size` filled with a number, whose type decides the dtype unless one is given."""
-    chosen = dtype or (out.dtype if out is not None else infer_dtype(fill_value))
+    chosen = as_dtype(dtype) or (out.dtype if out is not None else infer_dtype(fill_value))
     shape = shape_argument("full", (size,))
     array = backend_for(chosen_device(device)).xp.full(shape, _number(fill_value), chosen.np)
     return finish(array, "full", out, requires_grad)
@@ -244,7 +244,7 @@ def new_full(
     return full(
         size,
         fill_value,
-        dtype=dtype or input.dtype,
+        dtype=as_dtype(dtype) or input.dtype,
         device=device or input.device,
         requires_grad=requires_grad,
     )
@@ -261,7 +261,7 @@ def empty_strided(
 ) -> Tensor:
     """Uninitialised tensor of the given size and strides (in elements)."""
     backend = backend_for(chosen_device(device))
-    np_dtype = (dtype or get_default_dtype()).np
+    np_dtype = (as_dtype(dtype) or get_default_dtype()).np
     last = sum((n - 1) * s for n, s in zip(size, stride, strict=True))
     store = backend.xp.empty(0 if 0 in size else last + 1, np_dtype)
     array = backend.as_strided(store, tuple(size), [s * np_dtype.itemsize for s in stride])
@@ -283,7 +283,7 @@ def eye(
     for name, length in (("n", n), ("m", m)):
         if length is not None and length < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {length}")
-    np_dtype = (dtype or (out.dtype if out is not None else get_default_dtype())).np
+    np_dtype = (as_dtype(dtype) or (out.dtype if out is not None else get_default_dtype())).np
     array = backend_for(chosen_device(device)).xp.eye(n, m, dtype=np_dtype)
     return finish(array, "eye", out, requires_grad)
 

@@ -12,7 +12,7 @@ from disttorch import random
 from disttorch.autograd.op import Op, public
 from disttorch.backends import Backend, backend_for
 from disttorch.device import chosen_device
-from disttorch.dtype import TYPE_NAMES, get_default_dtype, int64
+from disttorch.dtype import TYPE_NAMES, as_dtype, get_default_dtype, int64
 from disttorch.dtype import dtype as Dtype
 from disttorch.ops.create import require_grad
 from disttorch.ops.create_fill import finish, like, refill, shape_argument
@@ -50,7 +50,7 @@ def _sized(name: str, fill: Fill, doc: str) -> Callable[..., Tensor]:
         pin_memory: bool = False,
     ) -> Tensor:
         backend = backend_for(chosen_device(device))
-        np_dtype = (dtype or (out.dtype if out is not None else get_default_dtype())).np
+        np_dtype = (as_dtype(dtype) or (out.dtype if out is not None else get_default_dtype())).np
         shape = shape_argument(name, args, size)
         array = _sampled(backend, shape, np_dtype, lambda a: fill(a, generator=generator))
         return finish(array, name, out, requires_grad)
@@ -188,7 +188,7 @@ def normal(
     given = [t for t in (mean, std) if isinstance(t, Tensor)]
     if not given:
         backend = backend_for(chosen_device(device))
-        np_dtype = (dtype or (out.dtype if out is not None else get_default_dtype())).np
+        np_dtype = (as_dtype(dtype) or (out.dtype if out is not None else get_default_dtype())).np
         shape = shape_argument("normal", (), size)
         array = _sampled(
             backend, shape, np_dtype, lambda a: random.fill_normal(a, mean, std, generator)

@@ -11,8 +11,8 @@ from typing import Any
 from disttorch.autograd.op import Op, public
 from disttorch.backends import backend_for
 from disttorch.device import chosen_device
+from disttorch.dtype import as_dtype, get_default_dtype, int64
 from disttorch.dtype import dtype as Dtype
-from disttorch.dtype import get_default_dtype, int64
 from disttorch.ops.create_fill import finish
 from disttorch.ops.index import getitem
 from disttorch.ops.join import stack
@@ -28,7 +28,8 @@ Array = Any
 
 
 def _number(value: Any) -> Any:
-    return value.item() if isinstance(value, Tensor) else value
+    """A Python number, also for a 0-d tensor and a NumPy scalar."""
+    return value.item() if hasattr(value, "item") else value
 
 
 def _count(start: Any, end: Any, step: Any, inclusive: bool = False) -> int:
@@ -82,6 +83,7 @@ def arange(
     if end is None:
         raise TypeError('arange() missing 1 required positional arguments: "end"')
     start, end, step = _number(start), _number(end), _number(step)
+    dtype = as_dtype(dtype)
     if dtype is None:
         integral = all(isinstance(v, int) for v in (start, end, step))
         dtype = out.dtype if out is not None else int64 if integral else get_default_dtype()
@@ -109,7 +111,7 @@ def range(
     )
     start, end = (0, start) if end is None else (start, end)
     n = _count(start, end, step, inclusive=True)
-    array = _steps(n, start, step, dtype or get_default_dtype(), device)
+    array = _steps(n, start, step, as_dtype(dtype) or get_default_dtype(), device)
     return finish(array, "range", None, requires_grad)
 
 
@@ -123,7 +125,7 @@ def _between(start: Any, end: Any, steps: int, device: Any) -> Array:
 
 def _spaced_dtype(dtype: Dtype | None, out: Tensor | None, *ends: Any) -> Dtype:
     if dtype is not None or out is not None:
-        return dtype or out.dtype  # type: ignore[union-attr]
+        return as_dtype(dtype) or out.dtype  # type: ignore[union-attr]
     default = get_default_dtype()
     return default.to_complex() if any(isinstance(v, complex) for v in ends) else default
 

@@ -24,12 +24,12 @@ def normalized_dims(input: Tensor, dim: Dims) -> tuple[int, ...]:
     Raises IndexError for one out of range and RuntimeError for one given twice.
     """
     n = input._array.ndim
-    if dim is None or (not isinstance(dim, int) and len(dim) == 0):
+    if dim is None:
         return tuple(range(n))
-    if isinstance(dim, int):
-        d = input._dim(dim)
+    if isinstance(dim, int) or hasattr(dim, "__index__"):  # NumPy's integers too
+        d = input._dim(int(dim))
         return (d,) if n else ()
-    dims = tuple([input._dim(d) for d in dim])
+    dims = tuple([input._dim(d) for d in dim]) or tuple(range(n))
     if len(set(dims)) != len(dims):
         twice = next(d for d in dims if dims.count(d) > 1)
         raise RuntimeError(f"dim {twice} appears multiple times in the list of dims")

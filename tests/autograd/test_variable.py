@@ -1,0 +1,23 @@
+"""Variable, the old name of tensors with gradients."""
+
+import pytest
+
+import disttorch as torch
+from disttorch.autograd import Variable
+
+
+def test_a_variable_is_a_leaf_on_the_same_memory():
+    data = torch.ones(2)
+    x = Variable(data, requires_grad=True)
+    assert isinstance(x, Variable) and isinstance(x, torch.Tensor) and isinstance(data, Variable)
+    assert x.is_leaf and x.requires_grad and not data.requires_grad
+    assert not Variable(data).requires_grad
+    (x * 3).sum().backward()
+    assert x.grad.tolist() == [3, 3]
+    data.fill_(5)
+    assert x.tolist() == [5, 5]
+
+
+def test_only_tensors_become_variables():
+    with pytest.raises(TypeError, match="Variable data has to be a tensor, but got list"):
+        Variable([1.0])
