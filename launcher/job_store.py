@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from disttorch.comm.env import exit_key
+from disttorch.comm.env import exit_key, join_key
 from disttorch.comm.errors import DistStoreError
 from disttorch.comm.store import StoreServer, ZmqStore
 
@@ -34,7 +34,7 @@ class JobStore:
     def has_joined(self, rank: int) -> bool:
         """True if the rank has announced itself to the process group."""
         try:
-            return self._ask().check([f"rank/{self._restarts}/{rank}"])
+            return self._ask().check([join_key(self._restarts, rank)])
         except DistStoreError:
             return False
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from disttorch.comm.env import RankEnv
 
-# Libraries with a thread pool of their own; a value that the user has set stays.
+# Libraries with a thread pool of their own.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -41,7 +41,11 @@ def assign_ranks(n_ranks_of_host: Sequence[int], host: int) -> list[RankSlot]:
 
 @dataclass(frozen=True)
 class JobEnv:
-    """What all ranks of one attempt share in their environment."""
+    """What all ranks of one attempt share in their environment.
+
+    `n_threads` goes to every library's own variable as well; with `keep_threads`, to those only
+    that the user has not set.
+    """
 
     run_id: str
     run_dir: str
@@ -50,10 +54,12 @@ class JobEnv:
     max_restarts: int
     restart_count: int
     n_threads: int
+    keep_threads: bool = True
 
 
 def rank_environ(slot: RankSlot, job: JobEnv, outer: Mapping[str, str]) -> dict[str, str]:
     """The variables to add for one rank; `outer` is the environment the launcher was given."""
+    port = outer.get("MASTER_PORT", "")
     env = RankEnv(
         rank=slot.rank,
         world_size=slot.world_size,
@@ -65,7 +71,7 @@ def rank_environ(slot: RankSlot, job: JobEnv, outer: Mapping[str, str]) -> dict[
         role_world_size=slot.world_size,
         # Scripts read these two; nothing of ours listens there: the store is a socket file.
         master_addr=outer.get("MASTER_ADDR", "127.0.0.1"),
-        master_port=int(outer.get("MASTER_PORT", "29500")),
+        master_port=int(port) if port.isdecimal() else 29500,
         restart_count=job.restart_count,
         max_restarts=job.max_restarts,
         run_id=job.run_id,
@@ -75,7 +81,9 @@ def rank_environ(slot: RankSlot, job: JobEnv, outer: Mapping[str, str]) -> dict[
         timeout_s=job.timeout_s,
         num_threads=job.n_threads,
     ).to_environ()
-    threads = {name: outer.get(name, str(job.n_threads)) for name in THREAD_VARIABLES}
+    threads = dict.fromkeys(THREAD_VARIABLES, str(job.n_threads))
+    if job.keep_threads:
+        threads |= {name: outer[name] for name in THREAD_VARIABLES if name in outer}
     return env | threads
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from disttorch.comm.deadline import Deadline
-from disttorch.comm.env import exit_key
+from disttorch.comm.env import exit_key, join_key
 from disttorch.comm.errors import (
     DistNetworkError,
     PeerLostError,
@@ -74,7 +74,7 @@ def connect(store: Store, rank: int, size: int, attempt: int, deadline: Deadline
     segment = Segment(layout_for(size).nbytes, layout_for(size).rings_at)
     watch = None
     try:
-        keys = [f"rank/{attempt}/{peer}" for peer in range(size)]
+        keys = [join_key(attempt, peer) for peer in range(size)]
         store.set(keys[rank], Address(ProcessId.current(), segment.fd).to_json())
         _wait_for_ranks(store, rank, keys, attempt, deadline)
         addresses = [Address.from_json(text) for text in store.multi_get(keys)]

@@ -31,7 +31,6 @@ VARIABLES: dict[str, str] = {
     "max_restarts": "TORCHELASTIC_MAX_RESTARTS",
     "run_id": "TORCHELASTIC_RUN_ID",
     "error_file": "TORCHELASTIC_ERROR_FILE",
-    "omp_num_threads": "OMP_NUM_THREADS",
     "store": "DISTTORCH_STORE",
     "run_dir": "DISTTORCH_RUN_DIR",
     "timeout_s": "DISTTORCH_TIMEOUT_S",
@@ -47,8 +46,8 @@ _HOW_TO_LAUNCH = (
 class RankEnv:
     """Who this process is among the ranks of a job; times in seconds.
 
-    Only `rank` and `world_size` are required. `store` and `run_dir` are empty, and thread counts
-    0, where the launcher did not set them.
+    Only `rank` and `world_size` are required. `store` and `run_dir` are empty, and `num_threads`
+    is 0, where the launcher did not set them.
     """
 
     rank: int
@@ -66,7 +65,6 @@ class RankEnv:
     max_restarts: int = 0
     run_id: str = ""
     error_file: str = ""
-    omp_num_threads: int = 0
     store: str = ""
     run_dir: str = ""
     timeout_s: float = DEFAULT_TIMEOUT_S
@@ -100,14 +98,19 @@ class RankEnv:
         return cls(**values)  # type: ignore[arg-type]  # each value was parsed to its field's type
 
     def to_environ(self) -> dict[str, str]:
-        """The variables for a child process; empty strings and zero thread counts are left out."""
-        optional = {"omp_num_threads", "num_threads", "master_port"}
+        """The variables for a child process; empty strings and zero `num_threads` are left out."""
+        optional = {"num_threads", "master_port"}
         out: dict[str, str] = {}
         for name, variable in VARIABLES.items():
             value = getattr(self, name)
             if value != "" and not (name in optional and value == 0):
                 out[variable] = str(value)
         return out
+
+
+def join_key(restart_count: int, rank: int) -> str:
+    """Store key that a rank sets when it joins the process group; its value is its address."""
+    return f"rank/{restart_count}/{rank}"
 
 
 def exit_key(restart_count: int, rank: int) -> str:

@@ -21,7 +21,6 @@ FULL = RankEnv(
     max_restarts=5,
     run_id="run7",
     error_file="/tmp/error.json",
-    omp_num_threads=2,
     store="ipc:///tmp/x/store.sock",
     run_dir="/tmp/x",
     timeout_s=12.5,

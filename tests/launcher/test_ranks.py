@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from disttorch.comm.env import RankEnv
@@ -31,11 +33,26 @@ def test_what_a_rank_reads_is_what_was_meant():
     assert (env.restart_count, env.max_restarts, env.run_id) == (1, 2, "id")
     assert (env.store, env.run_dir, env.timeout_s) == (JOB.store, JOB.run_dir, 60.0)
     assert env.error_file == error_file(JOB, 5) == "/run/x/error-1-5.json"
-    assert env.num_threads == env.omp_num_threads == 3
+    assert env.num_threads == int(environ["OMP_NUM_THREADS"]) == 3
     assert environ["MASTER_ADDR"] == "127.0.0.1"
 
 
-def test_the_users_thread_variables_stay():
-    slot = assign_ranks([1], 0)[0]
-    environ = rank_environ(slot, JOB, {"MKL_NUM_THREADS": "7"})
-    assert (environ["MKL_NUM_THREADS"], environ["OPENBLAS_NUM_THREADS"]) == ("7", "3")
+SLOT = assign_ranks([1], 0)[0]
+
+
+@pytest.mark.parametrize(("keep", "mkl"), [(True, "7"), (False, "3")])
+def test_the_users_thread_variables_stay_unless_threads_were_asked_for(keep, mkl):
+    job = replace(JOB, keep_threads=keep)
+    environ = rank_environ(SLOT, job, {"MKL_NUM_THREADS": "7"})
+    assert (environ["MKL_NUM_THREADS"], environ["OPENBLAS_NUM_THREADS"]) == (mkl, "3")
+
+
+@pytest.mark.parametrize(("outer", "port"), [("1234", "1234"), ("", "29500"), ("http", "29500")])
+def test_master_port_is_the_users_if_it_is_one(outer, port):
+    assert rank_environ(SLOT, JOB, {"MASTER_PORT": outer})["MASTER_PORT"] == port
+
+
+def test_openmps_list_of_threads_does_not_matter_to_ours():
+    environ = rank_environ(SLOT, JOB, {"OMP_NUM_THREADS": "4,2"})
+    assert environ["OMP_NUM_THREADS"] == "4,2"
+    assert RankEnv.from_environ(environ).num_threads == 3
