@@ -8,6 +8,9 @@ from pathlib import Path
 DEFAULT_GRACE_S = 30.0
 DEFAULT_TIMEOUT_S = 300.0
 MAX_RANKS = 1024
+# What the launcher keeps open: two output pipes and a notice pipe a rank; itself, with room.
+FDS_PER_RANK = 3
+OWN_FDS = 64
 
 
 class UsageError(Exception):
@@ -75,6 +78,16 @@ def check_script(config: LaunchConfig) -> None:
         raise UsageError(f"script {config.script} is a folder without a __main__.py")
     if not os.access(path, os.R_OK):
         raise UsageError(f"script {config.script} cannot be read; look at its permissions")
+
+
+def check_open_files(n_ranks: int, limit: float) -> None:
+    """Raise UsageError if the launcher would exceed its limit of open files."""
+    wanted = OWN_FDS + FDS_PER_RANK * n_ranks
+    if 0 <= limit < wanted:
+        raise UsageError(
+            f"{n_ranks} ranks need {wanted} open files, and the limit is {limit}; raise it first: "
+            f"ulimit -n {wanted}"
+        )
 
 
 def _not_found(path: Path) -> str:

@@ -122,7 +122,7 @@ class Console:
         """Show a rank's progress bar live on the bottom line; nothing where that is no terminal."""
         if self.live:
             prefix = self._prefix(owner[0])
-            columns = os.get_terminal_size(self._outlets[2].fd).columns or USUAL_COLUMNS
+            columns = _columns(self._outlets[2].fd)
             # A bar that wrapped could not be erased again.
             self._progress = prefix + text[: max(0, columns - len(f"[r{owner[0]}] ") - 1)]
             self._progress_owner = owner
@@ -160,6 +160,13 @@ class Console:
             data = ERASE_LINE + data + self._progress
             stream = 2
         self._outlets[stream].write(data)
+
+
+def _columns(fd: int) -> int:
+    try:
+        return os.get_terminal_size(fd).columns or USUAL_COLUMNS
+    except OSError:  # the terminal has been closed; its SIGHUP says so to the loop
+        return USUAL_COLUMNS
 
 
 def _reopened_nonblocking(fd: int) -> int | None:

@@ -26,11 +26,11 @@ RUNPY = (
 
 def write_error(path: str, rank: int, error: BaseException) -> bool:
     """Write the record of `error` to `path`; False if that was not possible."""
-    content = {"rank": rank, **_describe(error)}
     try:
+        content = {"rank": rank, **_describe(error)}
         Path(f"{path}.new").write_text(json.dumps(content), encoding="utf-8")
         os.replace(f"{path}.new", path)
-    except OSError:
+    except Exception:  # the disk is full, or a user's exception answers nothing without another
         return False
     return True
 
@@ -62,13 +62,15 @@ def user_traceback(error: BaseException) -> TracebackType | None:
 
 def _describe(error: BaseException) -> dict[str, object]:
     tb = user_traceback(error)
-    text = "".join(traceback.format_exception(type(error), error, tb))
+    # Without a line of the user's (a syntax error, an unknown module) only the message is theirs.
+    whole = traceback.format_exception(type(error), error, tb)
+    lines = whole if tb else traceback.format_exception_only(error)
     ranks = getattr(error, "ranks", ())
     return {
         "monotonic_ns": time.monotonic_ns(),
         "type": _type_name(type(error)),
         "message": _message(error)[:MAX_TEXT_CHARS],
-        "traceback": text[-MAX_TEXT_CHARS:],
+        "traceback": "".join(lines)[-MAX_TEXT_CHARS:],
         "location": _location(tb),
         "consequence": bool(getattr(error, "is_consequence", False)),
         "ranks": [r for r in ranks if isinstance(r, int)] if isinstance(ranks, tuple) else [],

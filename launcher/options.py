@@ -29,7 +29,7 @@ def parse(argv: Sequence[str], n_cores: int) -> LaunchConfig:
     options, unknown = parser.parse_known_args(argv)
     if unknown:
         raise UsageError(_unknown_option(parser, unknown[0]))
-    if options.script is None:
+    if not options.script:
         raise UsageError("no script given: disttorch-launch --nproc N script.py [arguments]")
     if options.nnodes not in ("1", "1:1"):
         raise UsageError(f"--nnodes must be 1, got {options.nnodes}: ranks run on one host")
@@ -38,7 +38,7 @@ def parse(argv: Sequence[str], n_cores: int) -> LaunchConfig:
     kind = ScriptKind.MODULE if options.module else ScriptKind.PATH
     return LaunchConfig(
         script=options.script,
-        args=tuple(options.args),
+        args=_script_args(argv, options.args),
         kind=ScriptKind.PROGRAM if options.no_python else kind,
         n_ranks=n_ranks_from(options.nproc, n_cores),
         max_restarts=options.max_restarts,
@@ -46,6 +46,12 @@ def parse(argv: Sequence[str], n_cores: int) -> LaunchConfig:
         timeout_s=options.timeout,
         n_threads=options.threads,
     )
+
+
+def _script_args(argv: Sequence[str], parsed: Sequence[str]) -> tuple[str, ...]:
+    """All that follows the script: argparse takes a `--` right after it for its own."""
+    before = argv[len(argv) - len(parsed) - 1]
+    return ("--", *parsed) if before == "--" else tuple(parsed)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -14,8 +14,8 @@ from pathlib import Path
 
 PREFIX = "disttorch-"
 LOCK = "lock"
-# A socket's path may have 107 bytes; the directory's own name and a file name still follow.
-MAX_BASE_NBYTES = 70
+# A socket's path may have 107 bytes: /disttorch-4194304-01234567/store-1000.sock still follows.
+MAX_BASE_NBYTES = 64
 # A directory without a lock file is one being made, unless it is older than this.
 MAKING_S = 60.0
 

@@ -2,7 +2,13 @@ import os
 
 import pytest
 
-from disttorch_launcher.config import LaunchConfig, ScriptKind, UsageError, check_script
+from disttorch_launcher.config import (
+    LaunchConfig,
+    ScriptKind,
+    UsageError,
+    check_open_files,
+    check_script,
+)
 
 
 def refused(script, **more):
@@ -41,3 +47,16 @@ def test_unreadable_script(tmp_path):
 @pytest.mark.parametrize("kind", [ScriptKind.MODULE, ScriptKind.PROGRAM])
 def test_modules_and_programs_are_found_by_the_rank(kind):
     check_script(LaunchConfig("not.here", kind=kind))
+
+
+@pytest.mark.parametrize("limit", [1024, -1])  # -1: no limit
+def test_open_files_that_suffice(limit):
+    check_open_files(320, limit)
+
+
+def test_too_few_open_files():
+    with pytest.raises(UsageError) as error:
+        check_open_files(400, 1024)
+    assert str(error.value) == (
+        "400 ranks need 1264 open files, and the limit is 1024; raise it first: ulimit -n 1264"
+    )

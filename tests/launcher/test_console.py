@@ -2,6 +2,7 @@ import os
 import pty
 import select
 import subprocess
+import sys
 import termios
 
 import pytest
@@ -134,6 +135,16 @@ def test_bar_never_wraps(terminal):
     console.close()
 
 
+def test_bar_on_a_terminal_that_has_been_closed():
+    ours, theirs = pty.openpty()
+    console = Console(theirs, theirs, PLAIN)
+    os.close(ours)
+    console.progress((0, 2), b"50%")
+    assert console.broken is not None
+    console.close()
+    os.close(theirs)
+
+
 def test_ranks_have_colours_where_they_are_wanted(terminal):
     ours, theirs = terminal
     for environ, line in (
@@ -145,6 +156,18 @@ def test_ranks_have_colours_where_they_are_wanted(terminal):
         console.lines((0, 1), b"x\n")
         assert shows(ours, line)
         console.close()
+
+
+def test_rank_cannot_be_stopped_by_the_terminal(tmp_path):
+    # pty.spawn: the launcher is a job in the foreground of a terminal of its own.
+    (tmp_path / "job.py").write_text("open('/dev/tty').read(1)")
+    spawn = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"
+    ended = subprocess.run(
+        [sys.executable, "-c", spawn, *LAUNCH, "job.py"],
+        cwd=tmp_path, capture_output=True, stdin=subprocess.DEVNULL, timeout=30, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert b"No such device or address: '/dev/tty'" in ended.stdout
 
 
 def test_job_on_a_terminal(tmp_path, terminal):

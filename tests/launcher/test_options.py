@@ -19,6 +19,10 @@ ACCEPTED = {
     "--nnodes 1:1 --nproc_per_node 2 --max_restarts 1 t.py": LaunchConfig(
         "t.py", n_ranks=2, max_restarts=1),
     "--nproc 2 -- t.py --x": LaunchConfig("t.py", ("--x",), n_ranks=2),
+    "t.py -- --x": LaunchConfig("t.py", ("--", "--x")),
+    "t.py --": LaunchConfig("t.py", ("--",)),
+    "t.py a -- b": LaunchConfig("t.py", ("a", "--", "b")),
+    "-m pkg -- --help": LaunchConfig("pkg", ("--", "--help"), ScriptKind.MODULE),
 }  # fmt: skip
 
 
@@ -44,6 +48,7 @@ REFUSED = {
     "--zebra t.py": "unknown option --zebra; see disttorch-launch --help",
     "--nnodes 2 t.py": "--nnodes must be 1, got 2: ranks run on one host",
     "-m --no-python t": "-m and --no-python exclude each other: a module needs Python",
+    "--nproc 2 ": "no script given: disttorch-launch --nproc N script.py [arguments]",
     "--nproc 2": "no script given: disttorch-launch --nproc N script.py [arguments]",
 }
 
@@ -51,5 +56,5 @@ REFUSED = {
 @pytest.mark.parametrize("line", REFUSED)
 def test_refused(line):
     with pytest.raises(UsageError) as error:
-        parse(line.split(), n_cores=4)
+        parse(line.split(" "), n_cores=4)
     assert str(error.value) == REFUSED[line]

@@ -2,10 +2,18 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from disttorch_launcher.run_directory import MAKING_S, PREFIX, RunDirectory, choose_base, sweep
+from disttorch_launcher.run_directory import (
+    MAKING_S,
+    MAX_BASE_NBYTES,
+    PREFIX,
+    RunDirectory,
+    choose_base,
+    sweep,
+)
 
 
 @pytest.fixture
@@ -52,6 +60,12 @@ def test_sweep_spares_one_being_made_and_strangers(base):
     old_s = time.time() - 2 * MAKING_S
     os.utime(making, (old_s, old_s))
     assert sweep(base) == [making]
+
+
+def test_the_longest_base_has_room_for_a_socket():
+    base = Path("/" + "x" * (MAX_BASE_NBYTES - 1))
+    longest = base / f"{PREFIX}4194304-01234567" / "store-1000.sock"
+    assert len(os.fsencode(longest)) <= 107
 
 
 def test_base_is_where_sockets_fit(tmp_path):
