@@ -7,7 +7,7 @@ import select
 import selectors
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,7 @@ from disttorch_launcher.signals import FORWARDED_SIGNALS, NOTIFY_SIGNALS, Signal
 from disttorch_launcher.supervisor import Action, Event, Phase, Policy, State
 
 FLUSH_S = 5.0
-ZYGOTE_EXIT_S = 2.0
+ZYGOTE_EXIT_S = 3.0  # it may itself wait two seconds for what the ranks have left behind
 # Failures that a new attempt would only repeat.
 USAGE_ERRORS = ("ImportError", "ModuleNotFoundError", "SyntaxError", "IndentationError")
 
@@ -60,10 +60,15 @@ class Agent:
         self._slots = assign_ranks([config.n_ranks], 0)
         self._state = State(self._policy())
 
-    def run(self) -> int:
-        """Start the ranks, watch them to their end, report; returns the exit status."""
+    def run(self, signal_mask: Iterable[int]) -> int:
+        """Start the ranks, watch them to their end, report; returns the exit status.
+
+        Signals count under `signal_mask` from here to the report; before and after, they are
+        blocked.
+        """
         handled = [s for s in FORWARDED_SIGNALS if signal.getsignal(s) != signal.SIG_IGN]
         signals = SignalPipe(handled)
+        signal.pthread_sigmask(signal.SIG_SETMASK, signal_mask)
         linux.adopt_orphans()  # if the zygote is killed, its ranks come to us
         try:
             self._watch(self._zygote, self._on_zygote)
@@ -73,6 +78,7 @@ class Agent:
                 self._turn()
         finally:
             self._close()
+            signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS)
             signals.close()
         return self._state.status or 0
 
@@ -175,7 +181,7 @@ class Agent:
 
     # Actions
 
-    def _apply(self, state: State, actions: Any) -> None:
+    def _apply(self, state: State, actions: Sequence[Action]) -> None:
         self._state = state
         for action in actions:
             self._perform(action)
@@ -227,12 +233,12 @@ class Agent:
             max_restarts=config.max_restarts,
             restart_count=self._state.restarts,
             n_threads=config.n_threads or shared,
+            keep_threads=config.n_threads is None,
         )
 
     def _send_signal(self, ranks: frozenset[int], signum: int) -> None:
-        # Only Python ranks know which of their children to tell; SIGKILL and programs' signals
-        # go to everything the rank has started.
-        group = signum == signal.SIGKILL or self._config.kind is ScriptKind.PROGRAM
+        # A Python rank knows itself which of its children to tell; a shell script does not.
+        group = self._config.kind is ScriptKind.PROGRAM
         if signum not in NOTIFY_SIGNALS:
             now_ns = time.monotonic_ns()
             self._told_to_stop_ns = {rank: now_ns for rank in ranks} | self._told_to_stop_ns
@@ -306,7 +312,7 @@ class Agent:
         self._selector.close()
         self._zygote.close()
         _reap(self._zygote_pid, ZYGOTE_EXIT_S)
-        for pid in self._pids.values():  # adopted from a killed zygote
+        for pid in self._pids.values():  # adopted from a zygote that was killed
             _reap(pid, ZYGOTE_EXIT_S)
         self._run_directory.remove()
         self._console.flush(FLUSH_S)
@@ -314,13 +320,15 @@ class Agent:
 
 
 def _reap(pid: int, timeout_s: float) -> None:
-    """Wait for a child that is about to leave."""
+    """Wait for a child that is about to leave; SIGKILL it if it does not."""
     with contextlib.suppress(ProcessLookupError, ChildProcessError):
         pidfd = os.pidfd_open(pid)
         try:
             poll = select.poll()
             poll.register(pidfd, select.POLLIN)
-            poll.poll(timeout_s * 1000)
+            if not poll.poll(timeout_s * 1000):
+                os.kill(pid, signal.SIGKILL)
+                poll.poll(timeout_s * 1000)
             os.waitpid(pid, os.WNOHANG)
         finally:
             os.close(pidfd)

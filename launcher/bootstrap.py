@@ -4,6 +4,7 @@
 interpreter finalises as it always does: threads joined, atexit run, open files flushed.
 """
 
+import builtins
 import contextlib
 import faulthandler
 import importlib
@@ -14,6 +15,7 @@ import runpy
 import signal
 import sys
 import types
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
@@ -25,33 +27,43 @@ EXIT_NOT_EXECUTABLE = 126  # as a shell reports it
 EXIT_NOT_FOUND = 127
 
 
-def run(start: RankStart, config: LaunchConfig) -> int:
-    """Run the user's program as this rank; returns 0, or raises what the program raised."""
+def run(start: RankStart, config: LaunchConfig, signal_mask: Iterable[int]) -> int:
+    """Run the user's program as this rank; returns 0, or raises what the program raised.
+
+    Signals that came before are delivered, under `signal_mask`, once all is ready for them.
+    """
     os.environ.update(start.env)
-    hook = _QuietHook()
+    if config.kind is ScriptKind.PROGRAM:
+        return _exec(config, signal_mask)
+    hook = sys.excepthook = _QuietHook()
+    notice = _Notice(start.notice_fd)
     pid = os.getpid()
     try:
-        signal.pthread_sigmask(signal.SIG_SETMASK, start.signal_mask)
-        if config.kind is ScriptKind.PROGRAM:
-            return _exec(config)
-        sys.excepthook = hook
         _prepare_interpreter(start)
+        signal.pthread_sigmask(signal.SIG_SETMASK, signal_mask)
         _run_python(config)
     except BaseException as error:
         # A child that the script forked fails on its own account, and prints for itself.
         if not _is_success(error) and os.getpid() == pid:
-            hook.told = _tell_launcher(start, error)
+            hook.told = write_error(start.env["TORCHELASTIC_ERROR_FILE"], start.rank, error)
+            if hook.told:
+                notice.give()
         raise
     return 0
 
 
-def _tell_launcher(start: RankStart, error: BaseException) -> bool:
-    """Leave the error for the launcher, which prints it last on the screen, and then once."""
-    if not write_error(start.env["TORCHELASTIC_ERROR_FILE"], start.rank, error):
-        return False
-    with contextlib.suppress(OSError):  # a script may close what it did not open
-        os.write(start.notice_fd, b"!")
-    return True
+class _Notice:
+    """The pipe on which the launcher learns at once that there is an error file to read."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._identity = os.fstat(fd)
+
+    def give(self) -> None:
+        """Write to the pipe, unless the script has closed it, and perhaps opened another file."""
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(self._fd), self._identity):
+                os.write(self._fd, b"!")
 
 
 class _QuietHook:
@@ -94,7 +106,7 @@ def _open_missing_streams() -> None:
 def _run_python(config: LaunchConfig) -> None:
     sys.argv = [config.script, *config.args]
     main = types.ModuleType("__main__")
-    main.__dict__["__builtins__"] = __builtins__
+    main.__dict__["__builtins__"] = builtins  # the module, here alone; elsewhere its dict
     sys.modules["__main__"] = main
     if config.kind is ScriptKind.MODULE:
         _set_first_path(os.getcwd())
@@ -122,7 +134,11 @@ def _set_first_path(folder: str) -> None:
         sys.path[0] = folder
 
 
-def _exec(config: LaunchConfig) -> int:
+def _exec(config: LaunchConfig, signal_mask: Iterable[int]) -> int:
+    # Python's handler would be in the way of a signal that has come already.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, signal_mask)
     try:
         os.execvp(config.script, [config.script, *config.args])
     except FileNotFoundError:
@@ -134,4 +150,9 @@ def _exec(config: LaunchConfig) -> int:
 
 
 def _is_success(error: BaseException) -> bool:
-    return isinstance(error, SystemExit) and error.code in (None, 0)
+    """True for a sys.exit that makes the process's status 0; of integers, 8 bits are kept."""
+    if not isinstance(error, SystemExit):
+        return False
+    code = error.code
+    # What does not fit a C long counts as -1.
+    return code is None or (isinstance(code, int) and code % 256 == 0 and abs(code) < 1 << 63)

@@ -6,6 +6,7 @@ so neither side parses a stream or polls for a parent.
 
 import array
 import json
+import os
 import socket
 from collections.abc import Sequence
 from typing import Any
@@ -30,23 +31,29 @@ class Channel:
         """The descriptor that becomes readable when a message or end-of-file is there."""
         return self._socket.fileno()
 
-    def send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> bool:
-        """Send one message; False if the other side has gone."""
+    def send(self, message: dict[str, Any], fds: Sequence[int] = (), *, wait: bool = True) -> bool:
+        """Send one message; False if there is no room for it and `wait` is False.
+
+        A message to a side that has gone is dropped: that side's end-of-file tells of it.
+        """
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        flags = 0 if wait else socket.MSG_DONTWAIT
         try:
-            self._socket.sendmsg([json.dumps(message).encode()], rights)
-        except (BrokenPipeError, ConnectionResetError):
+            self._socket.sendmsg([json.dumps(message).encode()], rights, flags)
+        except BlockingIOError:
             return False
+        except (BrokenPipeError, ConnectionResetError):
+            pass
         return True
 
     def receive(self) -> tuple[dict[str, Any] | None, tuple[int, ...]]:
         """The next message and its descriptors (closed on exec); (None, ()) at end-of-file."""
         try:
-            data, fds, _, _ = socket.recv_fds(
-                self._socket, MAX_PACKET_NBYTES, MAX_FDS, socket.MSG_CMSG_CLOEXEC
-            )
+            data, fds, _, _ = socket.recv_fds(self._socket, MAX_PACKET_NBYTES, MAX_FDS)
         except ConnectionResetError:
             return None, ()
+        for fd in fds:
+            os.set_inheritable(fd, False)  # recv_fds does not pass MSG_CMSG_CLOEXEC on
         if not data:
             return None, ()
         message: dict[str, Any] = json.loads(data)

@@ -1,46 +1,79 @@
 """`disttorch-launch`: from the command line to the launcher, the zygote, or a rank.
 
-`main` returns in three kinds of process. Ranks leave through it as well, so nothing on its stack
-may clean up after itself: what the launcher has to tidy is tidied inside `Agent.run`.
+`main` returns in two kinds of process, the launcher and the ranks, so nothing on its stack may
+clean up after itself: what the launcher has to tidy is tidied inside `Agent.run`.
+
+Signals: while there is nothing to tidy they end the process as they end any program. From the run
+directory on they are blocked, and reach only who is ready for them: the launcher once its loop
+listens, a rank just before its script, the zygote never.
 """
 
 import contextlib
 import gc
 import importlib
 import os
+import resource
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from disttorch_launcher import bootstrap, zygote
 from disttorch_launcher.channel import channel_pair
-from disttorch_launcher.config import LaunchConfig, UsageError, check_script
+from disttorch_launcher.config import (
+    LaunchConfig,
+    UsageError,
+    check_open_files,
+    check_script,
+)
 from disttorch_launcher.cores import available_cores
 from disttorch_launcher.options import parse
 from disttorch_launcher.run_directory import RunDirectory, choose_base, sweep
+from disttorch_launcher.signals import FORWARDED_SIGNALS
 
+EXIT_FAILURE = 1
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 # Imported once, before the first fork. None of them may start a thread or open a socket.
-PRELOAD = ("disttorch", "disttorch.distributed", "zmq")
+PRELOAD = ("disttorch", "disttorch.distributed", "zmq", "disttorch_launcher.agent")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Launch a job; returns the exit status. In a rank, runs the script instead."""
     outer = dict(os.environ)
     try:
-        config = _configure(sys.argv[1:] if argv is None else argv)
-        _preload()
+        with _interrupts_end_the_process():
+            config = _configure(sys.argv[1:] if argv is None else argv)
+            _preload()
+            signal_mask = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS)
     except UsageError as error:
-        print(f"disttorch-launch: error: {error}", file=sys.stderr)
-        return EXIT_USAGE
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    return _launch(config, outer)
+        return _refuse(error, EXIT_USAGE)
+    except ImportError as error:
+        return _refuse(f"{error}; `disttorch doctor` says what to install", EXIT_FAILURE)
+    return _launch(config, outer, signal_mask)
+
+
+@contextlib.contextmanager
+def _interrupts_end_the_process() -> Iterator[None]:
+    """No KeyboardInterrupt: in the middle of somebody's import it says strange things."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _refuse(why: object, status: int) -> int:
+    print(f"disttorch-launch: error: {why}", file=sys.stderr)
+    return status
 
 
 def _configure(argv: Sequence[str]) -> LaunchConfig:
     _open_standard_streams()
     config = parse(argv, int(max(1, available_cores())))
     check_script(config)
+    check_open_files(config.n_ranks, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     return config
 
 
@@ -50,15 +83,13 @@ def _preload() -> None:
     # Read when NumPy is imported: a BLAS thread pool would not survive the fork.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     for name in PRELOAD:
-        with contextlib.suppress(ImportError):  # it fails again in the script, at the user's line
-            importlib.import_module(name)
+        importlib.import_module(name)
     # Shared by all ranks for good: a collection that visits them would copy every page.
     gc.freeze()
 
 
-def _launch(config: LaunchConfig, outer: dict[str, str]) -> int:
-    # All of these after the setting for OpenBLAS: they import NumPy.
-    from disttorch_launcher import bootstrap, zygote  # noqa: PLC0415
+def _launch(config: LaunchConfig, outer: dict[str, str], signal_mask: Iterable[int]) -> int:
+    # It imports NumPy, which `_preload` has to come before.
     from disttorch_launcher.agent import Agent  # noqa: PLC0415
 
     try:
@@ -66,17 +97,16 @@ def _launch(config: LaunchConfig, outer: dict[str, str]) -> int:
         sweep(base)
         run_directory = RunDirectory.create(base)
     except OSError as error:
-        print(f"disttorch-launch: error: {error}", file=sys.stderr)
-        return 1
+        return _refuse(error, EXIT_FAILURE)
     ours, theirs = channel_pair()
     pid = os.fork()
     if pid == 0:
         ours.close()
         start = zygote.serve(theirs, run_directory)
-        return bootstrap.run(start, config)
+        return bootstrap.run(start, config, signal_mask)
     theirs.close()
     gc.enable()
-    return Agent(config, ours, pid, run_directory, outer).run()
+    return Agent(config, ours, pid, run_directory, outer).run(signal_mask)
 
 
 def _open_standard_streams() -> None:

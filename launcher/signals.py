@@ -3,25 +3,10 @@
 import os
 import signal
 from collections.abc import Iterable
-from typing import Any
-
-Disposition = Any  # what signal.getsignal returns: a callable, an enum member or None
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 NOTIFY_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
 FORWARDED_SIGNALS = STOP_SIGNALS + NOTIFY_SIGNALS
-
-
-def dispositions(signums: Iterable[int]) -> dict[int, Disposition]:
-    """What each signal does now, for `restore`."""
-    return {signum: signal.getsignal(signum) for signum in signums}
-
-
-def restore(saved: dict[int, Disposition]) -> None:
-    """Put dispositions back as they were (None, set outside Python, is left alone)."""
-    for signum, disposition in saved.items():
-        if disposition is not None:
-            signal.signal(signum, disposition)
 
 
 class SignalPipe:
@@ -32,7 +17,7 @@ class SignalPipe:
         self._read_fd, self._write_fd = os.pipe()
         os.set_blocking(self._read_fd, False)
         os.set_blocking(self._write_fd, False)
-        self._saved = dispositions(self._signums)
+        self._saved = {signum: signal.getsignal(signum) for signum in self._signums}
         self._previous_fd = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
         for signum in self._signums:
             signal.signal(signum, _only_wake)
@@ -50,9 +35,11 @@ class SignalPipe:
         return [signum for signum in received if signum in self._signums]
 
     def close(self) -> None:
-        """Restore the dispositions and close the pipe."""
+        """Put the handlers back as they were and close the pipe."""
         signal.set_wakeup_fd(self._previous_fd)
-        restore(self._saved)
+        for signum, handler in self._saved.items():
+            if handler is not None:  # None: set outside Python, which cannot put it back
+                signal.signal(signum, handler)
         os.close(self._read_fd)
         os.close(self._write_fd)
 

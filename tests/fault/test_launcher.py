@@ -36,6 +36,10 @@ RANK_1 = {
     "crashes": ("import ctypes; ctypes.string_at(8)", 139, [
         "[r1] Fatal Python error: Segmentation fault",
         "first cause: rank 1 was killed by SIGSEGV", "Native code crashed"]),
+    "calls sys.exit with a large number": ("sys.exit(300)", 44, ["rank 1 called sys.exit(300)"]),
+    "calls sys.exit with an array": (
+        "import numpy; sys.exit(numpy.arange(2))", 1, ["[r1] [0 1]", "called sys.exit([0 1])"]),
+    "raises KeyboardInterrupt": ("raise KeyboardInterrupt", 130, ["rank 1 raised Keyboard"]),
     "cannot import": ("import no_such_module", 1, [
         "ModuleNotFoundError: No module named 'no_such_module'"]),
     "has a failing thread pool": (
@@ -60,6 +64,35 @@ def test_first_cause_is_last_on_the_screen(tmp_path):
     ended = run(tmp_path, ON_RANK_1.format("raise ValueError('boom')"), "--nproc", "3")
     assert ended.stderr.endswith("ValueError: boom\n")
     assert ended.stderr.count("Traceback") == 1
+
+
+@pytest.mark.parametrize("code", ["0", "None", "False", "256", "-512"])
+def test_what_the_system_takes_for_success_is_no_failure(code, tmp_path):
+    ended = run(tmp_path, f"import sys\nsys.exit({code})\n", "--nproc", "2")
+    assert (ended.status, ended.stdout, ended.stderr) == (0, "", "")
+
+
+def test_unknown_module(tmp_path):
+    ended = subprocess.run(
+        [*LAUNCH, "-m", "no_such.module"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 3
+    assert "No module named 'no_such'" in ended.stderr.splitlines()[-1]
+
+
+def test_shared_memory_of_a_rank_that_was_killed_is_removed(tmp_path):
+    script = """
+        import os, signal, sys
+        from multiprocessing.shared_memory import SharedMemory
+        memory = SharedMemory(create=True, size=64)
+        print(memory.name, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    ended = run(tmp_path, script)
+    assert ended.status == 137
+    assert not Path("/dev/shm", ended.stdout.split()[1]).exists()
 
 
 def test_syntax_error(tmp_path):
@@ -91,6 +124,18 @@ def test_rank_that_ignores_sigterm_is_killed_and_named(tmp_path):
     assert ended.status == 1
     assert "rank 0 did not end within 0.5 s and needed SIGKILL" in ended.stderr
     assert ended.wall_s - startup_s() < LIMIT_S
+
+
+def test_script_that_closes_all_descriptors_keeps_its_files_to_itself(tmp_path):
+    script = """
+        import os
+        os.closerange(3, 256)
+        files = [open(f"file{i}", "w") for i in range(64)]
+        raise ValueError("boom")
+    """
+    ended = run(tmp_path, script)
+    assert ended.stderr.endswith("ValueError: boom\n")
+    assert {path.read_text() for path in tmp_path.glob("file*")} == {""}
 
 
 def test_failure_is_announced_while_the_process_still_ends(tmp_path):
@@ -185,6 +230,26 @@ def test_signal_ends_all_ranks(tmp_path, signum, status):
     assert f"stopped by {signum.name}; exit status {status}" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert ended.wall_s - startup_s() < LIMIT_S
+
+
+def test_ctrl_c_while_the_launcher_starts(tmp_path, monkeypatch):
+    # In the place of NumPy: Ctrl-C arrives in the middle of the first import.
+    (tmp_path / "numpy.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    ended = run(tmp_path, "print('never')")
+    assert (ended.status, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
+    (tmp_path / "zmq.py").write_text("raise ImportError(\"No module named 'zmq'\")\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    ended = run(tmp_path, "print('never')")
+    assert (ended.status, ended.stderr) == (
+        1,
+        "disttorch-launch: error: No module named 'zmq'; `disttorch doctor` says what to install\n",
+    )
 
 
 def test_ctrl_c_lets_a_rank_finish_its_checkpoint(tmp_path):

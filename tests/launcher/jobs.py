@@ -80,7 +80,7 @@ def is_alive(pid: int) -> bool:
     """True unless the process is gone or a zombie."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone before, or while we read
         return False
     return state != "Z"
 

@@ -14,6 +14,7 @@ import __main__
 print(json.dumps({
     "argv": sys.argv, "path0": sys.path[0], "file": os.path.basename(__file__),
     "name": __name__, "same": __main__.__dict__ is globals(), "package": __package__,
+    "builtins": str(__builtins__)[:20],
     "spec": bool(__spec__), "stdin": sys.stdin.read(), "cwd": os.getcwd(),
 }))
 """
@@ -56,6 +57,7 @@ def test_script_is_run_as_python_runs_it(command, scripts):
     ours = seen(scripts, [*LAUNCH, *command], stdin="typed")
     theirs = seen(scripts, [sys.executable, *command], stdin="typed")
     if command[0] in ("-m", "no_suffix"):  # runpy's module is `__main__`, but gone at exit
+        ours.pop("builtins"), theirs.pop("builtins")
         ours.pop("same"), theirs.pop("same")
         ours.pop("spec"), theirs.pop("spec")
         ours.pop("package"), theirs.pop("package")
@@ -109,6 +111,18 @@ def test_any_program_can_be_a_rank(tmp_path):
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert sorted(ended.stdout.splitlines()) == ["[r0] rank 0", "[r1] rank 1"]
     assert ended.returncode == 1
+
+
+def test_programs_may_be_quicker_than_the_launcher(tmp_path):
+    command = [*LAUNCH, "--nproc", "24", "--no-python", "true"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_program_has_none_of_the_launchers_descriptors(tmp_path):
+    command = [*LAUNCH, "--no-python", "sh", "-c", "ls /proc/$$/fd"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.stdout == "[r0] 0\n[r0] 1\n[r0] 2\n"
 
 
 def test_program_that_is_not_there(tmp_path):
