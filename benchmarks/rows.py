@@ -82,9 +82,9 @@ ROWS: dict[str, Row] = {
     "all-reduce-1M": Row("all-reduce 1 MB, 2 ranks", _all_reduce(MB)),
     "all-reduce-100M": Row("all-reduce 100 MB, 2 ranks", _all_reduce(100 * MB)),
     "ddp-lenet": Row("DDP step of LeNet, 2 ranks", _ddp(parallel.lenet, True)),
-    "ddp-lenet-bare": Row("the same without DDP", _ddp(parallel.lenet, False)),
+    "ddp-lenet-bare": Row("LeNet step, 2 ranks, no DDP", _ddp(parallel.lenet, False)),
     "ddp-mlp": Row("DDP step of a 25 M MLP, 2 ranks", _ddp(parallel.large_mlp, True)),
-    "ddp-mlp-bare": Row("the same without DDP", _ddp(parallel.large_mlp, False)),
+    "ddp-mlp-bare": Row("25 M MLP step, 2 ranks, no DDP", _ddp(parallel.large_mlp, False)),
     **{
         f"load-{size}-{w}": Row(f"DataLoader pass, {what}, {w} workers", _loading(body, w))
         for size, what, body in (
