@@ -170,13 +170,15 @@ class Op(Node):
         if backend is None:
             raise TypeError(_no_tensor(cls, inputs))
         rule = cls.promotes
-        if rule is not None and not (alike and rule == "same"):
+        if rule is not None and not (
+            alike and (rule == "same" or np_dtype.kind in _DIFFERENTIABLE_KINDS)
+        ):
             promote(backend, arrays, rule)
         ctx = _new(cls)
         ctx.backend = backend
         ctx._save_inputs = ctx._save_outputs = ctx._saved = ()
         try:
-            result = ctx.forward(*arrays, **params)
+            result = ctx.forward(*arrays, **params) if params else ctx.forward(*arrays)
         except ValueError as error:
             message = "broadcast" in str(error) and mismatch(arrays)
             if not message:
