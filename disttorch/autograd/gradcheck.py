@@ -40,13 +40,17 @@ class _Problem:
 
     def outputs(self) -> tuple[Tensor, ...]:
         """Call the function; its differentiable outputs."""
-        result = self.function(*self.arguments)
-        results = result if isinstance(result, (tuple, list)) else (result,)
-        return tuple(y for y in results if _differentiable(y) and y.requires_grad)
+        return _outputs(self.function, self.arguments)
 
     def values(self) -> list[np.ndarray]:
         """Call the function; its differentiable outputs as host arrays that are copies."""
         return [np.array(_host(y)) for y in self.outputs()]
+
+
+def _outputs(function: Function, arguments: tuple[Any, ...]) -> tuple[Tensor, ...]:
+    result = function(*arguments)
+    results = result if isinstance(result, (tuple, list)) else (result,)
+    return tuple(y for y in results if _differentiable(y) and y.requires_grad)
 
 
 def gradcheck(
@@ -129,22 +133,8 @@ def gradgradcheck(
         given = tuple(_random_like(y, gen_non_contig_grad_outputs) for y in problem.outputs())
     else:
         given = tuple(grad_outputs) if not isinstance(grad_outputs, Tensor) else (grad_outputs,)
-    n_arguments = len(arguments)
-
-    def first_gradients(*everything: Any) -> tuple[Any, ...]:
-        inner = _Problem(func, everything[:n_arguments], (), eps, atol, rtol, nondet_tol)
-        wanted = [x for x in everything[:n_arguments] if _differentiable(x) and x.requires_grad]
-        grads = grad(
-            inner.outputs(),
-            wanted,
-            everything[n_arguments:],
-            create_graph=True,
-            allow_unused=True,
-        )
-        return tuple(g for g in grads if g is not None)
-
     return gradcheck(
-        first_gradients,
+        _first_gradients(func, len(arguments)),
         (*arguments, *given),
         eps=eps,
         atol=atol,
@@ -159,6 +149,19 @@ def gradgradcheck(
         fast_mode=fast_mode,
         masked=masked,
     )
+
+
+def _first_gradients(func: Function, n_arguments: int) -> Function:
+    """The function (arguments of `func`, gradients of its outputs) -> gradients of its inputs."""
+
+    def first_gradients(*everything: Any) -> tuple[Any, ...]:
+        inputs, grad_outputs = everything[:n_arguments], everything[n_arguments:]
+        outputs = _outputs(func, inputs)
+        wanted = [x for x in inputs if _differentiable(x) and x.requires_grad]
+        grads = grad(outputs, wanted, grad_outputs, create_graph=True, allow_unused=True)
+        return tuple(g for g in grads if g is not None)
+
+    return first_gradients
 
 
 def _refuse_forward_mode(
