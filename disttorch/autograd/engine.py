@@ -17,7 +17,7 @@ from disttorch.autograd import anomaly
 from disttorch.autograd.grad_mode import STATE
 from disttorch.autograd.node import AccumulateGrad, Edge, Hooks, Node
 from disttorch.autograd.recorded import RECORDED
-from disttorch.backends import Backend, backend_of
+from disttorch.backends import Backend
 from disttorch.tensor import Tensor
 
 
@@ -350,6 +350,7 @@ class _Callbacks(threading.local):
     """What to run when the outermost sweep of this thread ends."""
 
     depth = 0
+    accumulates = True  # no sweep of this thread is restricted to some inputs
 
     def __init__(self) -> None:
         self.queue: list[Callable[[], None]] = []
@@ -368,58 +369,41 @@ def queue_callback(callback: Callable[[], None]) -> None:
     _CALLBACKS.queue.append(callback)
 
 
+def accumulates_into_all_leaves() -> bool:
+    """Whether the sweeps now running in this thread reach every leaf, as `backward()` does."""
+    return _CALLBACKS.accumulates
+
+
 def _run_callbacks() -> None:
     while _CALLBACKS.queue:
         _CALLBACKS.queue.pop(0)()
 
 
 def run_backward(
-    tensors: Sequence[Tensor],
-    grad_tensors: Sequence[Tensor | None],
+    backend: Backend,
+    edges: Sequence[Edge],
+    grads: Sequence[Tensor | None],
     keep_graph: bool,
     create_graph: bool,
     captures: dict[Edge, int] | None = None,
     accumulate_into: set[Node] | None = None,
-    edges: Sequence[Edge] = (),
 ) -> list[Any]:
-    """Sweep from `tensors` (with these edges), return the captured gradients as Tensors or None."""
-    backend = backend_of(tensors[0]._array)
+    """Sweep from `edges` with these gradients; return the captured ones as Tensors or None."""
     mode = _RecordedGrads(backend) if create_graph else _RawGrads(backend)
     sweep = _Sweep(mode, keep_graph, captures, accumulate_into)
-    roots = [
-        (edge, mode.enter(_root_grad(t, g, mode)))
-        for t, g, edge in zip(tensors, grad_tensors, edges, strict=True)
-    ]
-    before = STATE.enabled
+    roots = [(e, mode.enter(g)) for e, g in zip(edges, grads, strict=True) if g is not None]
+    before, outer_accumulates = STATE.enabled, _CALLBACKS.accumulates
     STATE.enabled = create_graph
     _CALLBACKS.depth += 1
+    _CALLBACKS.accumulates = outer_accumulates and captures is None and accumulate_into is None
     try:
         sweep.run(roots)
         if _CALLBACKS.depth == 1:
             _run_callbacks()
     finally:
         _CALLBACKS.depth -= 1
+        _CALLBACKS.accumulates = outer_accumulates
         if not _CALLBACKS.depth:
             _CALLBACKS.queue.clear()  # a sweep that failed leaves none behind
         STATE.enabled = before
     return [None if g is None else mode.show(g) for g in sweep.captured]
-
-
-def _root_grad(tensor: Tensor, grad: Tensor | None, mode: _RawGrads) -> Tensor:
-    """Check the gradient a sweep starts with; ones for a scalar."""
-    array = tensor._array
-    if grad is None:
-        if array.size != 1:
-            raise RuntimeError("grad can be implicitly created only for scalar outputs")
-        if array.dtype.kind == "c":
-            raise RuntimeError(
-                "grad can be implicitly created only for real scalar outputs but got "
-                f"torch.{array.dtype.name}"
-            )
-        return Tensor._wrap(mode.backend.xp.ones(array.shape, array.dtype))
-    if grad._array.shape != array.shape:
-        raise RuntimeError(
-            f"Mismatch in shape: grad_output[0] has a shape of {grad.shape} and output[0] has a "
-            f"shape of {tensor.shape}."
-        )
-    return grad

@@ -27,7 +27,7 @@ def backward(
         raise TypeError("backward(): retain_variables was renamed; pass retain_graph instead")
     if legacy:
         raise TypeError(f"backward() got an unexpected keyword argument {next(iter(legacy))!r}")
-    _backward(self, gradient, retain_graph, create_graph, inputs)
+    _backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
 
 def register_hook(self: Tensor, hook: Callable[[Tensor], Any]) -> RemovableHandle:
