@@ -49,6 +49,7 @@ from disttorch.ops import (
     pool,
     pool_adaptive,
     pool_average,
+    recurrent,
     reduce,
     reduce_extreme,
     reduce_norm,
@@ -70,7 +71,7 @@ MODULES = (
     *(index, index_dim, index_gather, index_mask, join, matmul, matmul_einsum),
     *(shape, shape_region, shape_repeat, sort, sort_unique),
     *(conv, distance, dropout, embedding, norm, norm_rows),
-    *(pad, pool, pool_adaptive, pool_average, softmax),
+    *(pad, pool, pool_adaptive, pool_average, recurrent, softmax),
 )
 
 MARKED: dict[str, Callable[..., Any]] = {
