@@ -1,0 +1,88 @@
+"""PyTorch's values as ours: tensors with the same strides, dtypes, sizes, in any nesting."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import torch
+from torch.utils._pytree import tree_map
+
+import disttorch
+
+_NAMED = (torch.dtype, torch.memory_format, torch.layout)
+
+
+def to_ours(value: Any) -> Any:
+    """Translate `value` with every tensor in it; one tensor met twice becomes one tensor."""
+    seen: dict[int, Any] = {}
+
+    def leaf(x: Any) -> Any:
+        if isinstance(x, torch.Tensor):
+            if id(x) not in seen:
+                seen[id(x)] = tensor_to_ours(x)
+            return seen[id(x)]
+        if isinstance(x, _NAMED):
+            return getattr(disttorch, str(x).removeprefix("torch."))
+        if isinstance(x, torch.device):
+            return disttorch.device(str(x))
+        return x
+
+    return tree_map(leaf, value)
+
+
+def tensor_to_ours(x: torch.Tensor) -> disttorch.Tensor:
+    """Copy `x` with its strides, offset dropped; a leaf that requires grad if `x` does."""
+    ours = disttorch.from_numpy(strided_copy(x))
+    return ours.requires_grad_() if x.requires_grad else ours
+
+
+def to_numpy(x: torch.Tensor) -> np.ndarray:
+    """The values of `x` as an array of the same dtype, bfloat16 included; no memory is promised."""
+    x = x.detach().resolve_conj().resolve_neg()
+    if x.dtype is torch.bfloat16:
+        return x.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return x.numpy(force=True)  # also of PyTorch's lazy zero tensors
+
+
+def strided_copy(x: torch.Tensor) -> np.ndarray:
+    """An array of its own with the values and the strides of `x`, overlaps included."""
+    values = to_numpy(x)
+    if not values.size or not values.ndim:
+        return values.copy()
+    span = sum((n - 1) * abs(s) for n, s in zip(values.shape, values.strides, strict=True))
+    memory = np.zeros(span // values.itemsize + 1, values.dtype)
+    copy = np.lib.stride_tricks.as_strided(memory, values.shape, values.strides)
+    np.copyto(copy, values)
+    return copy
+
+
+def flat_tensors(value: Any, kind: type) -> list[Any]:
+    """The tensors of class `kind` in a nested value, in order."""
+    if isinstance(value, kind):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return [t for v in value for t in flat_tensors(v, kind)]
+    return []
+
+
+def rebound(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A copy of a Python function, and of those it closes over, whose `torch` is disttorch."""
+    if isinstance(function, functools.partial):
+        return functools.partial(rebound(function.func), *function.args, **function.keywords)
+    if not isinstance(function, types.FunctionType):
+        return function
+    names = dict(function.__globals__)
+    names["torch"] = disttorch
+    closure = tuple(types.CellType(rebound(c.cell_contents)) for c in function.__closure__ or ())
+    copy = types.FunctionType(
+        function.__code__, names, function.__name__, function.__defaults__, closure or None
+    )
+    copy.__kwdefaults__ = function.__kwdefaults__
+    return copy
