@@ -79,12 +79,14 @@ def _close(mine: np.ndarray, theirs: np.ndarray, tolerance: float | None) -> boo
 def _worst(mine: np.ndarray, theirs: np.ndarray) -> str:
     """The first place with the largest difference, and how many places differ."""
     with np.errstate(all="ignore"):
-        differs = ~((mine == theirs) | ((mine != mine) & (theirs != theirs)))
+        differs = ~((mine == theirs) | (np.isnan(mine) & np.isnan(theirs)))
         kind = np.complex128 if theirs.dtype.kind == "c" else np.float64
         gap = np.abs(mine.astype(kind) - theirs.astype(kind))
     gap = np.where(np.isnan(gap) & differs, np.inf, np.nan_to_num(gap))
     at = np.unravel_index(int(gap.argmax()), gap.shape) if gap.ndim else ()
-    return f"{differs.sum()} of {differs.size}, most at {list(map(int, at))}: {mine[at]} instead of {theirs[at]}"
+    place = list(map(int, at))
+    many = f"{differs.sum()} of {differs.size}"
+    return f"{many}, most at {place}: {mine[at]} instead of {theirs[at]}"
 
 
 def agree_views(my_input: Any, given: Any, their_input: Any, wanted: Any) -> None:
