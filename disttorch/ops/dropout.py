@@ -49,14 +49,19 @@ class Masked(Op):
 
 def _kept(input: Tensor, p: float, whole_channels: bool) -> Tensor:
     """Draw which elements (or channels of (N, C, *S)) to keep: bool."""
-    xp = input.backend.xp
     if whole_channels:
         if input.ndim < 2:
             raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
-        mask = xp.empty((*input.shape[:2], *(1,) * (input.ndim - 2)), bool)
-    else:
-        mask = xp.empty_like(input._array, bool)
+        return keep_mask(input, (*input.shape[:2], *(1,) * (input.ndim - 2)), p)
+    mask = input.backend.xp.empty_like(input._array, bool)
     input.backend.sample(mask, lambda a: fill_bernoulli(a, 1 - p))
+    return Tensor._wrap(mask)
+
+
+def keep_mask(like: Tensor, shape: tuple[int, ...], p: float) -> Tensor:
+    """Draw bools of a shape, each False with probability `p`, on the device of `like`."""
+    mask = like.backend.xp.empty(shape, bool)
+    like.backend.sample(mask, lambda a: fill_bernoulli(a, 1 - p))
     return Tensor._wrap(mask)
 
 

@@ -129,7 +129,7 @@ def _sigmoid_as_tanh(xp: Any, gates: Array, n_hidden: int) -> tuple[Array, Array
 def _gate_slopes(xp: Any, gates: Array, cells: Array, squashed: Array) -> tuple[Array, Array]:
     """Derivatives of cell and output by the gates, (rows, 4, H), and of the output by the cell."""
     by_gate = gates.reshape(gates.shape[0], 4, cells.shape[1])
-    i, f, g, o = (by_gate[:, k] for k in range(4))
+    i, g, o = (by_gate[:, k] for k in (0, 2, 3))
     slopes = by_gate * (1 - by_gate)
     slopes[:, 0] *= g
     slopes[:, 1] *= cells

@@ -4,8 +4,8 @@
     python -m tests.parity.module_db --write FILE  # the table, as Markdown
 
 A sample is built from the same constructor arguments in both, in float32 and float64, in training
-and in evaluation mode, from the same parameters and the same random seed. It agrees if repr, keys
-and shapes of the state_dict, outputs, gradients of inputs and parameters, and buffers afterwards do.
+and in evaluation mode, from the same parameters and random seed. It agrees if repr, keys and shapes
+of the state_dict, outputs, gradients of inputs and parameters, and buffers afterwards do.
 """
 
 from __future__ import annotations
@@ -60,6 +60,10 @@ def translate(value: Any) -> Any:
         return type(value)(translate(v) for v in value)
     if isinstance(value, dict):
         return {k: translate(v) for k, v in value.items()}
+    return _translate_setting(value)
+
+
+def _translate_setting(value: Any) -> Any:
     if isinstance(value, torch.nn.LinearCrossEntropyOptions):
         names = ("allow_retain_graph", "batch_chunk_size", "chunking_method", "acc_policy")
         settings = {name: getattr(value, name) for name in (*names, "acc_dtype")}

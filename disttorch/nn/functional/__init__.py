@@ -32,6 +32,9 @@ from disttorch.nn.functional.activation import (
     threshold,
     threshold_,
 )
+from disttorch.nn.functional.attention import (
+    multi_head_attention_forward,
+)
 from disttorch.nn.functional.distance import normalize
 from disttorch.nn.functional.dropout import (
     alpha_dropout,
@@ -77,6 +80,9 @@ from disttorch.nn.functional.pool import (
     max_pool3d_with_indices,
 )
 from disttorch.nn.functional.softmax import gumbel_softmax, log_softmax, softmax, softmin
+from disttorch.ops.attention import (
+    scaled_dot_product_attention,
+)
 from disttorch.ops.conv import (
     conv1d,
     conv2d,

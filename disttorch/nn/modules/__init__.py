@@ -30,6 +30,9 @@ from disttorch.nn.modules.activation import (
     Tanhshrink,
     Threshold,
 )
+from disttorch.nn.modules.attention import (
+    MultiheadAttention,
+)
 from disttorch.nn.modules.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from disttorch.nn.modules.container import ModuleDict, ModuleList, Sequential
 from disttorch.nn.modules.container_params import ParameterDict, ParameterList
@@ -108,6 +111,13 @@ from disttorch.nn.modules.rnn import (
     RNNCellBase,
 )
 from disttorch.nn.modules.sparse import Embedding
+from disttorch.nn.modules.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 from disttorch.nn.modules.upsampling import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
 __all__ = [
@@ -184,6 +194,7 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiheadAttention",
     "NLLLoss",
     "PReLU",
     "PairwiseDistance",
@@ -215,6 +226,11 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "Unflatten",
     "Upsample",
     "UpsamplingBilinear2d",

@@ -61,7 +61,7 @@ def _network(step: Step, x: np.ndarray, *args: Any) -> tuple[np.ndarray, ...]:
     sizes = None
     if isinstance(args[0], np.ndarray) and args[0].dtype.kind == "i":
         sizes, *args = [int(n) for n in args[0]], *args[1:]  # type: ignore[assignment]
-    hx, params, biases, n_layers, _, _, both, *first = args
+    hx, params, _, n_layers, _, _, both, *first = args
     states = hx if isinstance(hx, (list, tuple)) else (hx,)
     directions = 2 if both else 1
     n = len(params) // (n_layers * directions)

@@ -1,0 +1,7 @@
+"""The families of operators that only `nn` publishes a module or a functional for."""
+
+from __future__ import annotations
+
+from disttorch.ops import attention, recurrent
+
+MODULES = (attention, recurrent)
