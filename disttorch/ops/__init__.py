@@ -37,6 +37,7 @@ from disttorch.ops import (
     join,
     matmul,
     matmul_einsum,
+    nn_families,
     norm,
     norm_rows,
     operators,
@@ -49,7 +50,6 @@ from disttorch.ops import (
     pool,
     pool_adaptive,
     pool_average,
-    recurrent,
     reduce,
     reduce_extreme,
     reduce_norm,
@@ -71,7 +71,8 @@ MODULES = (
     *(index, index_dim, index_gather, index_mask, join, matmul, matmul_einsum),
     *(shape, shape_region, shape_repeat, sort, sort_unique),
     *(conv, distance, dropout, embedding, norm, norm_rows),
-    *(pad, pool, pool_adaptive, pool_average, recurrent, softmax),
+    *(pad, pool, pool_adaptive, pool_average, softmax),
+    *nn_families.MODULES,
 )
 
 MARKED: dict[str, Callable[..., Any]] = {
