@@ -77,18 +77,19 @@ from disttorch.random import (
     set_rng_state,
 )
 from disttorch.size import Size
+from disttorch.storage import STORAGE_TYPES, TypedStorage, UntypedStorage, is_storage
 from disttorch.tensor import Tensor, bind_methods, is_tensor
 from disttorch.version import __version__
 
 _LAZY = {
-    *("cuda", "distributed", "meter", "nn", "optim", "serialization", "testing", "utils"),
-    "vision",
+    *("cuda", "distributed", "fft", "linalg", "meter", "nn", "optim", "serialization", "signal"),
+    *("func", "special", "testing", "utils", "vision"),
 }
-_LAZY_NAMES = {"load": "serialization", "save": "serialization"}
+_LAZY_NAMES = {"load": "serialization", "save": "serialization", "vmap": "func"}
 
 # Ops need Tensor and Tensor's methods are ops: they meet here, once.
 bind_methods({**_AUTOGRAD_METHODS, **ops.METHODS})
-globals().update(ops.PUBLIC)
+globals().update({**ops.PUBLIC, **ops.TENSOR_TYPES, **STORAGE_TYPES})
 bind_state_type(Tensor._wrap)
 _keep_freed_memory()
 

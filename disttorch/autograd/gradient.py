@@ -154,9 +154,7 @@ def _given_grads(roots: Sequence[Place], grads: Any) -> Sequence[Any]:
     return given[: len(roots)]
 
 
-def _root_grads(
-    roots: Sequence[Place], grads: Sequence[Any], batched: bool
-) -> list[Tensor | None]:
+def _root_grads(roots: Sequence[Place], grads: Sequence[Any], batched: bool) -> list[Tensor | None]:
     """Check the gradients a sweep starts with; ones for scalars, None where no grad is required."""
     checked: list[Tensor | None] = []
     for i, (place, given) in enumerate(zip(roots, grads, strict=True)):
@@ -251,8 +249,7 @@ def _batched_sweeps(
         row = [None if g is None else g[i] for g in grads]  # type: ignore[index]
         rows.append(_sweep(roots, targets, row, keep or i < n - 1, create_graph))
     return [
-        None if column[0] is None else RECORDED.stack(column)
-        for column in zip(*rows, strict=True)
+        None if column[0] is None else RECORDED.stack(column) for column in zip(*rows, strict=True)
     ]
 
 

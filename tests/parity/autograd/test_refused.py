@@ -55,13 +55,13 @@ def implicit_gradients(t):
     z = t.tensor([1 + 1j], dtype=t.complex128, requires_grad=True)
     empty = t.zeros(0, requires_grad=True)
     return errors(
-        lambda: (x * 2).backward(),
-        lambda: (z * 2).backward(),
+        (x * 2).backward,
+        (z * 2).backward,
         lambda: (z * 2).sum().backward(),
-        lambda: (empty * 2).backward(),
+        (empty * 2).backward,
         lambda: t.autograd.grad(x * 2, x),
-        lambda: (x[:1] * 2).backward(),
-        lambda: (x * 2).view(2, 1)[:1].backward(),
+        (x[:1] * 2).backward,
+        (x * 2).view(2, 1)[:1].backward,
     )
 
 
@@ -134,12 +134,12 @@ def requires_grad_of_what_cannot(t):
         lambda: t.ones(2, dtype=t.int64, requires_grad=True),
         lambda: t.zeros(2, dtype=t.bool, requires_grad=True),
         lambda: t.arange(3, requires_grad=True),
-        lambda: ints.requires_grad_(),
+        ints.requires_grad_,
         lambda: setattr(ints, "requires_grad", True),
         lambda: setattr(ints, "requires_grad", False),
         lambda: setattr(y, "requires_grad", False),
         lambda: setattr(y, "requires_grad", True),
-        lambda: y.requires_grad_(),
+        y.requires_grad_,
         lambda: y.requires_grad_(False),
         lambda: x.requires_grad_("yes"),
         lambda: setattr(x, "requires_grad", 1),
@@ -165,13 +165,13 @@ def leaves_written_in_place(t):
         t.add(x.detach(), 1, out=x)
 
     return errors(
-        lambda: x.zero_(),
+        x.zero_,
         lambda: x.fill_(1),
         lambda: x.copy_(t.ones(2)),
         lambda: x.clamp_(0, 1),
         lambda: x.mul_(2),
-        lambda: x.normal_(),
-        lambda: x.uniform_(),
+        x.normal_,
+        x.uniform_,
         lambda: x.index_fill_(0, t.tensor([0]), 1.0),
         lambda: x.masked_fill_(x > 1, 0.0),
         lambda: t.nn.functional.relu(x, inplace=True),
@@ -256,12 +256,12 @@ def views_written_in_place(t):
         lambda: y.unbind(0)[0].mul_(2),
         lambda: y.split(2)[1].mul_(2),
         lambda: y.chunk(2)[0].add_(2),
-        lambda: y.view(2, 2).unbind(1)[1].zero_(),
+        y.view(2, 2).unbind(1)[1].zero_,
         lambda: x[0].mul_(2),
         lambda: x.view(2, 2)[0].mul_(2),
         lambda: x.expand(2, 4).mul_(2),
         lambda: y[:1].expand(3).add_(1),
-        lambda: y[0:2].detach_(),
+        y[0:2].detach_,
         under_no_grad,
         leaf_view_under_no_grad,
     )
@@ -273,15 +273,15 @@ def calls_that_need_a_gradient(t):
     plain = t.ones(2)
     return errors(
         lambda: plain.register_hook(print),
-        lambda: plain.retain_grad(),
-        lambda: x.retain_grad(),
+        plain.retain_grad,
+        x.retain_grad,
         lambda: plain.register_post_accumulate_grad_hook(print),
         lambda: (x * 2).register_post_accumulate_grad_hook(print),
-        lambda: x.numpy(),
-        lambda: (x * 2).numpy(),
-        lambda: (x * 2).tolist(),
+        x.numpy,
+        (x * 2).numpy,
+        (x * 2).tolist,
         lambda: t.tensor([1.0]).numpy(),
-        lambda: x.__array__(),
+        x.__array__,
     )
 
 
