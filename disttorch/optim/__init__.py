@@ -2,10 +2,13 @@
 
 from disttorch.optim import lr_scheduler
 from disttorch.optim.adadelta import Adadelta
+from disttorch.optim.adafactor import Adafactor
 from disttorch.optim.adagrad import Adagrad
 from disttorch.optim.adam import Adam, AdamW
 from disttorch.optim.adamax import Adamax
 from disttorch.optim.asgd import ASGD
+from disttorch.optim.lbfgs import LBFGS
+from disttorch.optim.muon import Muon
 from disttorch.optim.nadam import NAdam
 from disttorch.optim.optimizer import Optimizer
 from disttorch.optim.radam import RAdam
@@ -15,12 +18,15 @@ from disttorch.optim.sgd import SGD
 
 __all__ = [
     "ASGD",
+    "LBFGS",
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
+    "Muon",
     "NAdam",
     "Optimizer",
     "RAdam",

@@ -7,7 +7,7 @@ from typing import Any
 from disttorch.backends import Backend
 from disttorch.optim.adam import average_square
 from disttorch.optim.checks import check
-from disttorch.optim.elementwise import Array, ElementwiseOptimizer, advance
+from disttorch.optim.elementwise import Array, ElementwiseOptimizer, advance, number
 from disttorch.optim.optimizer import Group
 from disttorch.tensor import Tensor
 
@@ -51,7 +51,7 @@ class Adadelta(ElementwiseOptimizer):
     def coefficients(self, group: Group, state: dict[str, Any]) -> Any:
         """(lr, rho, eps)."""
         advance(state)
-        return float(group["lr"]), group["rho"], group["eps"]
+        return number(group["lr"], group), group["rho"], group["eps"]
 
     @staticmethod
     def update(

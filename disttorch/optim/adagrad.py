@@ -6,7 +6,7 @@ from typing import Any
 
 from disttorch.backends import Backend
 from disttorch.optim.checks import check, check_implementation
-from disttorch.optim.elementwise import Array, ElementwiseOptimizer, advance
+from disttorch.optim.elementwise import Array, ElementwiseOptimizer, advance, number
 from disttorch.optim.optimizer import Group
 from disttorch.tensor import Tensor
 
@@ -69,7 +69,7 @@ class Adagrad(ElementwiseOptimizer):
     def coefficients(self, group: Group, state: dict[str, Any]) -> Any:
         """(lr of this step, eps)."""
         step = advance(state)
-        return float(group["lr"]) / (1 + (step - 1) * group["lr_decay"]), group["eps"]
+        return number(group["lr"], group) / (1 + (step - 1) * group["lr_decay"]), group["eps"]
 
     @staticmethod
     def update(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from disttorch.backends import Backend
-from disttorch.optim.checks import check, check_implementation
-from disttorch.optim.elementwise import Array, ElementwiseOptimizer, advance
+from disttorch.optim.checks import check, check_implementation, check_scalars
+from disttorch.optim.elementwise import Array, ElementwiseOptimizer, advance, number, root
 from disttorch.optim.optimizer import Group
 from disttorch.tensor import Tensor
 
@@ -42,14 +41,17 @@ class Adam(ElementwiseOptimizer):
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
+        blocked = foreach and not capturable
+        check_scalars(blocked, lr=lr)
         check(lr=lr, eps=eps, betas=betas, weight_decay=weight_decay)
         if len({isinstance(beta, Tensor) for beta in betas}) > 1 or not all(
             isinstance(beta, (float, Tensor)) for beta in betas
         ):
             raise ValueError("betas must be either both floats or both Tensors")
+        check_scalars(blocked, **{f"betas[{i}]": b for i, b in enumerate(betas)})
         defaults = {
             "lr": lr,
-            "betas": tuple(float(beta) for beta in betas),
+            "betas": tuple(b.squeeze() if isinstance(b, Tensor) else b for b in betas),
             "eps": eps,
             "weight_decay": weight_decay,
             "amsgrad": amsgrad,
@@ -71,9 +73,10 @@ class Adam(ElementwiseOptimizer):
     def coefficients(self, group: Group, state: dict[str, Any]) -> Any:
         """(beta1, beta2, step size, eps), bias corrections moved into the last two."""
         step = advance(state)
-        beta1, beta2 = map(float, group["betas"])
-        root = math.sqrt(1 - beta2**step)
-        return beta1, beta2, float(group["lr"]) / (1 - beta1**step) * root, group["eps"] * root
+        beta1, beta2 = (number(beta, group) for beta in group["betas"])
+        scale = root(1 - beta2**step)
+        step_size = number(group["lr"], group) / (1 - beta1**step) * scale
+        return beta1, beta2, step_size, group["eps"] * scale
 
     @staticmethod
     def update(

@@ -6,7 +6,7 @@ from typing import Any
 
 from disttorch.backends import Backend
 from disttorch.optim.checks import check
-from disttorch.optim.elementwise import Array, ElementwiseOptimizer, advance
+from disttorch.optim.elementwise import Array, ElementwiseOptimizer, advance, number
 from disttorch.optim.optimizer import Group
 from disttorch.tensor import Tensor
 
@@ -51,7 +51,7 @@ class Adamax(ElementwiseOptimizer):
         """(beta1, beta2, bias-corrected step size, eps)."""
         step = advance(state)
         beta1, beta2 = group["betas"]
-        return beta1, beta2, float(group["lr"]) / (1 - beta1**step), group["eps"]
+        return beta1, beta2, number(group["lr"], group) / (1 - beta1**step), group["eps"]
 
     @staticmethod
     def update(

@@ -77,6 +77,6 @@ class ASGD(ElementwiseOptimizer):
         (mean,) = slots
         backend.axpby(-eta, g, keep, p, t)
         if mu == 1:
-            mean[...] = p
+            backend.xp.copyto(mean, p)
         else:
             backend.axpby(mu, p, 1 - mu, mean, t)

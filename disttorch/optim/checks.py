@@ -56,3 +56,24 @@ def check_implementation(
         raise RuntimeError("`fused` does not support `differentiable`")
     if fused and foreach:
         raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+
+
+def check_at_least(called: str, value: Any, least: float = 0) -> None:
+    """Raise ValueError, in the words of the newer optimisers, for a value below its bound."""
+    if isinstance(value, Tensor) and value.numel() != 1:
+        raise ValueError("Tensor lr must be 1-element")
+    if not value >= least:
+        raise ValueError(f"{called} should be >= {least} but is: {value}")
+
+
+def check_scalars(foreach: bool | None, **values: Any) -> None:
+    """Raise ValueError for Tensors of several elements, or any where PyTorch takes none."""
+    for name, value in values.items():
+        if not isinstance(value, Tensor):
+            continue
+        if foreach:
+            raise ValueError(
+                f"{name} as a Tensor is not supported for capturable=False and foreach=True"
+            )
+        if value.numel() != 1:
+            raise ValueError(f"Tensor {name} must be 1-element")

@@ -7,12 +7,14 @@ operation; scratch memory is kept between steps, so that nothing is allocated.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
-from disttorch.autograd.grad_mode import enable_grad
+from disttorch.autograd.grad_mode import enable_grad, set_grad_enabled
 from disttorch.backends import Backend, backend_of
 from disttorch.dtype import float32, float64, get_default_dtype
+from disttorch.optim.differentiable import step_recorded
 from disttorch.optim.optimizer import Group, Optimizer
 from disttorch.tensor import Tensor
 
@@ -73,10 +75,20 @@ class ElementwiseOptimizer(Optimizer):
                 loss = closure()
         for group in self.param_groups:
             names, prepare = self.slots(group), self._preparation(group)
+            update = self._step_recorded if group.get("differentiable") else self._step_param
             for param in group["params"]:
                 if param._grad is not None:
-                    self._step_param(param, group, names, prepare)
+                    update(param, group, names, prepare)
         return loss
+
+    def _step_recorded(
+        self, param: Tensor, group: Group, names: tuple[str, ...], prepare: Preparation | None
+    ) -> None:
+        """Update a parameter so that gradients flow through the step."""
+        with set_grad_enabled(self.defaults["differentiable"]):
+            state = self.init_state(param, group)
+            c = self.coefficients(group, state)
+            step_recorded(type(self).update, prepare, param, [state[n] for n in names], c)
 
     # ---- one parameter ----------------------------------------------------------------------
 
@@ -85,7 +97,7 @@ class ElementwiseOptimizer(Optimizer):
         state: dict[str, Any] = self.state[param]
         if not state:
             for name, value in self.scalars.items():
-                state[name] = _scalar(param.backend, value)
+                state[name] = scalar(param.backend, value)
         for name in self.slots(group):
             if state.get(name) is None:
                 state[name] = Tensor._wrap(self.initial(name, param, group))
@@ -102,7 +114,9 @@ class ElementwiseOptimizer(Optimizer):
         flat = _flat(arrays)
         backend = backend_of(arrays[0])
         real = [_real(a) for a in flat] if flat[0].dtype.kind == "c" else flat
-        self._run(backend, real, prepare, c)
+        formula = type(self).update.__qualname__
+        if not backend.optimizer_step(formula, real, c, prepare):
+            self._run(backend, real, prepare, c)
         if not arrays[0].flags.c_contiguous:
             _write_back(backend, arrays, flat)
         for t in (param, *slots):
@@ -144,25 +158,28 @@ class ElementwiseOptimizer(Optimizer):
 
     def _preparation(self, group: Group) -> Preparation | None:
         """What every optimiser does first: maximize, weight decay; None if neither is set."""
-        decay = float(group.get("weight_decay", 0))
+        decay = number(group.get("weight_decay", 0), group)
         maximize = group.get("maximize", False)
         if group.get("decoupled_weight_decay", False):
-            keep = 1 - float(group["lr"]) * decay
+            return _Before(0.0, 1 - number(group["lr"], group) * decay, maximize)
+        return _Before(decay, 1.0, maximize) if decay or maximize else None
 
-            def shrink(xp: Any, p: Array, g: Array, out: Array) -> Array:
-                if decay:
-                    xp.multiply(p, keep, out=p)
-                return xp.negative(g, out=out) if maximize else g
 
-            return shrink if decay or maximize else None
+class _Before(NamedTuple):
+    """What is done before a step: to the gradient or, with decoupled decay, to the parameter."""
 
-        def add_decay(xp: Any, p: Array, g: Array, out: Array) -> Array:
-            if not decay:
-                return xp.negative(g, out=out)
-            xp.multiply(p, decay, out=out)
-            return xp.subtract(out, g, out=out) if maximize else xp.add(out, g, out=out)
+    decay: Any  # added to the gradient, times the parameter
+    keep: Any  # times the parameter
+    maximize: bool
 
-        return add_decay if decay or maximize else None
+    def __call__(self, xp: Any, p: Array, g: Array, out: Array) -> Array:
+        """Change a block of the parameter in place; return the gradient to go on with."""
+        if type(self.keep) is not float or self.keep != 1:
+            xp.multiply(p, self.keep, out=p)
+        if type(self.decay) is float and self.decay == 0:
+            return xp.negative(g, out=out) if self.maximize else g
+        xp.multiply(p, self.decay, out=out)
+        return xp.subtract(out, g, out=out) if self.maximize else xp.add(out, g, out=out)
 
 
 def _write_back(backend: Backend, arrays: list[Array], flat: list[Array]) -> None:
@@ -174,10 +191,20 @@ def _write_back(backend: Backend, arrays: list[Array], flat: list[Array]) -> Non
             ordered[...] = copied.reshape(ordered.shape)
 
 
-def _scalar(backend: Backend, value: float) -> Tensor:
+def scalar(backend: Backend, value: float) -> Tensor:
     """A 0-d state tensor: float32, or float64 if that is the default dtype."""
     dtype = float64 if get_default_dtype() is float64 else float32
     return Tensor._wrap(backend.xp.full((), value, dtype.np))
+
+
+def number(value: Any, group: Group) -> Any:
+    """A setting as a float; where steps are recorded a Tensor stays one, to get its gradient."""
+    return value if group.get("differentiable") else float(value)
+
+
+def root(x: Any) -> Any:
+    """Square root of a float or a Tensor."""
+    return x.sqrt() if isinstance(x, Tensor) else math.sqrt(x)
 
 
 def advance(state: dict[str, Any]) -> float:

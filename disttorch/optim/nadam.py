@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 from disttorch.backends import Backend
 from disttorch.optim.adam import average_square
 from disttorch.optim.checks import check
-from disttorch.optim.elementwise import Array, ElementwiseOptimizer, advance
+from disttorch.optim.elementwise import Array, ElementwiseOptimizer, advance, number, root
 from disttorch.optim.optimizer import Group
 from disttorch.tensor import Tensor
 
@@ -63,12 +62,12 @@ class NAdam(ElementwiseOptimizer):
             beta1 * (1 - 0.5 * 0.96 ** (t * group["momentum_decay"])) for t in (step, step + 1)
         )
         product = state["mu_product"]
-        product._array[...] *= mu
+        product._array[...] *= float(mu)
         reached = float(product._array)
-        lr, root = float(group["lr"]), math.sqrt(1 - beta2**step)
-        of_gradient = lr * (1 - mu) / (1 - reached) * root
-        of_average = lr * mu_next / (1 - reached * mu_next) * root
-        return beta1, beta2, group["eps"] * root, of_gradient, of_average
+        lr, scale = number(group["lr"], group), root(1 - beta2**step)
+        of_gradient = lr * (1 - mu) / (1 - reached) * scale
+        of_average = lr * mu_next / (1 - reached * mu_next) * scale
+        return beta1, beta2, group["eps"] * scale, of_gradient, of_average
 
     @staticmethod
     def update(

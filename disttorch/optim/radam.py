@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from disttorch.backends import Backend
 from disttorch.optim.adam import average_square
 from disttorch.optim.checks import check
-from disttorch.optim.elementwise import Array, ElementwiseOptimizer, advance
+from disttorch.optim.elementwise import Array, ElementwiseOptimizer, advance, number, root
 from disttorch.optim.optimizer import Group
 from disttorch.tensor import Tensor
 
@@ -61,11 +60,11 @@ class RAdam(ElementwiseOptimizer):
         correction = 1 - beta2**step
         longest = 2 / (1 - beta2) - 1
         length = longest - 2 * step * beta2**step / correction
-        size = float(group["lr"]) / (1 - beta1**step)
+        size = number(group["lr"], group) / (1 - beta1**step)
         if length <= _TRACTABLE:
             return beta1, beta2, group["eps"], size, False
         rectified = (length - 4) * (length - 2) * longest
-        size *= math.sqrt(correction * rectified / ((longest - 4) * (longest - 2) * length))
+        size *= root(correction * rectified / ((longest - 4) * (longest - 2) * length))
         return beta1, beta2, group["eps"], size, True
 
     @staticmethod

@@ -7,7 +7,7 @@ from typing import Any
 from disttorch.backends import Backend
 from disttorch.optim.adam import average_square
 from disttorch.optim.checks import check
-from disttorch.optim.elementwise import Array, ElementwiseOptimizer, advance
+from disttorch.optim.elementwise import Array, ElementwiseOptimizer, advance, number
 from disttorch.optim.optimizer import Group
 from disttorch.tensor import Tensor
 
@@ -56,8 +56,8 @@ class RMSprop(ElementwiseOptimizer):
     def coefficients(self, group: Group, state: dict[str, Any]) -> Any:
         """(lr, alpha, eps, momentum, centered)."""
         advance(state)
-        momentum = float(group["momentum"])
-        return float(group["lr"]), group["alpha"], group["eps"], momentum, group["centered"]
+        momentum = number(group["momentum"], group)
+        return number(group["lr"], group), group["alpha"], group["eps"], momentum, group["centered"]
 
     @staticmethod
     def update(

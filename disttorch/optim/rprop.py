@@ -6,7 +6,7 @@ from typing import Any
 
 from disttorch.backends import Backend
 from disttorch.optim.checks import check
-from disttorch.optim.elementwise import Array, ElementwiseOptimizer, advance
+from disttorch.optim.elementwise import Array, ElementwiseOptimizer, advance, number
 from disttorch.optim.optimizer import Group
 from disttorch.tensor import Tensor
 
@@ -49,7 +49,7 @@ class Rprop(ElementwiseOptimizer):
 
     def initial(self, name: str, param: Tensor, group: Group) -> Array:
         """Step sizes start at the learning rate."""
-        lr = float(group["lr"])
+        lr = number(group["lr"], group)
         start = complex(lr, lr) if param.is_complex() else lr
         return param.backend.xp.full_like(param._array, start if name == "step_size" else 0)
 
@@ -74,7 +74,7 @@ class Rprop(ElementwiseOptimizer):
         xp.copyto(factor, shrink, where=turned)
         xp.multiply(size, factor, out=size)
         xp.clip(size, smallest, largest, out=size)
-        prev[...] = g
+        xp.copyto(prev, g)
         xp.copyto(prev, 0, where=turned)
         xp.sign(prev, out=t)
         xp.multiply(t, size, out=t)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from disttorch.backends import Backend
 from disttorch.optim.checks import check, check_implementation
-from disttorch.optim.elementwise import Array, ElementwiseOptimizer
+from disttorch.optim.elementwise import Array, ElementwiseOptimizer, number
 from disttorch.optim.optimizer import Group
 from disttorch.tensor import Tensor
 
@@ -64,10 +64,13 @@ class SGD(ElementwiseOptimizer):
         return state
 
     def coefficients(self, group: Group, state: dict[str, Any]) -> Any:
-        """(lr, momentum, weight of the gradient, nesterov)."""
-        momentum = float(group["momentum"])
-        new = 1.0 if momentum and self._fresh else 1 - float(group["dampening"])
-        return float(group["lr"]), momentum, new, group["nesterov"]
+        """(lr, momentum, weight of the gradient or None for the first one, nesterov)."""
+        momentum = number(group["momentum"], group)
+        new: Any = 1 - number(group["dampening"], group)
+        if momentum and self._fresh:
+            # PyTorch records nothing of the first gradient's way into the buffer.
+            new = None if group["differentiable"] else 1.0
+        return number(group["lr"], group), momentum, new, group["nesterov"]
 
     @staticmethod
     def update(
@@ -78,7 +81,10 @@ class SGD(ElementwiseOptimizer):
         t = scratch[0]
         if slots:
             (buffer,) = slots
-            backend.axpby(new, g, momentum, buffer, t)
+            if new is None:
+                buffer[...] = g
+            else:
+                backend.axpby(new, g, momentum, buffer, t)
             if nesterov:
                 backend.axpby(-lr * momentum, buffer, 1.0, p, t)
             else:
