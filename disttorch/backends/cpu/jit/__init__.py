@@ -1,0 +1,1 @@
+"""Numba kernels of the `fast` extra: pointwise operators, rows, running sums, optimiser steps."""

@@ -1,0 +1,27 @@
+"""Compiling kernels: without the GIL, kept on disk; a machine compiles each of them once.
+
+Numba writes a cache file under a temporary name and then renames it, so that ranks which compile
+at once do not disturb each other. It keeps them in `__pycache__` beside the source or, where that
+is read-only, in the user's cache folder (or in NUMBA_CACHE_DIR).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+
+# A product may be added to without rounding in between; nothing else is relaxed.
+CONTRACTED = {"contract"}
+
+
+def compiled(function: Callable[..., Any], *, exact: bool = False) -> Callable[..., Any]:
+    """Return `function` compiled; `exact`: every operation rounds, as NumPy's do."""
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+    if not exact:
+        options["fastmath"] = CONTRACTED
+    try:
+        return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
+    except RuntimeError:  # nowhere to keep it
+        return numba.njit(**options)(function)  # type: ignore[no-any-return]
