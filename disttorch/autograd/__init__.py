@@ -1,6 +1,6 @@
 """`disttorch.autograd`: backward, grad, Function, gradient checks, grad modes, anomaly mode."""
 
-from disttorch.autograd import function, graph
+from disttorch.autograd import function, functional, graph
 from disttorch.autograd.anomaly import (
     detect_anomaly,
     is_anomaly_enabled,

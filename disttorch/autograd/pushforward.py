@@ -23,9 +23,9 @@ class Pushforward:
             k: zeros_like(y).requires_grad_() for k, y in enumerate(outputs) if y.requires_grad
         }
         self._inputs = inputs
-        self._pulled: Sequence[Tensor | None] = [None] * len(inputs)
+        self.pulled: Sequence[Tensor | None] = [None] * len(inputs)
         if self._dummies:
-            self._pulled = grad(
+            self.pulled = grad(
                 [outputs[k] for k in self._dummies],
                 inputs,
                 list(self._dummies.values()),
@@ -40,7 +40,7 @@ class Pushforward:
         results: list[Tensor | None] = [None] * len(self.outputs)
         pairs = [
             (g, v)
-            for g, v in zip(self._pulled, tangents, strict=True)
+            for g, v in zip(self.pulled, tangents, strict=True)
             if g is not None and g.requires_grad
         ]
         if pairs:
