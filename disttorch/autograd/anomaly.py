@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 
 
-class _State(threading.local):
-    enabled = False
-    check_nan = True
+class _State:
+    """Switches of the whole process, as PyTorch's are."""
+
+    __slots__ = ("check_nan", "enabled")
+
+    def __init__(self) -> None:
+        self.enabled, self.check_nan = False, True
 
 
 STATE = _State()
 
 
 def is_anomaly_enabled() -> bool:
-    """Return whether anomaly detection is on in this thread."""
+    """Return whether anomaly detection is on."""
     return STATE.enabled
 
 

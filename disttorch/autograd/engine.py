@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from sys import getrefcount
 from typing import Any
 
@@ -123,7 +123,8 @@ class _Sweep:
         self.pending: dict[Node, list[Any]] = {}  # the gradients of a node's outputs so far
         self.waiting: dict[Node, int] = {}  # how many consumers have yet to run
         self.needed: set[Node] | None = None
-        self.ready: list[tuple[int, int, Node]] = []
+        self.ready: list[tuple[int, Node]] = []
+        self.leaves: list[Node] = []  # sinks that have all their gradients
 
     def run(self, roots: Sequence[tuple[Edge, Any]]) -> None:
         """Propagate the gradients of `roots` (edge, gradient)."""
@@ -132,34 +133,35 @@ class _Sweep:
         for edge, grad in roots:
             self._add(edge, grad)
         for node in nodes:
-            if node not in self.waiting:
+            if not self.waiting[node]:
                 self._push(node)
-        ready, pending, targets = self.ready, self.pending, self.capture_nodes
-        while ready:
-            node = heapq.heappop(ready)[2]
-            grads = pending.pop(node, None)
-            if grads is None:
-                grads = [None] * len(node.metas)
-            if node.hooks is not None:
-                _run_pre_hooks(node.hooks, grads, self.grads)
-            if node in targets:
-                self._capture(node, grads)
-            if type(node) is AccumulateGrad:
-                if self._accumulates(node):
-                    _accumulate(node, grads, self.grads)
-            else:
-                self._propagate(node, grads)
+        ready, leaves = self.ready, self.leaves
+        while True:
+            # Leaves at once, so that their hooks (and the communication they start) overlap with
+            # the rest of the sweep.
+            if leaves:
+                for leaf in leaves:
+                    self._finish(leaf)
+                leaves.clear()
+            if not ready:
+                return
+            node: Node | None = heapq.heappop(ready)[1]
+            while node is not None and not leaves:
+                node = self._propagate(node, self._arrived(node))
+            if node is not None:
+                self._push(node)
 
     def _push(self, node: Node) -> None:
-        # Newest first; leaves at once, so that their hooks (and the communication they start)
-        # overlap with the rest of the sweep.
-        order = 0 if type(node) is AccumulateGrad else 1
-        heapq.heappush(self.ready, (order, -node.seq, node))
+        """Queue a node that has all its gradients; the newest comes first."""
+        if type(node) is AccumulateGrad:
+            self.leaves.append(node)
+        else:
+            heapq.heappush(self.ready, (-node.seq, node))
 
     def _count_consumers(self, roots: set[Node]) -> None:
         """Count for each reachable node how many nodes will send it gradients."""
-        waiting = self.waiting
-        stack, seen = list(roots), set(roots)
+        waiting = self.waiting = dict.fromkeys(roots, 0)
+        stack = list(roots)
         while stack:
             node = stack.pop()
             if type(node) is AccumulateGrad:
@@ -167,15 +169,15 @@ class _Sweep:
             for edge in node.edges:
                 if edge is not None:
                     source = edge[0]
-                    if source in seen:
-                        waiting[source] = waiting.get(source, 0) + 1
-                    else:
+                    n = waiting.get(source)
+                    if n is None:
                         waiting[source] = 1
-                        seen.add(source)
                         stack.append(source)
+                    else:
+                        waiting[source] = n + 1
         targets = self.capture_nodes or self.accumulate_into
         if targets:
-            self.needed = _ancestors_of(targets, seen)
+            self.needed = _ancestors_of(targets, waiting)
 
     def _add(self, edge: Edge, grad: Any) -> None:
         """Add a gradient for one output of a node to what has come already."""
@@ -194,21 +196,30 @@ class _Sweep:
             slots = self.pending[node] = [None] * (len(metas) or 1)
         slots[k] = grad if slots[k] is None else slots[k] + grad
 
-    def _capture(self, node: Node, grads: list[Any]) -> None:
-        """Note the gradients that `autograd.grad` asked for."""
-        for k, g in enumerate(grads):
-            index = (self.captures or {}).get((node, k))
-            if index is not None:
-                self.captured[index] = g
+    def _arrived(self, node: Node) -> list[Any]:
+        """The gradients of a node's outputs, after its pre-hooks; noted if they were asked for."""
+        grads = self.pending.pop(node, None) or [None] * len(node.metas)
+        if node.hooks is not None:
+            _run_pre_hooks(node.hooks, grads, self.grads)
+        if self.captures and node in self.capture_nodes:
+            for k, g in enumerate(grads):
+                index = self.captures.get((node, k))
+                if index is not None:
+                    self.captured[index] = g
+        return grads
 
-    def _accumulates(self, node: Node) -> bool:
-        """Whether this sweep adds to the `.grad` of this leaf."""
-        return self.captures is None and (
-            self.accumulate_into is None or node in self.accumulate_into
-        )
+    def _finish(self, leaf: Any) -> None:
+        """Hand a leaf its gradient, unless this sweep is for others."""
+        grads = self._arrived(leaf)
+        into = self.accumulate_into
+        if self.captures is None and (into is None or leaf in into):
+            _accumulate(leaf, grads, self.grads)
 
-    def _propagate(self, node: Node, grads: list[Any]) -> None:
-        """Run the node's formula, send the results along its edges, queue nodes now complete."""
+    def _propagate(self, node: Node, grads: list[Any]) -> Node | None:
+        """Run the node's formula, send the results along its edges, queue nodes now complete.
+
+        Of a chain, whose links need no queue, the next node is returned.
+        """
         needed = self.needed
         unwanted = needed is not None and node not in needed
         if unwanted or (grads[0] is None and all([g is None for g in grads])):
@@ -219,9 +230,9 @@ class _Sweep:
             results = _run(node, grads, self.grads, self.watched)
         if not self.keep_graph:
             node.release()
-        del grads
         results = results if type(results) is tuple else (results,)
         waiting, n = self.waiting, len(results)
+        follower: Node | None = None
         for i, edge in enumerate(node.edges):
             if edge is None:
                 continue
@@ -237,10 +248,17 @@ class _Sweep:
                         ) from None
                 left = waiting[target] = waiting[target] - 1
                 if not left:
-                    self._push(target)
+                    if follower is None and not self.ready and type(target) is not AccumulateGrad:
+                        follower = target
+                    else:
+                        self._push(target)
+        if follower is not None and self.ready:
+            self._push(follower)
+            return None
+        return follower
 
 
-def _ancestors_of(targets: set[Node], reachable: set[Node]) -> set[Node]:
+def _ancestors_of(targets: set[Node], reachable: Iterable[Node]) -> set[Node]:
     """Nodes of `reachable` from which a target can be reached, targets included."""
     needed = set(targets)
     # An edge always leads to an older node, so ascending age visits targets first.

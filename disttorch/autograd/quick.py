@@ -1,0 +1,233 @@
+"""`Op.apply`, cut short for operators that are one function of the array library.
+
+On ten numbers the arithmetic takes half a microsecond and everything around it three times that,
+so the commonest operators get an `apply` of their own: it takes operands that need no promotion,
+cast or check straight to the array function and leaves all others to `Op.apply`. What it records
+is the same. It is written out for one and for two operands, because each call of a Python function
+on this path is a tenth of the whole (`python -m benchmarks.tiny --stages`).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from disttorch.autograd.anomaly import STATE as ANOMALY
+from disttorch.autograd.grad_mode import STATE
+from disttorch.autograd.inplace import inplace_variant
+from disttorch.autograd.node import accumulator_of, next_sequence
+from disttorch.autograd.op import Op
+from disttorch.autograd.saved import SAVED_HOOKS, pack
+from disttorch.backends import BACKEND_BY_TYPE, Backend
+from disttorch.tensor import Tensor
+
+OpType = TypeVar("OpType", bound=type[Op])
+Compute = Callable[..., Any]
+
+_new = object.__new__
+# Larger arrays go the ordinary way, which may cut them into pieces; the detour costs nothing there.
+_LARGE = 1 << 15
+ALL_KINDS = "fcViub"
+
+
+class _Functions(dict[type, tuple[Backend, Compute]]):
+    """The backend and array function of an op by type of array, found at the first use."""
+
+    def __init__(self, op: type[Op]) -> None:
+        self.op = op
+
+    def __missing__(self, array_type: type) -> tuple[Backend, Compute]:
+        backend = BACKEND_BY_TYPE[array_type]
+        self[array_type] = found = backend, self.op.array_function(backend)
+        return found
+
+
+def quick(
+    n_inputs: int, kinds: str = ALL_KINDS, keeps: str = ""
+) -> Callable[[OpType], OpType]:
+    """Give an op whose `forward` is ``xp.<ufunc>(...)`` a short `apply`: ``@quick(2)``.
+
+    It is taken by one tensor, or two of the same dtype, of a dtype of `kinds`. `keeps`: what
+    `backward` finds in `saved`, "input" (both, of two), "output" or nothing. Such a class cannot
+    be subclassed: `apply` is bound to it.
+    """
+
+    def shorten(op: OpType) -> OpType:
+        _MAKERS[op] = functools.partial(_unary if n_inputs == 1 else _binary, op, kinds, keeps)
+        # Not `op.apply`, which may be the short one of a base class.
+        general = next(
+            vars(c)["apply"] for c in op.__mro__ if isinstance(vars(c).get("apply"), classmethod)
+        )
+        op.apply = quick_or(op, general.__get__(None, op))  # type: ignore[method-assign]
+        return op
+
+    return shorten
+
+
+_MAKERS: dict[type[Op], Callable[[Compute], Compute]] = {}
+
+
+def quick_or(op: type[Op], otherwise: Compute) -> Compute:
+    """Return a short `apply` of a `quick` op that leaves to `otherwise` what is not for it."""
+    return _MAKERS[op](otherwise)
+
+
+def _unary(op: type[Op], kinds: str, keeps: str, general: Compute) -> Compute:
+    """The short `apply` of an op with one input."""
+    functions, differentiable = _Functions(op), op.differentiable
+
+    def apply(x: Any) -> Any:
+        if not isinstance(x, Tensor):
+            return general(x)
+        array = x._array
+        if array.dtype.kind not in kinds or array.size > _LARGE:
+            return general(x)
+        if x._view is not None:
+            x._refresh()
+        recorded = x._requires_grad and differentiable and STATE.enabled
+        if recorded and (ANOMALY.enabled or SAVED_HOOKS):
+            return general(x)
+        backend, compute = functions[type(array)]
+        out = compute(array)
+        if type(out) is not type(array):
+            out = backend.asarray(out)  # NumPy turns 0-d results into scalars
+        y: Tensor = _new(Tensor)
+        y._array = out
+        y._cell = [0, 0]
+        y._grad = y._view = y._accumulator = None
+        y._output_nr = 0
+        y._requires_grad = recorded
+        y._grad_fn = _node_of_one(op, backend, keeps, x, y) if recorded else None
+        return y
+
+    return apply
+
+
+def _node_of_one(op: type[Op], backend: Backend, keeps: str, x: Tensor, y: Tensor) -> Op:
+    """The history of the output of an op with one input: `Op._record`, spelt out."""
+    node: Op = _new(op)
+    node.backend, node.hooks = backend, None
+    fn = x._grad_fn
+    node.edges = ((accumulator_of(x), 0) if fn is None else (fn, x._output_nr),)
+    out = y._array
+    node.metas = ((out.shape, out.dtype),)
+    node.seq = next_sequence()
+    if keeps == "output":
+        node._saved = [(out, y._cell, 0, -1)]
+    elif keeps:
+        cell = x._cell
+        node._saved = [(x._array, cell, cell[0], 0)]
+    else:
+        node._saved = ()
+    return node
+
+
+def _binary(op: type[Op], kinds: str, keeps: str, general: Compute) -> Compute:
+    """The short `apply` of an op with two inputs."""
+    functions, differentiable = _Functions(op), op.differentiable
+    any_kind = kinds == ALL_KINDS
+
+    def apply(x: Any, y: Any) -> Any:
+        if not (isinstance(y, Tensor) and isinstance(x, Tensor)):
+            return general(x, y)
+        a, b = x._array, y._array
+        if b.dtype is not a.dtype or type(b) is not type(a) or a.size > _LARGE:
+            return general(x, y)
+        if not (any_kind or a.dtype.kind in kinds):
+            return general(x, y)
+        if x._view is not None:
+            x._refresh()
+        if y._view is not None:
+            y._refresh()
+        recorded = (x._requires_grad or y._requires_grad) and differentiable and STATE.enabled
+        if recorded and (ANOMALY.enabled or SAVED_HOOKS):
+            return general(x, y)
+        backend, compute = functions[type(a)]
+        try:
+            out = compute(a, b)
+        except ValueError:  # shapes that do not broadcast: PyTorch's error
+            return general(x, y)
+        if type(out) is not type(a):
+            out = backend.asarray(out)
+        z: Tensor = _new(Tensor)
+        z._array = out
+        z._cell = [0, 0]
+        z._grad = z._view = z._accumulator = None
+        z._output_nr = 0
+        z._requires_grad = recorded
+        z._grad_fn = _node_of_two(op, backend, keeps, x, y, z) if recorded else None
+        return z
+
+    return apply
+
+
+def _node_of_two(op: type[Op], backend: Backend, keeps: str, x: Tensor, y: Tensor, z: Tensor) -> Op:
+    """The history of the output of an op with two inputs: `Op._record`, spelt out."""
+    node: Op = _new(op)
+    node.backend, node.hooks = backend, None
+    edge_x = edge_y = None
+    if x._requires_grad:
+        fn = x._grad_fn
+        edge_x = (accumulator_of(x), 0) if fn is None else (fn, x._output_nr)
+    if y._requires_grad:
+        fn = y._grad_fn
+        edge_y = (accumulator_of(y), 0) if fn is None else (fn, y._output_nr)
+    node.edges = (edge_x, edge_y)
+    out = z._array
+    node.metas = ((out.shape, out.dtype),)
+    node.seq = next_sequence()
+    if not keeps:
+        node._saved = ()
+    elif edge_x is None or edge_y is None:
+        node._save_inputs, node._save_outputs = (0, 1), ()
+        node._saved = pack(node, (x, y), [x._array, y._array], ())
+    else:
+        cell_x, cell_y = x._cell, y._cell
+        node._saved = [(x._array, cell_x, cell_x[0], 0), (y._array, cell_y, cell_y[0], 1)]
+    return node
+
+
+def quick_inplace(op: type[Op], function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return ``name_`` for the public operator `function`, which applies `op` to two operands.
+
+    Where nothing is recorded the array function writes over the first operand at once.
+    """
+    general, functions = inplace_variant(function), _Functions(op)
+
+    @functools.wraps(general)
+    def write(self: Tensor, *args: Any, **keywords: Any) -> Tensor:
+        if len(args) != 1 or keywords:
+            return general(self, *args, **keywords)
+        (other,) = args
+        array = self._array
+        if self._view is not None:
+            self._refresh()
+        if type(other) is float:
+            fits, b = array.dtype.kind == "f" and not (self._requires_grad and STATE.enabled), other
+        else:
+            fits, b = _fits_inplace(self, other), getattr(other, "_array", None)
+        if not fits or not array.flags.c_contiguous:
+            return general(self, other)
+        functions[type(array)][1](array, b, out=array)
+        self._cell[0] += 1
+        return self
+
+    return write
+
+
+def _fits_inplace(target: Tensor, other: Any) -> bool:
+    """Whether `other` may be read while `target` is written, without history or a cast."""
+    if not isinstance(other, Tensor):
+        return False
+    if other._view is not None:
+        other._refresh()
+    a, b = target._array, other._array
+    return (
+        type(a) is type(b)
+        and a.dtype is b.dtype
+        and a.dtype.kind in "fi"
+        and a.shape == b.shape
+        and (other._cell is not target._cell or other is target)
+        and not ((target._requires_grad or other._requires_grad) and STATE.enabled)
+    )
