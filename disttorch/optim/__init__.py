@@ -1,6 +1,6 @@
 """`disttorch.optim`: optimisers and learning rate schedulers, PyTorch's API and state layout."""
 
-from disttorch.optim import lr_scheduler
+from disttorch.optim import lr_scheduler, swa_utils
 from disttorch.optim.adadelta import Adadelta
 from disttorch.optim.adafactor import Adafactor
 from disttorch.optim.adagrad import Adagrad
@@ -33,4 +33,5 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "lr_scheduler",
+    "swa_utils",
 ]

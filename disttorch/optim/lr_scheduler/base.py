@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
+from inspect import unwrap
 from typing import TYPE_CHECKING, Any
 
 from disttorch.optim.optimizer import Optimizer
@@ -21,6 +22,11 @@ _STEP_ORDER = (
     "Failure to do this will result in PyTorch skipping the first value of the learning rate "
     "schedule. See more details at "
     "https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
+)
+_OVERRIDDEN = (
+    "Seems like `optimizer.step()` has been overridden after learning rate scheduler "
+    "initialization. Please, make sure to call `optimizer.step()` before `lr_scheduler.step()`. "
+    "See more details at https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
 )
 _EPOCH = (
     "The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where "
@@ -101,6 +107,7 @@ class LRScheduler:
         self.last_epoch = last_epoch
         # The first scheduler of an optimiser notes from where its steps count.
         optimizer.__dict__.setdefault("_n_steps_unscheduled", optimizer._n_steps)
+        optimizer.__dict__.setdefault("_scheduled_step", unwrap(optimizer.step))
         self._initial_step()
 
     def _initial_step(self) -> None:
@@ -131,7 +138,10 @@ class LRScheduler:
 
     def _warn_if_first(self) -> None:
         optimizer = self.optimizer
-        if optimizer._n_steps == optimizer.__dict__.get("_n_steps_unscheduled"):
+        scheduled = optimizer.__dict__.get("_scheduled_step")
+        if scheduled is not None and unwrap(optimizer.step) is not scheduled:
+            warnings.warn(_OVERRIDDEN, UserWarning, stacklevel=3)
+        elif optimizer._n_steps == optimizer.__dict__.get("_n_steps_unscheduled"):
             warnings.warn(_STEP_ORDER, UserWarning, stacklevel=3)
 
     def _update_lr(self, epoch: int | None = None) -> None:
