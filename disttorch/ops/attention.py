@@ -170,7 +170,7 @@ def _check(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causa
             "_scaled_dot_product_attention: Explicit attn_mask should not be set when "
             "is_causal=True"
         )
-    if mask is not None and mask.dtype != bool_dtype and mask.dtype != query.dtype:
+    if mask is not None and mask.dtype not in (bool_dtype, query.dtype):
         raise RuntimeError(
             "Expected attn_mask dtype to be bool or float or to match query dtype, but got "
             f"attn_mask.dtype: {_short(mask)} and  query.dtype: {_short(query)} instead."

@@ -178,15 +178,15 @@ class KlDiv(ElementLoss):
         xp = ctx.xp
         if ctx.settings["log_target"]:
             return xp.exp(t) * (t - x)
-        return xp.where(t > 0, t * xp.log(xp.where(t > 0, t, 1)), 0 * t) - t * x
+        return xp.where(t == 0, 0 * t, t * xp.log(xp.where(t == 0, 1, t))) - t * x
 
     def slopes(ctx, x: Any, t: Any) -> tuple[Any, Any]:
         F = ctx.F
         if ctx.settings["log_target"]:
             p = F.exp(t)
             return -p, ctx.of_target(lambda: p * (t - x + 1))
-        log_t = F.log(F.where(t > 0, t, F.ones_like(t)))
-        return -t, ctx.of_target(lambda: F.where(t > 0, log_t + 1, F.zeros_like(t)) - x)
+        log_t = F.log(F.where(t == 0, F.ones_like(t), t))
+        return -t, ctx.of_target(lambda: F.where(t == 0, F.zeros_like(t), log_t + 1) - x)
 
 
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:

@@ -57,6 +57,25 @@ from disttorch.nn.functional.loss import (
     nll_loss,
     smooth_l1_loss,
 )
+from disttorch.nn.functional.loss_ctc import (
+    ctc_loss,
+)
+from disttorch.nn.functional.loss_likelihood import (
+    gaussian_nll_loss,
+    linear_cross_entropy,
+    poisson_nll_loss,
+)
+from disttorch.nn.functional.loss_margin import (
+    cosine_embedding_loss,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    soft_margin_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
 from disttorch.nn.functional.norm import (
     batch_norm,
     group_norm,

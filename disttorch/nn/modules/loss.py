@@ -114,3 +114,7 @@ class KLDivLoss(_Loss):
 
     function = "kl_div"
     settings = defaults(**_LEGACY, log_target=False)
+
+
+class NLLLoss2d(NLLLoss):
+    """The former name of NLLLoss for images."""
