@@ -64,6 +64,7 @@ from disttorch.layout import (
     preserve_format,
     strided,
 )
+from disttorch.ops.create_legacy import TENSOR_TYPES as _TENSOR_TYPES
 from disttorch.printing import get_printoptions, printoptions, set_printoptions
 from disttorch.random import (
     Generator,
@@ -81,6 +82,8 @@ from disttorch.storage import STORAGE_TYPES, TypedStorage, UntypedStorage, is_st
 from disttorch.tensor import Tensor, bind_methods, is_tensor
 from disttorch.version import __version__
 
+newaxis = None
+
 _LAZY = {
     *("cuda", "distributed", "fft", "linalg", "meter", "nn", "optim", "serialization", "signal"),
     *("func", "special", "testing", "utils", "vision"),
@@ -89,7 +92,7 @@ _LAZY_NAMES = {"load": "serialization", "save": "serialization", "vmap": "func"}
 
 # Ops need Tensor and Tensor's methods are ops: they meet here, once.
 bind_methods({**_AUTOGRAD_METHODS, **ops.METHODS})
-globals().update({**ops.PUBLIC, **ops.TENSOR_TYPES, **STORAGE_TYPES})
+globals().update({**ops.PUBLIC, **_TENSOR_TYPES, **STORAGE_TYPES})
 bind_state_type(Tensor._wrap)
 _keep_freed_memory()
 

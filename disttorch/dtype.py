@@ -177,9 +177,15 @@ def set_default_dtype(d: dtype) -> None:
 
 
 def promote_types(type1: dtype, type2: dtype) -> dtype:
-    """Smallest dtype that both convert to, by PyTorch's lattice."""
+    """Smallest dtype that both convert to, by PyTorch's lattice; TypeError for no dtypes."""
     if type1 is type2:
         return type1
+    for i, given in enumerate((type1, type2), 1):
+        if not isinstance(given, dtype):
+            raise TypeError(
+                f"promote_types(): argument 'type{i}' (position {i}) must be torch.dtype, not "
+                f"{type(given).__name__}"
+            )
     low, high = sorted((type1, type2), key=lambda d: d.category)
     if low.category is not high.category:
         return complex128 if high.is_complex and low is float64 else high

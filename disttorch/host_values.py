@@ -26,28 +26,10 @@ class HostValues:
     requires_grad: bool
     _wrap: Any
     __getitem__: Any
-
-    def numpy(self, *, force: bool = False) -> np.ndarray:
-        """Return the values as an ndarray that shares memory with a CPU tensor.
-
-        Raises RuntimeError when gradients would be lost, unless `force`; TypeError off the CPU.
-        """
-        if force:
-            return self.backend.to_host(self._array)  # type: ignore[no-any-return]
-        if self.requires_grad:
-            raise RuntimeError(
-                "Can't call numpy() on Tensor that requires grad. "
-                "Use tensor.detach().numpy() instead."
-            )
-        if self.device.type != "cpu":
-            raise TypeError(
-                f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to "
-                "copy the tensor to host memory first."
-            )
-        return self._array  # type: ignore[no-any-return]
+    numpy: Any  # bound later: what it refuses depends on autograd's state
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        array = self.numpy()
+        array: np.ndarray = self.numpy()
         if dtype is not None and array.dtype != dtype:
             return array.astype(dtype)
         return array.copy() if copy else array

@@ -20,9 +20,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from disttorch.backends import Backend, backend_for, backend_of
-from disttorch.device import chosen_device
 from disttorch.device import device as Device
-from disttorch.dtype import TYPE_NAMES, dtype, from_numpy_dtype, get_default_dtype
+from disttorch.dtype import TYPE_NAMES, dtype, from_numpy_dtype
+from disttorch.dtype import dtype as Dtype
 from disttorch.host_values import HostValues
 from disttorch.layout import channels_last_3d, contiguous_format, layout, memory_order, strided
 from disttorch.printing import tensor_repr
@@ -46,7 +46,10 @@ _NO_GRAD_HINT = (
     "use var_no_grad = var.detach()."
 )
 # How PyTorch's errors spell these dtypes.
-_C_NAMES = {"float32": "float", "float64": "double", "complex64": "c10::complex<float>"}
+_C_NAMES = {
+    **{"float32": "float", "float64": "double", "complex64": "c10::complex<float>"},
+    **{"int64": "long int", "int32": "int", "int16": "short int", "uint8": "unsigned char"},
+}
 _NON_LEAF_DEEPCOPY = (
     "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at "
     "the moment.  If you were attempting to deepcopy a module, this may be because of a "
@@ -76,19 +79,6 @@ class Tensor(HostValues):
     _accumulator: Any
     # NumPy operators with a Tensor on the right hand side defer to ours.
     __array_priority__ = 1000
-
-    def __new__(cls, *args: Any, device: Any = None) -> Tensor:
-        """Make a tensor from sizes, nested lists, an ndarray or another tensor."""
-        backend = backend_for(chosen_device(device))
-        default = get_default_dtype().np
-        if len(args) == 1 and isinstance(args[0], Tensor):
-            array = args[0]._array
-        elif len(args) == 1 and not isinstance(args[0], (int, Size)):
-            array = backend.asarray(args[0], default)
-        else:
-            shape = args[0] if args and isinstance(args[0], Size) else args
-            array = backend.xp.empty(shape or (0,), default)
-        return cls._wrap(array)
 
     @classmethod
     def _wrap(cls, array: Array) -> Tensor:
@@ -202,11 +192,17 @@ class Tensor(HostValues):
             place = "cuda." if self.is_cuda else ""
             return f"torch.{place}{TYPE_NAMES[self.dtype]}Tensor"
         if isinstance(dtype, str):
-            name = dtype.rpartition(".")[2].removesuffix("Tensor")
+            place, _, name = dtype.removesuffix("Tensor").rpartition(".")
             found = [d for d, known in TYPE_NAMES.items() if known == name]
-            if not found:
+            if not found or place not in ("torch", "torch.cuda"):
                 raise ValueError(f"invalid type: {dtype!r}")
-            (dtype,) = found
+            return self.to("cuda" if place == "torch.cuda" else "cpu", found[0])  # type: ignore[attr-defined]
+        if hasattr(dtype, "is_cuda"):  # a class such as FloatTensor
+            return self.to("cuda" if dtype.is_cuda else "cpu", dtype.dtype)  # type: ignore[attr-defined]
+        if isinstance(dtype, type):
+            raise ValueError(f"invalid type: {dtype.__name__!r}")
+        if not isinstance(dtype, Dtype):
+            raise TypeError("dtype must be a type, str, or dtype object")
         return self.to(dtype)  # type: ignore[attr-defined]
 
     def stride(self, dim: int | None = None) -> Any:
@@ -235,10 +231,18 @@ class Tensor(HostValues):
     # ---- autograd state ---------------------------------------------------------------------
 
     def _refresh(self) -> None:
-        """Rebuild a view's history if its base was rewritten in place since it was made."""
-        if self._view is None or self._view[3] == self._cell[1]:
+        """Rebuild a view's history if its base was rewritten in place since it was made.
+
+        A view without history of a base that requires grad is a leaf that requires grad.
+        """
+        view = self._view
+        if view is None:
             return
-        parent, op, params, _ = self._view
+        if view[3] == self._cell[1]:
+            if not self._requires_grad and self._base._requires_grad:  # type: ignore[union-attr]
+                self._requires_grad = self._array.dtype.kind in "fcV"
+            return
+        parent, op, params, _ = view
         fresh = op.apply(parent, **params)  # type: ignore[attr-defined]
         self._grad_fn, self._output_nr = fresh._grad_fn, fresh._output_nr
         self._requires_grad = fresh._requires_grad
@@ -263,8 +267,10 @@ class Tensor(HostValues):
     @property
     def requires_grad(self) -> bool:
         """Whether operations on this tensor are recorded."""
-        self._refresh()
-        return self._requires_grad
+        if self._requires_grad or self._view is None:
+            return self._requires_grad
+        root = self._base
+        return root._requires_grad and self._array.dtype.kind in "fcV"  # type: ignore[union-attr]
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -274,7 +280,9 @@ class Tensor(HostValues):
             hint = "" if value else _NO_GRAD_HINT
             raise RuntimeError(f"you can only change requires_grad flags of leaf variables.{hint}")
         if value and not (self.is_floating_point() or self.is_complex()):
-            raise RuntimeError("only Tensors of floating point dtype can require gradients")
+            raise RuntimeError(
+                "only Tensors of floating point and complex dtype can require gradients"
+            )
         self._requires_grad = value
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
@@ -285,6 +293,8 @@ class Tensor(HostValues):
                 f"{type(requires_grad).__name__}"
             )
         if self.grad_fn is None or not requires_grad:
+            if requires_grad and self._array.dtype.kind not in "fcV":
+                raise RuntimeError("only Tensors of floating point dtype can require gradients")
             self.requires_grad = requires_grad
         return self
 
@@ -391,6 +401,17 @@ class Tensor(HostValues):
     def __hash__(self) -> int:
         return id(self)
 
+    def __reversed__(self) -> Tensor:
+        return self.flip(0) if self.ndim else self  # type: ignore[attr-defined, no-any-return]
+
+    def as_subclass(self, cls: Any) -> Any:
+        """Return the same tensor as an instance of a subclass of Tensor; gradients flow."""
+        out = cls._wrap(self._array)
+        out._cell, out._view = self._cell, self._view
+        out._requires_grad = self.requires_grad
+        out._grad_fn, out._output_nr = self.grad_fn, self._output_nr
+        return out
+
     def __format__(self, spec: str) -> str:
         if self._array.ndim == 0:
             return format(self.item(), spec)
@@ -404,7 +425,7 @@ class Tensor(HostValues):
             return memo[id(self)]  # type: ignore[no-any-return]
         if not self.is_leaf:
             raise RuntimeError(_NON_LEAF_DEEPCOPY)
-        out = type(self)._wrap(self._array.copy(order="K"))
+        out = type(self)._wrap(self.backend.copy_in_storage(self._array, memo))
         memo[id(self)] = out
         out._requires_grad = self._requires_grad
         out._grad = copy.deepcopy(self._grad, memo)

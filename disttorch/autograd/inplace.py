@@ -13,8 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 from disttorch.autograd.grad_mode import STATE
-from disttorch.autograd.op import NthOutput, Op, backward_name
+from disttorch.autograd.op import NthOutput, Op, UnrecordedView, ambiguous_write, backward_name
 from disttorch.autograd.saved import replace_input
+from disttorch.backends import backend_of
 from disttorch.dtype import TYPE_NAMES, can_cast
 from disttorch.tensor import Tensor
 
@@ -22,20 +23,31 @@ Array = Any
 Steps = tuple[tuple[type, dict[str, Any]], ...]  # view ops that lead from a base to a view
 
 
-def check_writable(tensor: Tensor) -> None:
-    """Raise PyTorch's error if `tensor` must not be written in place (a leaf, an expanded one)."""
+def check_writable(tensor: Tensor, expanded: bool = False) -> None:
+    """Raise PyTorch's error if `tensor` must not be written in place (a leaf, an expanded one).
+
+    `expanded` True allows elements that share memory: for writes of one number to all of them.
+    """
     if STATE.enabled and tensor.requires_grad:
-        if tensor.grad_fn is None:
-            raise RuntimeError(
-                "a leaf Variable that requires grad is being used in an in-place operation."
-            )
-        base = tensor._base
-        if base is not None and base._requires_grad and base._grad_fn is None:
+        base = None
+        if tensor._view is not None:
+            _refuse_ambiguous_view(tensor)
+            base = tensor._base
+        if base is not None and base._grad_fn is None:
             raise RuntimeError(
                 "a view of a leaf Variable that requires grad is being used in an in-place "
                 "operation."
             )
-    array = tensor._array
+        if tensor.grad_fn is None:
+            raise RuntimeError(
+                "a leaf Variable that requires grad is being used in an in-place operation."
+            )
+    if not expanded:
+        refuse_expanded(tensor._array)
+
+
+def refuse_expanded(array: Array) -> None:
+    """Raise PyTorch's error for writing to an array of which elements share memory."""
     if (
         array.size
         and 0 in array.strides
@@ -47,13 +59,39 @@ def check_writable(tensor: Tensor) -> None:
         )
 
 
-def overwrite(target: Tensor, result: Tensor) -> Tensor:
+def refuse_overlap(target: Array, source: Array) -> None:
+    """Raise PyTorch's error for reading, while `target` is written, memory that it shares in part.
+
+    Only arrays without holes are compared, as PyTorch does.
+    """
+    if not target.size or not source.size or not (_is_dense(target) and _is_dense(source)):
+        return
+    backend = backend_of(target)
+    start, other = backend.data_ptr(target), backend.data_ptr(source)
+    if start == other and target.nbytes == source.nbytes and target.strides == source.strides:
+        return
+    if start < other + source.nbytes and other < start + target.nbytes:
+        raise RuntimeError(
+            "unsupported operation: some elements of the input tensor and the written-to tensor "
+            "refer to a single memory location. Please clone() the tensor before performing the "
+            "operation."
+        )
+
+
+def _is_dense(array: Array) -> bool:
+    """Whether the elements fill a range of memory, each a place of its own."""
+    if array.flags.c_contiguous:
+        return True
+    return bool(array.transpose(memory_order_of(array)).flags.c_contiguous)
+
+
+def overwrite(target: Tensor, result: Tensor, expanded: bool = False) -> Tensor:
     """Write `result` over `target` in place and give `target` its history; return `target`.
 
-    Raises RuntimeError, with PyTorch's texts, if the shape or dtype of the result does not fit or
+    `expanded`: see `check_writable`. Raises RuntimeError, with PyTorch's texts, if the shape or dtype of the result does not fit or
     `target` must not be written.
     """
-    check_writable(target)
+    check_writable(target, expanded)
     if result._array.shape != target._array.shape:
         raise RuntimeError(
             f"output with shape {list(target.shape)} doesn't match the broadcast shape "
@@ -66,7 +104,7 @@ def overwrite(target: Tensor, result: Tensor) -> Tensor:
         )
     recorded = STATE.enabled and (result._requires_grad or target._requires_grad)
     if recorded:
-        _refuse_multiple_views(target)
+        _refuse_ambiguous_view(target)
     array = target._array
     node = result._grad_fn
     if isinstance(node, Op) and node._saved:
@@ -75,15 +113,23 @@ def overwrite(target: Tensor, result: Tensor) -> Tensor:
         array[...] = result._array
     target._cell[0] += 1
     if recorded:
-        _take_history(target, result)
+        take_history(target, result)
     return target
 
 
-def _refuse_multiple_views(target: Tensor) -> None:
-    """Raise PyTorch's error if `target` is, or is seen through, one of several outputs."""
+def _refuse_ambiguous_view(target: Tensor) -> None:
+    """Raise PyTorch's error for a view whose history could not be told after a write.
+
+    That is: one that is, or is seen through, one of several outputs or a view made unrecorded.
+    """
     view: Tensor | None = target
     while view is not None and view._view is not None:
         parent, op, params, _ = view._view
+        if op is UnrecordedView:
+            node = None
+            if view is not target and target._grad_fn is not None:
+                node = target._grad_fn.name().removesuffix("Backward0")
+            raise RuntimeError(ambiguous_write(node, params["inference"]))
         if op is NthOutput:
             name = backward_name(params["view"]).removesuffix("Backward0")
             raise RuntimeError(
@@ -95,7 +141,7 @@ def _refuse_multiple_views(target: Tensor) -> None:
         view = parent
 
 
-def _take_history(target: Tensor, result: Tensor) -> None:
+def take_history(target: Tensor, result: Tensor) -> None:
     """Make `result`'s history that of `target`, or of the base it is a view of."""
     base = target._base
     if base is None:
@@ -178,6 +224,9 @@ def inplace_variant(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     @functools.wraps(function)
     def write(self: Tensor, *args: Any, **keywords: Any) -> Tensor:
         check_writable(self)
+        for x in args:
+            if isinstance(x, Tensor) and x._cell is self._cell and x is not self:
+                refuse_overlap(self._array, x._array)
         return overwrite(self, function(self, *args, **keywords))
 
     write.__name__ = function.__name__ + "_"
@@ -186,4 +235,7 @@ def inplace_variant(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return write
 
 
-__all__ = ["check_writable", "inplace_variant", "overwrite"]
+__all__ = [
+    *("check_writable", "inplace_variant", "overwrite", "refuse_expanded", "refuse_overlap"),
+    "take_history",
+]

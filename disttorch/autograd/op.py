@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, TypeVar
 
-from disttorch.autograd import anomaly
+from disttorch.autograd import anomaly, pieces
 from disttorch.autograd.broadcasting import mismatch
 from disttorch.autograd.grad_mode import STATE
 from disttorch.autograd.node import Edge, Node, accumulator_of, next_sequence
@@ -59,6 +59,10 @@ class Op(Node):
     * `may_copy`: a view op that copies where memory allows no view.
     * `differentiable`: False for operators without derivative (comparisons, floor...).
     * `non_differentiable_outputs`: positions of outputs that carry no gradient (indices).
+    * `pointwise`: the methods, "forward" or "backward", in which an element depends on what is at
+      its own position alone: those work on large arrays in pieces that fit the cache, in several
+      threads. Such a `forward` keeps arrays by `save` and `save_output` only.
+    * `ufunc`: the function of the array library that `forward` is, if it is just one.
     * `saved_for`: for each input the inputs whose gradients read it; a saved input that no wanted
       gradient reads is not kept, and may be overwritten. Empty: saved inputs are always kept.
     """
@@ -69,6 +73,8 @@ class Op(Node):
     differentiable: ClassVar[bool] = True
     non_differentiable_outputs: ClassVar[tuple[int, ...]] = ()
     saved_for: ClassVar[tuple[tuple[int, ...], ...]] = ()
+    pointwise: ClassVar[tuple[str, ...]] = ()
+    ufunc: ClassVar[str] = ""
 
     __slots__ = ("F", "_save_inputs", "_save_outputs", "_saved", "backend")
 
@@ -107,9 +113,10 @@ class Op(Node):
 
         Raises RuntimeError once freed, or if a value was modified in place since.
         """
-        if ctx._saved is None:
+        entries = ctx._saved
+        if entries is None:
             raise RuntimeError(FREED)
-        return unpack(ctx, ctx._saved, ctx.F.recorded)
+        return unpack(ctx, entries, ctx.F.recorded)
 
     def needs_grad(ctx, i: int) -> bool:
         """Whether the gradient of input `i` is wanted; formulas skip costly ones that are not."""
@@ -136,6 +143,11 @@ class Op(Node):
         return ctx.backend.xp
 
     @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Any]:
+        """Return the function that `ufunc` names."""
+        return getattr(backend.xp, cls.ufunc)  # type: ignore[no-any-return]
+
+    @classmethod
     def run(cls, backend: Backend, *arrays: Array, **params: Any) -> Any:
         """Compute on raw arrays without recording anything."""
         ctx = _new(cls)
@@ -147,8 +159,7 @@ class Op(Node):
         """Compute on Tensors (numbers and None pass through) and record if any requires grad."""
         arrays: list[Any] = []
         backend: Backend | None = None
-        alike = True
-        requires_grad = False
+        alike, requires_grad = True, False
         for x in inputs:
             if isinstance(x, Tensor):
                 array = x._array
@@ -178,12 +189,14 @@ class Op(Node):
         ctx.backend = backend
         ctx._save_inputs = ctx._save_outputs = ctx._saved = ()
         try:
-            result = ctx.forward(*arrays, **params) if params else ctx.forward(*arrays)
+            if cls.pointwise and array.size + getattr(arrays[0], "size", 0) > backend.pieces_from:
+                result = pieces.forward(ctx, arrays, params)
+            else:
+                result = ctx.forward(*arrays, **params) if params else ctx.forward(*arrays)
         except ValueError as error:
-            message = "broadcast" in str(error) and mismatch(arrays)
-            if not message:
-                raise
-            raise RuntimeError(message) from None
+            if "broadcast" in str(error) and (message := mismatch(arrays)):
+                raise RuntimeError(message) from None
+            raise
         # One output is by far the usual case and on the path of every operator.
         if type(result) is not tuple:
             y = _wrapped(backend, result)
@@ -232,6 +245,10 @@ class Op(Node):
             grads = [
                 self._zero_output(k, functions) if g is None else g for k, g in enumerate(grads)
             ]
+        if self.pointwise and not functions.recorded:
+            g = grads[0]
+            if g.size >= self.backend.pieces_from:
+                return pieces.backward(self, g)
         return self.backward(*grads)
 
     def _zero_output(self, k: int, functions: Any) -> Any:
@@ -250,6 +267,12 @@ class Op(Node):
     def name(self) -> str:
         """Return PyTorch's name of the backward node: class Add is ``AddBackward0``."""
         return backward_name(type(self))
+
+
+class PointwiseOp(Op):
+    """An operator whose output and gradients depend on what is at the same position alone."""
+
+    pointwise = ("forward", "backward")
 
 
 FREED = (
@@ -300,7 +323,10 @@ def _share_memory(
     for k, y in enumerate(outputs):
         if not op.may_copy or _shares(source._array, y._array):  # type: ignore[attr-defined]
             y._cell = source._cell
-            if not several:
+            if not STATE.enabled:
+                made = {"view": op, "inference": STATE.inference, "k": k if several else None}
+                y._view = (source, UnrecordedView, {**made, **params}, source._cell[1])
+            elif not several:
                 y._view = (source, op, params, source._cell[1])
             else:
                 y._view = (source, NthOutput, {"view": op, "k": k, **params}, source._cell[1])
@@ -323,6 +349,44 @@ class NthOutput:
     def run(backend: Backend, source: Array, view: type[Op], k: int, **params: Any) -> Array:
         """Return output `k` of `view` on raw arrays."""
         return view.run(backend, source, **params)[k]
+
+
+class UnrecordedView:
+    """A view made where nothing is recorded: it has no history that could be rebuilt."""
+
+    @staticmethod
+    def apply(source: Tensor, view: type[Op], inference: bool, k: Any, **params: Any) -> Tensor:
+        """Raise PyTorch's error, with recording on: the base was rewritten since."""
+        if STATE.enabled:
+            raise RuntimeError(ambiguous_write(None, inference, indirect=True))
+        result = view.apply(source, **params)
+        return result if k is None else result[k]  # type: ignore[no-any-return]
+
+    @staticmethod
+    def run(
+        backend: Backend, source: Array, view: type[Op], inference: bool, k: Any, **params: Any
+    ) -> Array:
+        """Return the view of raw arrays."""
+        result = view.run(backend, source, **params)
+        return result if k is None else result[k]
+
+
+def ambiguous_write(node: str | None, inference: bool, *, indirect: bool = False) -> str:
+    """PyTorch's error for writing, with recording on, to a view that was made with it off.
+
+    `node`: the view made of that view which is written to, if it is one; `indirect`: its base was
+    written to.
+    """
+    where, block = ("inference mode", "inference_mode") if inference else ("no_grad mode", "no_grad")
+    what = "A view was" if node is None else f"Output 0 of {node} is a view of a view which was"
+    done = "its base or another view of its base has been" if indirect else "is being"
+    mode = "in normal mode" if inference else "with grad mode enabled"
+    return (
+        f"{what} created in {where} and {done} modified inplace {mode}. Given that this use case "
+        "is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both "
+        f"the view and the inplace either both inside the {block} block (if you don't want the "
+        "inplace to be tracked) or both outside (if you want the inplace to be tracked)."
+    )
 
 
 @dataclass(frozen=True)
@@ -352,4 +416,7 @@ def public(
     return mark
 
 
-__all__ = ["Edge", "NthOutput", "Op", "Public", "backward_name", "public"]
+__all__ = [
+    *("Edge", "NthOutput", "Op", "PointwiseOp", "Public", "UnrecordedView", "ambiguous_write"),
+    *("backward_name", "public"),
+]

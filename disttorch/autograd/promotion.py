@@ -54,9 +54,12 @@ def _agree(backend: Backend, a: Any, b: Any) -> bool:
         known, number = b.dtype, type(a)
     else:
         return False
-    if known.kind == "f":
-        return number is float or number is int
-    return known.kind == "i" and known.itemsize == 8 and number is int
+    if number is int:
+        value = a if number is type(a) else b
+        if not -_LARGEST <= value < _LARGEST:
+            return False
+        return known.kind == "f" or (known.kind == "i" and known.itemsize == 8)
+    return number is float and known.kind == "f"
 
 
 def _kind(operand: Any) -> str:
@@ -73,6 +76,11 @@ def _typed(backend: Backend, number: Any, target: dtype) -> Any:
     """
     if hasattr(number, "item"):
         number = number.item()  # a NumPy scalar would impose its own dtype
+    if type(number) is int and not -_LARGEST <= number < _LARGEST:
+        if not -_LARGEST <= number < 2 * _LARGEST:
+            raise OverflowError("int too big to convert")
+        if target.category is Category.INTEGRAL:  # PyTorch wraps around
+            number -= 2 * _LARGEST if target.is_signed else 0
     if target.name == "bfloat16" or isinstance(number, bool):
         return backend.asarray(number, target.np)[()]
     if target.category is Category.INTEGRAL and target.itemsize < 8:
@@ -91,4 +99,5 @@ def operand_dtype(backend: Backend, operands: list[Any]) -> dtype:
     return promote_operands(dimensioned, zero_dim, numbers)
 
 
+_LARGEST = 2**63
 _known = lru_cache(maxsize=64)(from_numpy_dtype)

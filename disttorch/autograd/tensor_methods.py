@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from disttorch.autograd.grad_mode import STATE
 from disttorch.autograd.gradient import backward as _backward
 from disttorch.autograd.node import RemovableHandle, accumulator_of, add_hook, edge_of
 from disttorch.tensor import Tensor
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def backward(
@@ -66,7 +70,27 @@ def retain_grad(self: Tensor) -> None:
         node.hooked().retained[output_nr] = weakref.ref(self)
 
 
+def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
+    """Return the values as an ndarray that shares memory with a CPU tensor.
+
+    Raises RuntimeError when gradients would be lost, unless `force`; TypeError off the CPU.
+    """
+    if force:
+        return self.backend.to_host(self._array)  # type: ignore[no-any-return]
+    if self.requires_grad and STATE.enabled:
+        raise RuntimeError(
+            "Can't call numpy() on Tensor that requires grad. "
+            "Use tensor.detach().numpy() instead."
+        )
+    if self.device.type != "cpu":
+        raise TypeError(
+            f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to "
+            "copy the tensor to host memory first."
+        )
+    return self._array  # type: ignore[no-any-return]
+
+
 METHODS = {
     f.__name__: f
-    for f in (backward, register_hook, register_post_accumulate_grad_hook, retain_grad)
+    for f in (backward, numpy, register_hook, register_post_accumulate_grad_hook, retain_grad)
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from disttorch.backends.kernels import Kernels
+from disttorch.backends.linalg import LinearAlgebra
 from disttorch.backends.raw import RawFunctions
 from disttorch.backends.special import SpecialFunctions
 from disttorch.device import device
@@ -13,7 +15,7 @@ from disttorch.device import device
 Array = Any  # a NumPy or CuPy ndarray, or the strict fake of the tests
 
 
-class Backend(Kernels, SpecialFunctions):
+class Backend(Kernels, LinearAlgebra, SpecialFunctions):
     """Arrays of one kind of device.
 
     Ops see `ctx.backend` (this object), `ctx.xp` (its NumPy-like namespace) and `ctx.F` (the same
@@ -27,6 +29,9 @@ class Backend(Kernels, SpecialFunctions):
     # Elements a chain of in-place operations should work on at a time, to stay in the cache;
     # None: all at once.
     fused_block: int | None = None
+    # Elements from which pointwise operators are cut into pieces, and elements of a piece.
+    pieces_from: float = math.inf
+    piece: int = 1
 
     def __init__(self) -> None:
         self.F = RawFunctions(self.xp)
@@ -59,6 +64,42 @@ class Backend(Kernels, SpecialFunctions):
         root = self._root(array)
         return self.data_ptr(array) - self.data_ptr(root), int(root.nbytes)
 
+    def storage_bytes(self, array: Array) -> Array:
+        """Return the whole memory that `array` is a view of, as a 1-D uint8 array that shares it.
+
+        An array whose memory has holes or an owner of its own counts as its own memory.
+        """
+        root = self._root(array)
+        if not (root.flags.c_contiguous or root.flags.f_contiguous):
+            root = self.xp.ascontiguousarray(root)
+        flat = root.reshape(-1, order="A")
+        return flat.view("uint8") if flat.size else self.xp.empty(0, "uint8")
+
+    def copy_in_storage(self, array: Array, memo: dict[Any, Any]) -> Array:
+        """Copy the whole memory that `array` is a view of, once a `memo`; return the view of it.
+
+        Views copied with one memo share their memory as the originals do.
+        """
+        root = self._root(array)
+        dense = root.flags.c_contiguous or root.flags.f_contiguous
+        if not dense or root.nbytes % array.itemsize or root.dtype != array.dtype:
+            return array.copy(order="K")
+        key = ("storage", id(root))
+        if key not in memo:
+            memo[key] = root.reshape(-1, order="A").copy()
+        if root is array and root.flags.c_contiguous:
+            return memo[key].reshape(array.shape)
+        offset = self.data_ptr(array) - self.data_ptr(root)
+        return self.as_strided(memo[key], array.shape, array.strides, offset)
+
+    def is_shared(self, array: Array) -> bool:
+        """Whether other processes may have this array's memory mapped."""
+        return False
+
+    def shared_copy(self, array: Array) -> Array:
+        """Return a copy, of the same strides, in memory that forked processes share."""
+        return array
+
     def _root(self, array: Array) -> Array:
         """The array that owns the memory `array` is a view of."""
         while isinstance(array.base, self.array_type):
@@ -83,6 +124,37 @@ class Backend(Kernels, SpecialFunctions):
             for s, n, wanted in zip(array.strides, array.shape, shape[lead:], strict=True)
         ]
         return self.as_strided(array, shape, strides)
+
+    def run_pieces(self, work: Callable[[int], None], n: int) -> None:
+        """Call ``work(i)`` for i in range(n), in any order and perhaps in several threads."""
+        for i in range(n):
+            work(i)
+
+    def n_threads(self) -> int:
+        """Return how many threads `run_pieces` may use."""
+        return 1
+
+    def forward_kernel(self, op: str, arrays: Sequence[Any], params: dict[str, Any]) -> Any:
+        """Return ``run(flat inputs, flat output)`` that does all of a pointwise forward, or None.
+
+        `op` is the operator's name, `arrays` its inputs, numbers and None among them.
+        """
+        return None
+
+    def backward_kernel(
+        self, op: str, g: Array, saved: Sequence[Any], notes: dict[str, Any]
+    ) -> Any:
+        """Return ``run(flat [g, *saved], flat gradient of the first input)``, or None."""
+        return None
+
+    def optimizer_step(self, update: str, flat: Sequence[Array], c: Any, before: Any) -> bool:
+        """Do a whole optimiser step on flat arrays, or return False for the caller to do it.
+
+        `update` names the formula (``Adam.update``) and `c` is what it is given; `flat` holds
+        parameter, gradient and state; `before` says what is done to the gradient first: None, or
+        (weight decay, factor of the parameter, whether to maximize).
+        """
+        return False
 
     def axpby(self, a: float, x: Array, b: float, y: Array, scratch: Array) -> None:
         """Do ``y = a * x + b * y`` in place on flat contiguous arrays; overwrites `scratch`."""

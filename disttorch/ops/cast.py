@@ -8,7 +8,7 @@ from typing import Any
 
 from disttorch import dtype as dtypes
 from disttorch.autograd.grad_mode import STATE
-from disttorch.autograd.inplace import check_writable, overwrite
+from disttorch.autograd.inplace import check_writable, overwrite, refuse_overlap
 from disttorch.autograd.op import Op, public
 from disttorch.backends import backend_for
 from disttorch.device import device as Device
@@ -258,7 +258,7 @@ cdouble = _converter("cdouble", dtypes.complex128)
 class Copy(Op):
     """What x becomes when y is written over it: y, broadcast and cast."""
 
-    torch_name = "CopyBackwards"
+    torch_name = "torch::autograd::CopyBackwards"
 
     def forward(ctx, x: Array, y: Array) -> Array:
         x[...] = y if y.dtype.kind != "c" or x.dtype.kind in "cb" else y.real
@@ -298,5 +298,7 @@ def copy_(input: Tensor, src: Any, non_blocking: Any = False) -> Tensor:
     if src.device != input.device:
         src = _on_device(src, input.device)
     check_writable(input)
+    if src._cell is input._cell and src is not input:
+        refuse_overlap(input._array, src._array)
     _check_copy_shape(input, src)
     return overwrite(input, Copy.apply(input, src))

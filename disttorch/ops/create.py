@@ -127,7 +127,8 @@ def _host_array(data: Any, dtype: Dtype) -> Array:
     except OverflowError as error:
         raise ValueError("Overflow when unpacking long long") from error
     if array.dtype.kind == "O" or (array.dtype.name == "uint64" and not _is_array(data)):
-        raise ValueError("Overflow when unpacking long long")
+        if dtype.is_integral and dtype.name != "uint64":
+            raise ValueError("Overflow when unpacking long long")
     if dtype.is_integral and array.size:
         info = iinfo(dtype)
         # PyTorch lets negative numbers wrap around in unsigned types.
@@ -231,8 +232,26 @@ def asarray(
     requires_grad: bool = False,
 ) -> Tensor:
     """Like `as_tensor`; `copy=True` never shares memory."""
+    if isinstance(obj, (bytes, bytearray, memoryview)):
+        obj = CPU.xp.frombuffer(obj, (as_dtype(dtype) or get_default_dtype()).np)
+    if copy is False:
+        _refuse_copying(obj, dtype, device)
     out = _copy_of(obj, dtype, device) if copy else as_tensor(obj, dtype, device)
     return require_grad(out, requires_grad)
+
+
+def _refuse_copying(obj: Any, dtype: Dtype | None, device: Any) -> None:
+    """Raise PyTorch's error if a tensor of this dtype and device cannot share `obj`'s memory."""
+    if not isinstance(obj, Tensor) and not hasattr(obj, "__array_interface__"):
+        raise ValueError("can't alias arbitrary sequence into a tensor.")
+    own = obj.dtype if isinstance(obj, Tensor) else from_numpy_dtype(obj.dtype)
+    place = obj.device if isinstance(obj, Tensor) else Device("cpu")
+    if device is not None and Device(device).type != place.type:
+        raise ValueError(
+            f"can't alias tensor from device '{place}' to '{Device(device)}'."
+        )
+    if dtype is not None and own is not as_dtype(dtype):
+        raise ValueError(f"can't alias tensor with dtype '{own}' into dtype '{as_dtype(dtype)}'.")
 
 
 @public()

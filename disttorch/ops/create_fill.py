@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from disttorch.autograd.op import Op, public
 from disttorch.backends import Backend, backend_for
 from disttorch.device import chosen_device
 from disttorch.device import device as Device
-from disttorch.dtype import as_dtype, get_default_dtype
+from disttorch.dtype import CPP_NAMES, as_dtype, finfo, get_default_dtype, iinfo
 from disttorch.dtype import dtype as Dtype
 from disttorch.layout import memory_format as MemoryFormat
 from disttorch.layout import memory_order, preserve_format
@@ -21,7 +22,7 @@ from disttorch.ops.out import write_out
 from disttorch.tensor import Tensor
 
 __all__ = [
-    *("empty", "empty_like", "empty_strided", "eye", "fill", "fill_", "full", "full_like"),
+    *("empty", "empty_like", "empty_permuted", "empty_strided", "new_empty_strided", "eye", "fill", "fill_", "full", "full_like"),
     *("new_empty", "new_full", "new_ones", "new_zeros", "ones", "ones_like"),
     *("zero_", "zeros", "zeros_like"),
 ]
@@ -193,6 +194,33 @@ def _number(value: Any) -> Any:
     return value.item() if isinstance(value, Tensor) else value
 
 
+def fitted(value: Any, dtype: Dtype) -> Any:
+    """`value`, a number, as one that an array of `dtype` holds: negative ones wrap if unsigned.
+
+    Raises, as PyTorch, RuntimeError for one out of range, OverflowError beyond 64 bits.
+    """
+    if isinstance(value, complex) and not dtype.is_complex:
+        if value.imag:
+            raise RuntimeError(_overflow(dtype))
+        value = value.real
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise OverflowError("int too big to convert")
+    if dtype.is_integral:
+        if value != value or value in (math.inf, -math.inf):  # noqa: PLR0124 - NaN is no integer
+            raise RuntimeError(_overflow(dtype))
+        info = iinfo(dtype)
+        if not (info.min if dtype.is_signed else -info.max) <= value <= info.max:
+            raise RuntimeError(_overflow(dtype))
+        return int(value) % (1 << info.bits) if not dtype.is_signed else int(value)
+    if dtype.is_floating_point and math.isfinite(value) and abs(value) > finfo(dtype).max:
+        raise RuntimeError(_overflow(dtype))
+    return value
+
+
+def _overflow(dtype: Dtype) -> str:
+    return f"value cannot be converted to type {CPP_NAMES[dtype]} without overflow"
+
+
 @public()
 def full(
     size: Any,
@@ -206,9 +234,12 @@ def full(
     pin_memory: bool = False,
 ) -> Tensor:
     """Tensor of `size` filled with a number, whose type decides the dtype unless one is given."""
+    if isinstance(fill_value, Tensor) and fill_value.ndim:
+        raise TypeError("full(): argument 'fill_value' (position 2) must be Number, not Tensor")
     chosen = as_dtype(dtype) or (out.dtype if out is not None else infer_dtype(fill_value))
     shape = shape_argument("full", (size,))
-    array = backend_for(chosen_device(device)).xp.full(shape, _number(fill_value), chosen.np)
+    number = fitted(_number(fill_value), chosen)
+    array = backend_for(chosen_device(device)).xp.full(shape, number, chosen.np)
     return finish(array, "full", out, requires_grad)
 
 
@@ -226,7 +257,7 @@ def full_like(
 ) -> Tensor:
     """Tensor shaped as `input`, and of its dtype, filled with a number."""
     out = like(input, _uninitialised, dtype, device, memory_format)
-    out._array[...] = _number(fill_value)
+    out._array.fill(fitted(_number(fill_value), out.dtype))
     return require_grad(out, requires_grad)
 
 
@@ -256,15 +287,74 @@ def empty_strided(
     stride: Sequence[int],
     *,
     dtype: Dtype | None = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Uninitialised tensor of the given size and strides (in elements)."""
+    if len(size) != len(stride):
+        raise RuntimeError(
+            f"mismatch in length of strides and shape: {len(stride)} and {len(size)}"
+        )
     backend = backend_for(chosen_device(device))
     np_dtype = (as_dtype(dtype) or get_default_dtype()).np
     last = sum((n - 1) * s for n, s in zip(size, stride, strict=True))
     store = backend.xp.empty(0 if 0 in size else last + 1, np_dtype)
     array = backend.as_strided(store, tuple(size), [s * np_dtype.itemsize for s in stride])
+    return require_grad(Tensor._wrap(array), requires_grad)
+
+
+@public(method=True, function=False)
+def new_empty_strided(
+    input: Tensor,
+    size: Sequence[int],
+    stride: Sequence[int],
+    *,
+    dtype: Dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """Uninitialised tensor of a size and strides, with the dtype and device of `input`."""
+    chosen, where = as_dtype(dtype) or input.dtype, device or input.device
+    return empty_strided(size, stride, dtype=chosen, device=where, requires_grad=requires_grad)
+
+
+@public()
+def empty_permuted(
+    size: Sequence[int],
+    physical_layout: Sequence[int],
+    *,
+    dtype: Dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """Uninitialised tensor whose memory runs through the dimensions as `physical_layout` says.
+
+    It names the dimensions from outermost to innermost; RuntimeError if not each once.
+    """
+    shape, order = tuple(size), tuple(physical_layout)
+    if len(shape) != len(order):
+        raise RuntimeError(
+            "Number of dimensions in size does not match the length of the physical_layout; i.e. "
+            f"len(size) = {len(shape)} is not equal to len(physical_layout) = {len(order)}"
+        )
+    for i, d in enumerate(order):
+        if not 0 <= d < len(shape):
+            raise RuntimeError(
+                f"Dimension out of range (expected to be between 0 and {len(shape) - 1}, but got "
+                f"{d} at index {i}).  NB: negative dims not currently supported; file an issue if "
+                "you want it."
+            )
+    if len(set(order)) != len(order):
+        raise RuntimeError("Duplicate dim not allowed")
+    np_dtype = (as_dtype(dtype) or get_default_dtype()).np
+    backend = backend_for(chosen_device(device))
+    array = laid_out(lambda s: backend.xp.empty(s, np_dtype), shape, order)
     return require_grad(Tensor._wrap(array), requires_grad)
 
 
@@ -301,11 +391,14 @@ class Refill(Op):
         return ctx.F.zeros_like(g)
 
 
-def refill(input: Tensor, write: Callable[[Array], Any]) -> Tensor:
-    """Overwrite all elements of `input` in place with what `write(array)` puts there."""
-    check_writable(input)
+def refill(input: Tensor, write: Callable[[Array], Any], expanded: bool = False) -> Tensor:
+    """Overwrite all elements of `input` in place with what `write(array)` puts there.
+
+    `expanded` True allows elements that share memory.
+    """
+    check_writable(input, expanded)
     if STATE.enabled and input.requires_grad:
-        return overwrite(input, Refill.apply(input, write=write))
+        return overwrite(input, Refill.apply(input, write=write), expanded)
     write(input._array)
     input._cell[0] += 1
     return input
@@ -321,7 +414,8 @@ def fill_(input: Tensor, value: Any) -> Tensor:
                 "dimensions."
             )
         return copy_(input, value)
-    return refill(input, lambda array: array.fill(value))
+    number = fitted(value, input.dtype)
+    return refill(input, lambda array: array.fill(number), expanded=True)
 
 
 @public()
@@ -333,4 +427,4 @@ def fill(input: Tensor, value: Any) -> Tensor:
 @public(method=True)
 def zero_(input: Tensor) -> Tensor:
     """Fill with zeros, in place."""
-    return refill(input, lambda array: array.fill(0))
+    return refill(input, lambda array: array.fill(0), expanded=True)

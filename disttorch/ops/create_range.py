@@ -115,8 +115,14 @@ def range(
     return finish(array, "range", None, requires_grad)
 
 
-def _between(start: Any, end: Any, steps: int, device: Any) -> Array:
+def _between(name: str, start: Any, end: Any, steps: int, device: Any) -> Array:
     """`steps` numbers from `start` to `end`, both included, in float64 or complex128."""
+    for end_name, value in (("start", start), ("end", end)):
+        if isinstance(value, Tensor) and value.ndim:
+            raise RuntimeError(
+                f"{name} only supports 0-dimensional start and end tensors, but got {end_name} "
+                f"with {value.ndim} dimension(s)."
+            )
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     xp = backend_for(chosen_device(device)).xp
@@ -144,7 +150,7 @@ def linspace(
 ) -> Tensor:
     """`steps` evenly spaced numbers from `start` to `end`, both included."""
     kind = _spaced_dtype(dtype, out, start, end)
-    array = _between(start, end, steps, device).astype(kind.np, copy=False)
+    array = _between("linspace", start, end, steps, device).astype(kind.np, copy=False)
     return finish(array, "linspace", out, requires_grad)
 
 
@@ -163,7 +169,7 @@ def logspace(
 ) -> Tensor:
     """`steps` numbers from ``base ** start`` to ``base ** end``, evenly spaced in the exponent."""
     kind = _spaced_dtype(dtype, out, start, end)
-    array = (base ** _between(start, end, steps, device)).astype(kind.np, copy=False)
+    array = (base ** _between("logspace", start, end, steps, device)).astype(kind.np, copy=False)
     return finish(array, "logspace", out, requires_grad)
 
 
@@ -204,6 +210,9 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
 def _triangle_indices(
     row: int, col: int, offset: int, lower: bool, dtype: Dtype, device: Any
 ) -> Tensor:
+    for name, n in (("row", row), ("col", col)):
+        if n < 0:
+            raise RuntimeError(f"{name} must be non-negative, got{n}")
     xp = backend_for(chosen_device(device)).xp
     ones = xp.ones((row, col), "bool")
     mask = xp.tril(ones, offset) if lower else xp.triu(ones, offset)
@@ -259,7 +268,11 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
         raise RuntimeError(
             f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}'
         )
+    if not tensors:
+        raise RuntimeError("meshgrid expects a non-empty TensorList")
     for t in tensors:
+        if t.dtype is not tensors[0].dtype:
+            raise RuntimeError("meshgrid expects all tensors to have the same dtype")
         if t.ndim > 1:
             raise RuntimeError(
                 f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {t!r}"

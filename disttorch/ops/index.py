@@ -12,7 +12,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from disttorch.autograd.grad_mode import STATE
-from disttorch.autograd.inplace import check_writable, overwrite
+from disttorch.autograd.inplace import (
+    check_writable,
+    overwrite,
+    refuse_expanded,
+    refuse_overlap,
+)
 from disttorch.autograd.op import Op, public
 from disttorch.dtype import CPP_NAMES, TYPE_NAMES
 from disttorch.ops.cast import broadcasts_to, copy_, to
@@ -184,11 +189,11 @@ def put_indexed(
     """Apply an `IndexPut`, out of place or into `input`."""
     if not inplace:
         return op.apply(input, value, *indices, template=template, accumulate=accumulate)
-    check_writable(input)
+    check_writable(input, expanded=True)  # PyTorch only warns here
     result = op.apply(
         input, value, *indices, template=template, accumulate=accumulate, inplace=True
     )
-    return overwrite(input, result)
+    return overwrite(input, result, expanded=True)
 
 
 # ---- reading -------------------------------------------------------------------------------------
@@ -245,7 +250,7 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     ):
         _set_recorded(input, parsed, value)
         return
-    check_writable(input)
+    check_writable(input, expanded=True)  # what matters is the part that is written to
     _set_raw(input, parsed, value)
     input._cell[0] += 1
 
@@ -288,9 +293,14 @@ def _set_raw(input: Tensor, parsed: Parsed, value: Any) -> None:
     """Write without history."""
     array = input._array
     key = parsed.basic or (Ellipsis,)
+    if parsed.template is None and 0 in array.strides:
+        refuse_expanded(array[key])
     if isinstance(value, Tensor):
         if parsed.template is None and value.ndim:
-            _check_fits(value, array[key].shape)
+            region = array[key]
+            _check_fits(value, region.shape)
+            if value._cell is input._cell:
+                refuse_overlap(region, value._array)
         value = value._array
         if value.dtype.kind == "c" and array.dtype.kind not in "cb":
             value = value.real

@@ -78,7 +78,7 @@ def _check_positions(
         raise error(f"{prefix}index {wrong} is out of bounds for dimension {d} with size {n}")
 
 
-def _check_source(input: Tensor, d: int, index: Tensor, source: Tensor, name: str) -> None:
+def check_source(input: Tensor, d: int, index: Tensor, source: Tensor, name: str) -> None:
     """Raise if the source has not one slice an index, or another dtype."""
     n = source.shape[d] if source.ndim else 1
     if index.numel() != n:
@@ -93,7 +93,8 @@ def _check_source(input: Tensor, d: int, index: Tensor, source: Tensor, name: st
         )
 
 
-def _check_slices(input: Tensor, d: int, source: Tensor) -> None:
+def check_slices(input: Tensor, d: int, source: Tensor) -> None:
+    """Raise if source and input differ in another dimension than `d`."""
     mine, other = list(input.shape), list(source.shape)
     if mine[:d] + mine[d + 1 :] != other[:d] + other[d + 1 :] or len(mine) != len(other):
         raise RuntimeError(
@@ -131,9 +132,9 @@ def _add(
 ) -> Tensor:
     d = input._dim(dim)
     _check_vector(index, "index_add_")
-    _check_source(input, d, index, source, "index_add_()")
+    check_source(input, d, index, source, "index_add_()")
     _check_positions(input, d, index, RuntimeError, "")
-    _check_slices(input, d, source)
+    check_slices(input, d, source)
     scaled = source if alpha == 1 else source * alpha  # type: ignore[operator]
     return _write(IndexAdd, input, d, index, scaled, inplace)
 
@@ -143,7 +144,7 @@ def _copy(
 ) -> Tensor:
     d = input._dim(dim)
     _check_vector(index, "index_copy_")
-    _check_source(input, d, index, source, "index_copy_()")
+    check_source(input, d, index, source, "index_copy_()")
     _check_positions(input, d, index, IndexError, "index_copy_(): ")
     return _write(IndexCopy, input, d, index, source, inplace)
 

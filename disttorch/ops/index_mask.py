@@ -86,8 +86,9 @@ def _masked_fill(input: Tensor, mask: Tensor, value: Any, *, inplace: bool = Fal
         )
     if not inplace:
         return MaskedFill.apply(input, value, mask)
-    check_writable(input)
-    return overwrite(input, MaskedFill.apply(input, value, mask, inplace=True))
+    check_writable(input, expanded=True)
+    result = MaskedFill.apply(input, value, mask, inplace=True)
+    return overwrite(input, result, expanded=True)
 
 
 masked_fill, masked_fill_ = two_forms(

@@ -219,10 +219,16 @@ def split(
     """
     if not isinstance(split_size_or_sections, int):
         return split_with_sizes(tensor, split_size_or_sections, dim)
+    d, lengths = split_lengths(tensor, split_size_or_sections, dim)
+    return _split(tensor, lengths, d, even=True)
+
+
+def split_lengths(tensor: Tensor, size: int, dim: int) -> tuple[int, tuple[int, ...]]:
+    """Dimension and lengths of the parts of `size`; RuntimeError for a size that cannot be."""
     if not tensor.ndim:
         raise RuntimeError("split expects at least a 1-dimensional tensor")
     d = tensor._dim(dim)
-    n, size = tensor._array.shape[d], split_size_or_sections
+    n = tensor._array.shape[d]
     if size < 0:
         raise RuntimeError(f"split expects split_size be non-negative, but got split_size={size}")
     if size == 0 and n:
@@ -230,8 +236,8 @@ def split(
             f"split_size can only be 0 if dimension size is 0, but got dimension size of {n}"
         )
     count = max(-(-n // size), 1) if size else 1
-    lengths = [size] * (count - 1)
-    return _split(tensor, [*lengths, n - sum(lengths)], d, even=True)
+    lengths = (size,) * (count - 1)
+    return d, (*lengths, n - sum(lengths))
 
 
 @public(method=True)
@@ -260,15 +266,19 @@ def split_with_sizes(
 @public(method=True)
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of at most `chunks` parts of `dim`, all of one length but perhaps the last."""
+    d, lengths = chunk_lengths(input, chunks, dim)
+    return _split(input, lengths, d, even=True)
+
+
+def chunk_lengths(input: Tensor, chunks: int, dim: int) -> tuple[int, tuple[int, ...]]:
+    """Dimension and lengths of at most `chunks` parts; RuntimeError for none."""
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     if not input.ndim:
         raise RuntimeError("chunk expects at least a 1-dimensional tensor")
     d = input._dim(dim)
     n = input._array.shape[d]
-    if n == 0:
-        return _split(input, [0] * chunks, d, even=True)
-    return split(input, -(-n // chunks), d)
+    return split_lengths(input, -(-n // chunks), d) if n else (d, (0,) * chunks)
 
 
 @public(method=True)

@@ -12,7 +12,7 @@ from disttorch.ops.shape_math import contiguous_strides, sizes
 from disttorch.tensor import Tensor
 
 __all__ = [
-    *("as_strided", "diagonal", "narrow", "resize_", "resize_as_", "select", "storage_offset"),
+    *("as_strided", "as_strided_", "swapdims_", "diagonal", "narrow", "resize_", "resize_as_", "select", "storage_offset"),
     *("swapaxes_", "squeeze_", "t_", "transpose_", "unfold", "unsqueeze_"),
 ]
 
@@ -336,3 +336,4 @@ def _becomes(name: str) -> Any:
 
 squeeze_, unsqueeze_, t_ = _becomes("squeeze"), _becomes("unsqueeze"), _becomes("t")
 transpose_, swapaxes_ = _becomes("transpose"), _becomes("swapaxes")
+swapdims_, as_strided_ = _becomes("swapdims"), _becomes("as_strided")

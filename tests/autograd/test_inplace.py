@@ -159,3 +159,43 @@ def test_what_was_filled_over_gets_zeros_not_nothing(fill):
     getattr(y, fill)(*([5.0] if fill == "fill_" else []))
     y.sum().backward()
     assert x.grad.tolist() == [0, 0, 0]
+
+
+def test_a_view_made_unrecorded_is_not_written_with_recording_on():
+    base = leaf(1.0, 2.0).clone()
+    with torch.no_grad():
+        view = base.view(2)
+    with torch.inference_mode():
+        inferred = base.view(2)
+    for seen, text in ((view, "in no_grad mode and is"), (inferred, "in inference mode and is")):
+        with pytest.raises(RuntimeError, match=f"A view was created {text} being modified"):
+            seen.mul_(2)
+    with pytest.raises(RuntimeError, match="Output 0 of Select is a view of a view which was"):
+        view[0].mul_(2)
+    base.mul_(2)
+    with pytest.raises(RuntimeError, match="its base or another view of its base"):
+        view.sum()
+    with torch.no_grad():
+        assert view.mul_(3).tolist() == base.tolist() == [6, 12]
+
+
+def test_a_view_follows_its_base_when_that_becomes_a_leaf():
+    base = torch.ones(2)
+    view = base.view(2)
+    base.requires_grad_()
+    assert view.requires_grad
+    assert view.is_leaf
+    with pytest.raises(RuntimeError, match="a view of a leaf Variable"):
+        view.mul_(2)
+
+
+def test_numbers_fill_expanded_tensors():
+    x = torch.zeros(1, 2)
+    wide = x.expand(3, 2)
+    wide.fill_(5)
+    wide[0] = 7
+    wide.masked_fill_(wide == 7, 8)
+    assert x.tolist() == [[8, 8]]
+    for write in (lambda: wide.mul_(2), lambda: wide.copy_(torch.ones(2))):
+        with pytest.raises(RuntimeError, match="more than one element of the written-to tensor"):
+            write()

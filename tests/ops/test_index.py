@@ -248,10 +248,15 @@ def test_an_index_modified_before_backward_is_noticed():
         y.backward()
 
 
-def test_a_tensor_may_be_written_into_itself():
+def test_memory_shared_in_part_is_not_read_while_it_is_written():
     x = torch.arange(4.0)
-    x[1:] = x[:-1]
-    assert x.tolist() == [0, 0, 1, 2]
+    with pytest.raises(RuntimeError, match="some elements of the input tensor"):
+        x[1:] = x[:-1]
+    with pytest.raises(RuntimeError, match="some elements of the input tensor"):
+        x[1:] += x[:-1]
+    x[:2] = x[2:]
+    x[::2] += x[1::2]
+    assert x.tolist() == [5, 3, 5, 3]
 
 
 def test_legacy_sequences_warn():

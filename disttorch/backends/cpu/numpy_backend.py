@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import mmap
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from disttorch.backends.base import Backend, register_backend
-from disttorch.backends.cpu import blas, conv, masks, norm, pool
+from disttorch.backends.cpu import blas, masks, norm, pool
 from disttorch.backends.cpu import softmax as softmax_rows
+from disttorch.backends.cpu.jit.pointwise import backward_kernel, forward_kernel
+from disttorch.backends.cpu.jit.steps import optimizer_step
+from disttorch.backends.cpu.onednn import convolution
 from disttorch.backends.cpu.scatter import scatter_add
+from disttorch.backends.cpu.threads import get_num_threads
+from disttorch.backends.cpu.workers import run_pieces
 from disttorch.device import device
+from disttorch.errors import MissingExtraError
 
 _CPU = device("cpu")
 
@@ -23,9 +31,9 @@ class NumpyBackend(Backend):
     xp = np
     array_type = np.ndarray
 
-    conv_forward = staticmethod(conv.conv_forward)
-    conv_backward_input = staticmethod(conv.conv_backward_input)
-    conv_backward_weight = staticmethod(conv.conv_backward_weight)
+    conv_forward = staticmethod(convolution.conv_forward)
+    conv_backward_input = staticmethod(convolution.conv_backward_input)
+    conv_backward_weight = staticmethod(convolution.conv_backward_weight)
     max_pool = staticmethod(pool.max_pool)
     max_pool_taps = staticmethod(pool.max_pool_taps)
     tap_indices = staticmethod(pool.tap_indices)
@@ -43,6 +51,15 @@ class NumpyBackend(Backend):
     clip = staticmethod(masks.clip)
     keep_where = staticmethod(masks.keep_where)
     fused_block = 1 << 17  # measured: smaller blocks cost more in calls than the cache saves
+
+    pieces_from = 1 << 17
+    piece = 1 << 17
+
+    run_pieces = staticmethod(run_pieces)
+    n_threads = staticmethod(get_num_threads)
+    forward_kernel = staticmethod(forward_kernel)
+    backward_kernel = staticmethod(backward_kernel)
+    optimizer_step = staticmethod(optimizer_step)
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,6 +95,30 @@ class NumpyBackend(Backend):
             offset += self.data_ptr(array) - self.data_ptr(root)
         return np.ndarray(shape, array.dtype, memory, offset, strides)
 
+    def is_shared(self, array: np.ndarray) -> bool:
+        """Whether the memory is a mapped file or anonymous mapping."""
+        owner = self._root(array).base
+        return isinstance(getattr(owner, "obj", owner), mmap.mmap)
+
+    def shared_copy(self, array: np.ndarray) -> np.ndarray:
+        """Return a copy, of the same strides, in memory that forked processes share."""
+        order = sorted(range(array.ndim), key=lambda d: -array.strides[d])
+        dense = array.transpose(order)
+        memory = np.frombuffer(mmap.mmap(-1, max(array.nbytes, 1)), np.uint8)[: array.nbytes]
+        copy = memory.view(array.dtype).reshape(dense.shape)
+        copy[...] = dense
+        return copy.transpose(sorted(range(array.ndim), key=order.__getitem__))
+
+    def mapped(self, path: Any, shared: bool | None, size: int, np_dtype: Any) -> np.ndarray:
+        """Return the first `size` elements of a file as an array on its pages.
+
+        `shared`: writes go to the file, which is made or grown as needed.
+        """
+        if shared and (not os.path.exists(path) or os.path.getsize(path) < size * np_dtype.itemsize):
+            with open(path, "ab") as file:
+                file.truncate(size * np_dtype.itemsize)
+        return np.asarray(np.memmap(path, np_dtype, "r+" if shared else "c", shape=(size,)))
+
     def accumulate(self, ufunc: str, x: np.ndarray, axis: int) -> np.ndarray:
         """Running result of an associative ufunc along `axis`."""
         result: np.ndarray = getattr(np, ufunc).accumulate(x, axis=axis)
@@ -90,6 +131,14 @@ class NumpyBackend(Backend):
     def scatter_reduce(self, out: np.ndarray, index: Any, values: Any, how: str) -> None:
         """Do ``out[index] = reduce(out[index], values)`` with `how` "prod", "amax" or "amin"."""
         {"prod": np.multiply, "amax": np.maximum, "amin": np.minimum}[how].at(out, index, values)
+
+    def scientific_library(self, name: str, *arrays: np.ndarray) -> np.ndarray:
+        """Call a function of `scipy.special`; MissingExtraError where SciPy is not installed."""
+        try:
+            from scipy import special  # noqa: PLC0415 - optional, and slow to import
+        except ImportError:
+            raise MissingExtraError("scipy", "special", f"the special function {name}") from None
+        return np.asarray(getattr(special, name)(*arrays))
 
     def sample(self, array: np.ndarray, fill: Callable[[Any], Any]) -> None:
         """Let `fill(ndarray)` write random numbers into `array`."""
