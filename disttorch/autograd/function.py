@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from disttorch.autograd.grad_mode import STATE, no_grad
+from disttorch.autograd.inplace import take_history
 from disttorch.autograd.node import Node, edge_of
 from disttorch.autograd.op import FREED, Op
 from disttorch.autograd.saved import modified_message
@@ -19,6 +22,7 @@ class FunctionCtx:
 
     needs_input_grad: tuple[bool, ...] = ()
     _to_save: tuple[Any, ...] = ()
+    saved_for_forward: tuple[Any, ...] = ()
     _dirty: tuple[Tensor, ...] = ()
     _non_differentiable: tuple[Tensor, ...] = ()
     _materialize = True
@@ -26,6 +30,10 @@ class FunctionCtx:
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep inputs or outputs for `backward`, where they are `ctx.saved_tensors`."""
         self._to_save = tensors
+
+    def save_for_forward(self, *tensors: Tensor | None) -> None:
+        """Keep tensors for `jvp`; it is not called here: `backward` serves both directions."""
+        self.saved_for_forward = tensors
 
     def mark_dirty(self, *tensors: Tensor) -> None:
         """Say which inputs `forward` modified in place."""
@@ -43,7 +51,10 @@ class FunctionCtx:
 class FunctionNode(Node, FunctionCtx):
     """The node of one application of a Function; it is the `ctx` its methods see."""
 
-    function: type[Function]
+    function: Any = (
+        None  # a subclass of Function, or an instance of one, called as before PyTorch 1.5
+    )
+    from_tensors: tuple[bool, ...] = ()  # which arguments of `forward` were tensors
     _saved: Sequence[Any] | None = ()  # what is kept; None once freed
 
     def name(self) -> str:
@@ -86,6 +97,8 @@ class FunctionNode(Node, FunctionCtx):
             tensors.append(kept)
         return tuple(tensors)
 
+    saved_variables = saved_tensors
+
     def release(self) -> None:
         """Drop the saved tensors."""
         if self._saved:
@@ -97,9 +110,9 @@ class FunctionNode(Node, FunctionCtx):
             self._materialized(k) if g is None else g if functions.recorded else _tensor(g)
             for k, g in enumerate(grads)
         ]
-        results = self.function.backward(self, *shown)
-        results = results if isinstance(results, (tuple, list)) else (results,)
-        self._check_count(results)
+        results = self.function._formula(self)(*shown)
+        results = results if isinstance(results, tuple) else (results,)
+        self._check(results)
         return tuple(r if r is None or functions.recorded else r._array for r in results)
 
     def _materialized(self, k: int) -> Tensor | None:
@@ -108,20 +121,21 @@ class FunctionNode(Node, FunctionCtx):
         shape, np_dtype = self.metas[k]
         return Tensor._wrap(self.backend.xp.zeros(shape, np_dtype))
 
-    def _check_count(self, results: Any) -> None:
-        """PyTorch's error for a `backward` that returns too few or too many gradients."""
+    def _check(self, results: tuple[Any, ...]) -> None:
+        """PyTorch's errors for what `backward` returned: how many, and of which types."""
         n = len(self.edges)
-        extra_are_none = all(r is None for r in results[n:])
-        if len(results) < n or not extra_are_none:
+        if len(results) < n or any(r is not None for r in results[n:]):
             raise RuntimeError(
                 f"function {self.name()} returned an incorrect number of gradients (expected {n}, "
                 f"got {len(results)})"
             )
         for i, r in enumerate(results[:n]):
             if r is not None and not isinstance(r, Tensor):
-                raise TypeError(
-                    f"expected Variable or None (got {type(r).__name__}) as gradient {i} of "
-                    f"{self.name()}"
+                raise RuntimeError(f"expected Variable or None (got {type(r).__name__})")
+            if r is not None and not self.from_tensors[i]:
+                raise RuntimeError(
+                    f"function {self.name()} returned a gradient different than None at position "
+                    f"{i + 1}, but the corresponding forward input was not a Variable"
                 )
 
 
@@ -134,8 +148,17 @@ class Function:
 
     With `setup_context(ctx, inputs, output)` defined, `forward` takes no ctx. Apply with
     ``MyFunction.apply(...)``
-    (https://docs.pytorch.org/docs/stable/notes/extending.html#extending-torch-autograd).
+    (https://docs.pytorch.org/docs/stable/notes/extending.html#extending-torch-autograd). Instances
+    whose `forward(self, ...)` and `backward(self, *grads)` are ordinary methods, as before PyTorch
+    1.5, can be called: ``MyFunction()(x)``.
     """
+
+    generate_vmap_rule = False
+    _backward_cls = FunctionNode  # the type of a subclass's nodes, which bears its name
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        cls._backward_cls = type(f"{cls.__name__}Backward", (FunctionNode,), {"function": cls})
 
     @staticmethod
     def forward(*args: Any, **keywords: Any) -> Any:
@@ -157,32 +180,127 @@ class Function:
             "autograd.Function to use it with backward mode AD."
         )
 
+    vjp = backward  # another name of it, for users to choose
+
+    @staticmethod
+    def jvp(ctx: Any, *grad_inputs: Any) -> Any:
+        """The forward-mode formula; unused, since `backward` serves both directions."""
+        raise NotImplementedError(
+            "You must implement the jvp function for custom autograd.Function to use it with "
+            "forward mode AD."
+        )
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        """The batching rule; unused, since `disttorch.func.vmap` calls once for each slice."""
+        raise NotImplementedError(
+            "To use autograd.Function with vmap, you must either override the vmap static method "
+            "or set generate_vmap_rule=True."
+        )
+
     @classmethod
     def apply(cls, *args: Any, **keywords: Any) -> Any:
         """Run `forward` without recording and record this function as one node."""
-        node = FunctionNode()
-        node.function = cls
-        tensors = [a for a in args if isinstance(a, Tensor)]
+        node = cls._backward_cls()
         node.needs_input_grad = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
-        separate = cls.setup_context is not Function.setup_context
         with no_grad():
-            if separate:
+            if cls.setup_context is not Function.setup_context:
                 result = cls.forward(*args, **keywords)
                 cls.setup_context(node, args, result)
             else:
                 result = cls.forward(node, *args, **keywords)
-        outputs = result if isinstance(result, tuple) else (result,)
-        if STATE.enabled and any(t.requires_grad and t.is_leaf for t in node._dirty):
+        return _finished(node, args, result)
+
+    @classmethod
+    def _formula(cls, node: FunctionNode) -> Callable[..., Any]:
+        """`backward` or `vjp` of the class, its ctx bound."""
+        formula = cls.backward
+        if cls.vjp is not Function.vjp:
+            if formula is not Function.backward:
+                raise RuntimeError(
+                    "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. "
+                    "You should only implement one of them."
+                )
+            formula = cls.vjp
+        return functools.partial(formula, node)
+
+    # ---- instances ------------------------------------------------------------------------------
+
+    def __call__(self, *args: Any) -> Any:
+        """Run `forward(self, ...)` and record this call as one node; RuntimeError if static."""
+        if isinstance(inspect.getattr_static(type(self), "forward"), staticmethod):
             raise RuntimeError(
-                "a leaf Variable that requires grad has been used in an in-place operation."
+                f"{type(self).__name__} has a static forward method: use "
+                f"{type(self).__name__}.apply(...) on the class instead of calling an instance."
             )
-        if any(node.needs_input_grad) and STATE.enabled:
-            outputs = _record(node, args, outputs)
-        elif tensors:
-            node._keep(outputs)
-        for t in node._dirty:
-            t._cell[0] += 1
-        return outputs if isinstance(result, tuple) else outputs[0]
+        node = self._backward_cls()
+        node.function = _Instance(self)
+        node.needs_input_grad = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
+        with no_grad():
+            result = node.function.of(node).forward(*args)
+        return _finished(node, args, result)
+
+    def __getattr__(self, name: str) -> Any:
+        """What a ctx has, an instance has: `saved_tensors`, `save_for_backward` and so on."""
+        node = self.__dict__.get("_node", _no_node)()
+        if node is None or name.startswith("__"):
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        return getattr(node, name)
+
+
+def _no_node() -> None:
+    """Stand for the reference to the node of an instance that was not called."""
+
+
+class _Instance:
+    """An instance of a Function as its nodes see it: each call has a node of its own."""
+
+    def __init__(self, instance: Function) -> None:
+        self._instance = instance
+        self.__name__ = type(instance).__name__
+
+    def of(self, node: FunctionNode) -> Function:
+        """The instance, with `node` as its ctx; weakly, since the node refers to it."""
+        self._instance.__dict__["_node"] = weakref.ref(node)
+        return self._instance
+
+    def _formula(self, node: FunctionNode) -> Callable[..., Any]:
+        return self.of(node).backward
+
+
+class InplaceFunction(Function):
+    """A Function whose instances know whether they work in place."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
+
+def _finished(node: FunctionNode, args: tuple[Any, ...], result: Any) -> Any:
+    """Record a call of `forward` if anything requires grad, and return its outputs."""
+    outputs = result if isinstance(result, tuple) else (result,)
+    _check_dirty(node, outputs)
+    if any(node.needs_input_grad) and STATE.enabled:
+        outputs = _record(node, args, outputs)
+    elif any(isinstance(a, Tensor) for a in args):
+        node._keep(outputs)
+    for t in node._dirty:
+        t._cell[0] += 1
+    return outputs if isinstance(result, tuple) else outputs[0]
+
+
+def _check_dirty(node: FunctionNode, outputs: tuple[Any, ...]) -> None:
+    """PyTorch's errors for tensors that must not be, or were wrongly, marked dirty."""
+    for t in node._dirty:
+        if not any(y is t for y in outputs):
+            raise RuntimeError(
+                "Some elements marked as dirty during the forward method were not returned as "
+                "output. The inputs that are modified inplace must all be outputs of the Function."
+            )
+    if STATE.enabled and any(t.requires_grad and t.is_leaf for t in node._dirty):
+        raise RuntimeError(
+            "a leaf Variable that requires grad has been used in an in-place operation."
+        )
 
 
 def _record(node: FunctionNode, args: Any, outputs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -204,8 +322,14 @@ def _record(node: FunctionNode, args: Any, outputs: tuple[Any, ...]) -> tuple[An
     node.metas = tuple(
         (y._array.shape, y._array.dtype) if isinstance(y, Tensor) else ((), None) for y in fresh
     )
+    node.from_tensors = tuple(isinstance(a, Tensor) for a in args)
     for k, y in enumerate(fresh):
         if isinstance(y, Tensor) and id(y) not in plain and y._array.dtype.kind in "fcV":
+            if id(y) in dirty and y._view is not None:
+                result = y.detach()
+                result._grad_fn, result._output_nr, result._requires_grad = node, k, True
+                take_history(y, result)
+                continue
             y._grad_fn, y._output_nr, y._requires_grad = node, k, True
             y._cell[1] += id(y) in dirty
     node._keep(tuple(fresh))

@@ -173,3 +173,50 @@ def test_missing_methods_are_named():
         Empty.apply(leaf(1))
     with pytest.raises(NotImplementedError, match="must implement either the backward or vjp"):
         Forward.apply(leaf(1)).backward()
+
+
+class Cube(Function):
+    """As functions were written before PyTorch 1.5: methods of an instance."""
+
+    def __init__(self, scale=1.0):
+        self.scale = scale
+
+    def forward(self, x):
+        self.save_for_backward(x)
+        return self.scale * x**3
+
+    def backward(self, g):
+        (x,) = self.saved_tensors
+        return 3 * self.scale * g * x * x
+
+
+def test_instances_can_be_called():
+    x, cube = leaf(1, 2), Cube(2.0)
+    y, z = cube(x), cube(x * 2)  # each call has its own saved tensors
+    (y + z).sum().backward()
+    assert x.grad.tolist() == [6 + 48, 24 + 192]
+    assert cube.needs_input_grad == (True,)
+    assert y.grad_fn.name() == "CubeBackward"
+    (g,) = torch.autograd.grad(cube(x).sum(), x, create_graph=True)
+    assert torch.autograd.grad(g.sum(), x)[0].tolist() == [12, 24]
+    assert not Cube()(torch.ones(2)).requires_grad
+
+
+def test_instances_of_static_functions_cannot():
+    with pytest.raises(RuntimeError, match=r"use Scale.apply\(...\) on the class"):
+        Scale()(leaf(1), 2)
+    with pytest.raises(AttributeError, match="no attribute 'saved_tensors'"):
+        Cube().saved_tensors  # noqa: B018 - it raises
+
+
+def test_graphs_of_instances_die_by_reference_count():
+    import gc
+    import weakref
+
+    gc.disable()
+    try:
+        x, cube = leaf(1, 2), Cube()
+        node = weakref.ref(cube(x).grad_fn)
+        assert node() is None
+    finally:
+        gc.enable()
