@@ -7,9 +7,23 @@ from importlib import import_module as _import_module
 
 from disttorch.nn import functional, init, modules, utils
 from disttorch.nn.modules import *  # noqa: F403 - the list of layers is there
-from disttorch.nn.parameter import Buffer, Parameter
+from disttorch.nn.parameter import (
+    Buffer,
+    Parameter,
+    UninitializedBuffer,
+    UninitializedParameter,
+)
 
-__all__ = ["Buffer", "Parameter", "functional", "init", "modules", "utils"]
+__all__ = [
+    "Buffer",
+    "Parameter",
+    "UninitializedBuffer",
+    "UninitializedParameter",
+    "functional",
+    "init",
+    "modules",
+    "utils",
+]
 __all__.extend(modules.__all__)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from disttorch.backends import backend_for
 from disttorch.device import chosen_device
@@ -71,6 +72,84 @@ class Buffer(Tensor, metaclass=_BufferType):
         return marked
 
 
+_NO_SHAPE = (
+    "Can't access the shape of an uninitialized parameter or buffer. This error usually happens in "
+    "`load_state_dict` when trying to load an uninitialized parameter into an initialized one. "
+    "Call `forward` to initialize the parameters before accessing their attributes."
+)
+
+
+class UninitializedTensorMixin:
+    """Part of parameters and buffers whose shape is not known yet."""
+
+    cls_to_become: type
+
+    def materialize(
+        self, shape: Sequence[int], device: Any = None, dtype: Dtype | None = None
+    ) -> None:
+        """Become an ordinary tensor of `shape`, uninitialised, on this device and of this dtype."""
+        own: Any = self
+        made = empty_tensor(*shape, device=device or own.device, dtype=dtype or own.dtype)
+        self.__class__ = self.cls_to_become  # type: ignore[assignment]
+        own.data = made
+
+    @property
+    def shape(self) -> Any:
+        """Raise: there is none yet."""
+        raise RuntimeError(_NO_SHAPE)
+
+    def share_memory_(self) -> NoReturn:
+        """Raise: there is no memory yet."""
+        raise RuntimeError(
+            "Can't share memory on an uninitialized parameter or buffer. Call `forward` to "
+            "initialize the parameters before calling `module.share_memory()`."
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __reduce_ex__(self, proto: Any) -> Any:
+        own: Any = self
+        return type(self), (own.requires_grad,)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        own: Any = self
+        if id(self) not in memo:
+            memo[id(self)] = type(self)(own.requires_grad, own.device, own.dtype)  # type: ignore[call-arg]
+        return memo[id(self)]
+
+
+def is_lazy(param: Any) -> bool:
+    """Whether `param` is a parameter or buffer whose shape is not known yet."""
+    return isinstance(param, UninitializedTensorMixin)
+
+
+class UninitializedParameter(UninitializedTensorMixin, Parameter):
+    """A parameter without a shape, for modules that see it in their first input."""
+
+    cls_to_become = Parameter
+
+    def __new__(
+        cls, requires_grad: bool = True, device: Any = None, dtype: Dtype | None = None
+    ) -> Any:
+        """Make one of a device and dtype, the default ones unless given."""
+        return Parameter.__new__(cls, empty_tensor(0, device=device, dtype=dtype), requires_grad)
+
+
+class UninitializedBuffer(UninitializedTensorMixin, Tensor):
+    """A buffer without a shape, for modules that see it in their first input."""
+
+    cls_to_become = Tensor
+
+    def __new__(
+        cls, requires_grad: bool = False, device: Any = None, dtype: Dtype | None = None
+    ) -> Any:
+        """Make one of a device and dtype, the default ones unless given."""
+        self = cls._wrap(empty_tensor(0, device=device, dtype=dtype)._array)
+        self._requires_grad = bool(requires_grad)
+        return self
+
+
 def empty_tensor(*shape: int, device: Any = None, dtype: Dtype | None = None) -> Tensor:
     """Return an uninitialised tensor of `shape`; what modules make parameters and buffers of."""
     backend = backend_for(chosen_device(device))
@@ -82,4 +161,12 @@ def empty_parameter(*shape: int, device: Any = None, dtype: Dtype | None = None)
     return Parameter(empty_tensor(*shape, device=device, dtype=dtype))  # type: ignore[no-any-return]
 
 
-__all__ = ["Buffer", "Parameter", "empty_parameter", "empty_tensor"]
+__all__ = [
+    "Buffer",
+    "Parameter",
+    "UninitializedBuffer",
+    "UninitializedParameter",
+    "empty_parameter",
+    "empty_tensor",
+    "is_lazy",
+]

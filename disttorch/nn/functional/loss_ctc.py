@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from disttorch.nn.functional.loss import check_reduction
+from disttorch.ops.loss import check_reduction
 from disttorch.ops.loss_ctc import CtcLoss
 from disttorch.tensor import Tensor
 

@@ -5,13 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from disttorch.nn.functional.loss import (
-    Flag,
-    check_reduction,
-    cross_entropy,
-    legacy_reduction,
-    reduced,
-)
+from disttorch.nn.functional.loss import Flag, cross_entropy, legacy_reduction
+from disttorch.ops.loss import check_reduction, reduced
 from disttorch.ops.matmul import linear
 from disttorch.ops.pointwise_bounds import clamp, where
 from disttorch.tensor import Tensor

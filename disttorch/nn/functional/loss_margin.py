@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from disttorch.nn.functional.loss import Flag, check_reduction, legacy_reduction, reduced
+from disttorch.nn.functional.loss import Flag, legacy_reduction
 from disttorch.ops.activation_smooth import logsigmoid
 from disttorch.ops.distance import pairwise_distance
+from disttorch.ops.loss import check_reduction, reduced
 from disttorch.ops.pointwise_bounds import clamp, minimum, where
 from disttorch.tensor import Tensor
 
