@@ -28,15 +28,20 @@ RUN_DIRECTORIES = "XDG_RUNTIME_DIR"
 RANK_VARIABLES = ("DISTTORCH_", "TORCHELASTIC_", "LOCAL_", "GROUP_", "ROLE_", "MASTER_", "OMP_NUM_")
 RANK_NAMES = ("RANK", "WORLD_SIZE")
 
+# Threads that share large operations stay for the next one.
+WORKER = "disttorch-worker"
+
 PROC = Path("/proc/self")
 SHM = Path("/dev/shm")
 
 
 def threads() -> Found:
-    """Python threads other than the main one."""
+    """Python threads other than the main one and those that share large operations."""
     main = threading.main_thread()
     return {
-        t.ident: f"{t.name} (daemon={t.daemon})" for t in threading.enumerate() if t is not main
+        t.ident: f"{t.name} (daemon={t.daemon})"
+        for t in threading.enumerate()
+        if t is not main and not t.name.startswith(WORKER)
     }
 
 

@@ -92,6 +92,14 @@ class Kernels:
         """Return x minus the logarithm of the sum of exp(x) along `dim`."""
         raise NotImplementedError
 
+    def softmax_backward(self, g: Array, y: Array, dim: int) -> Array:
+        """Return the gradient of softmax's input, given that of its output `y`."""
+        raise NotImplementedError
+
+    def log_softmax_backward(self, g: Array, y: Array, dim: int) -> Array:
+        """Return the gradient of log_softmax's input, given that of its output `y`."""
+        raise NotImplementedError
+
 
 # What a stand-in for a device (the strict fake of the tests) forwards to the CPU's kernels.
 KERNEL_NAMES = tuple(name for name in vars(Kernels) if not name.startswith("_"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from disttorch.autograd.op import Op, public
+from disttorch.autograd.op import PointwiseOp, public
 from disttorch.ops.kinds import refuse_kinds
 from disttorch.ops.pointwise_bounds import KeepWhere
 from disttorch.tensor import Tensor
@@ -17,7 +17,7 @@ __all__ = [
 Array = Any
 
 
-class Relu(Op):
+class Relu(PointwiseOp):
     """max(x, 0)."""
 
     def forward(ctx, x: Array) -> Array:
@@ -37,19 +37,18 @@ def relu(input: Tensor) -> Tensor:
     return Relu.apply(input)
 
 
-class Hardtanh(Op):
+class Hardtanh(PointwiseOp):
     """x limited to [low, high]; the gradient stops at and beyond the bounds."""
 
     def forward(ctx, x: Array, low: float, high: float) -> Array:
         refuse_kinds(x, "b", "hardtanh_cpu")
         ctx.save_output()
-        ctx.bounds = low, high
+        ctx.low, ctx.high = low, high
         return ctx.backend.clip(x, low, high).astype(x.dtype, copy=False)
 
     def backward(ctx, g: Any) -> Any:
         (y,) = ctx.saved
-        low, high = ctx.bounds
-        return g * ((y > low) & (y < high))
+        return g * ((y > ctx.low) & (y < ctx.high))
 
 
 @public(function=False)
@@ -66,7 +65,7 @@ def relu6(input: Tensor) -> Tensor:
     return Hardtanh.apply(input, low=0.0, high=6.0)
 
 
-class LeakyRelu(Op):
+class LeakyRelu(PointwiseOp):
     """x where it is positive, slope * x elsewhere."""
 
     def forward(ctx, x: Array, slope: float) -> Array:
@@ -89,7 +88,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     return LeakyRelu.apply(input, slope=negative_slope)
 
 
-class Prelu(Op):
+class Prelu(PointwiseOp):
     """x where it is positive, w * x elsewhere; w broadcasts against x."""
 
     def forward(ctx, x: Array, w: Array) -> Array:
@@ -123,16 +122,18 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     return Prelu.apply(input, weight)
 
 
-class Threshold(Op):
+class Threshold(PointwiseOp):
     """x where it is above the threshold, a constant elsewhere."""
 
     def forward(ctx, x: Array, threshold: float, value: float) -> Array:
-        ctx.above = x > threshold
+        ctx.save(0)
+        ctx.threshold, ctx.value = threshold, value
         constant = ctx.xp.full((), value, x.dtype)
-        return ctx.backend.where(ctx.above, x, constant)
+        return ctx.backend.where(x > threshold, x, constant)
 
     def backward(ctx, g: Any) -> Any:
-        return ctx.call(KeepWhere, g, ctx.constant(ctx.above))
+        (x,) = ctx.saved
+        return ctx.call(KeepWhere, g, x > ctx.threshold)
 
 
 @public(inplace=True)
@@ -141,17 +142,18 @@ def threshold(input: Tensor, threshold: float, value: float) -> Tensor:
     return Threshold.apply(input, threshold=threshold, value=value)
 
 
-class Hardsigmoid(Op):
+class Hardsigmoid(PointwiseOp):
     """(x + 3) / 6 limited to [0, 1]."""
 
     def forward(ctx, x: Array) -> Array:
         refuse_kinds(x, "biu", "hardsigmoid_cpu")
-        ctx.inside = (x > -3) & (x < 3)
+        ctx.save(0)
         y = ctx.xp.minimum(ctx.xp.maximum(x + 3, 0), 6) / 6
         return y.astype(x.dtype, copy=False)
 
     def backward(ctx, g: Any) -> Any:
-        return g * ctx.constant(ctx.inside) / 6
+        (x,) = ctx.saved
+        return g * ((x > -3) & (x < 3)) / 6
 
 
 @public(function=False)
@@ -160,7 +162,7 @@ def hardsigmoid(input: Tensor) -> Tensor:
     return Hardsigmoid.apply(input)
 
 
-class Hardswish(Op):
+class Hardswish(PointwiseOp):
     """x * hardsigmoid(x)."""
 
     def forward(ctx, x: Array) -> Array:
@@ -181,18 +183,20 @@ def hardswish(input: Tensor) -> Tensor:
     return Hardswish.apply(input)
 
 
-class Shrink(Op):
+class Shrink(PointwiseOp):
     """x moved toward 0 by `shift` where |x| > edge, 0 elsewhere."""
 
     def forward(ctx, x: Array, edge: float, shift: float) -> Array:
         refuse_kinds(x, "biu", "softshrink_cpu" if shift else "hardshrink_cpu")
         xp = ctx.xp
-        ctx.outside = xp.abs(x) > edge
+        ctx.save(0)
+        ctx.edge = edge
         moved = x - xp.sign(x) * shift if shift else x
-        return ctx.backend.keep_where(moved.astype(x.dtype, copy=False), ctx.outside)
+        return ctx.backend.keep_where(moved.astype(x.dtype, copy=False), xp.abs(x) > edge)
 
     def backward(ctx, g: Any) -> Any:
-        return ctx.call(KeepWhere, g, ctx.constant(ctx.outside))
+        (x,) = ctx.saved
+        return ctx.call(KeepWhere, g, ctx.F.abs(x) > ctx.edge)
 
 
 @public(method=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import pi, sqrt
 from typing import Any
 
-from disttorch.autograd.op import Op, public
+from disttorch.autograd.op import PointwiseOp, public
 from disttorch.ops.arithmetic import add, div
 from disttorch.ops.kinds import refuse_kinds
 from disttorch.ops.pointwise_round import abs
@@ -23,7 +23,7 @@ _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
 
 
-class Gelu(Op):
+class Gelu(PointwiseOp):
     """x times the normal distribution's probability of values below x."""
 
     def forward(ctx, x: Array) -> Array:
@@ -41,7 +41,7 @@ class Gelu(Op):
         return g * (below + x * ctx.F.exp(-0.5 * x * x) * (1 / sqrt(2 * pi)))
 
 
-class GeluTanh(Op):
+class GeluTanh(PointwiseOp):
     """Gelu with the probability approximated by a hyperbolic tangent."""
 
     torch_name = "GeluBackward0"
@@ -69,7 +69,7 @@ def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
     raise RuntimeError("approximate argument must be either none or tanh.")
 
 
-class Silu(Op):
+class Silu(PointwiseOp):
     """x * sigmoid(x)."""
 
     def forward(ctx, x: Array) -> Array:
@@ -89,7 +89,7 @@ def silu(input: Tensor) -> Tensor:
     return Silu.apply(input)
 
 
-class Elu(Op):
+class Elu(PointwiseOp):
     """scale * x where x > 0, scale * alpha * (exp(rate * x) - 1) elsewhere."""
 
     def forward(ctx, x: Array, alpha: float, scale: float, rate: float) -> Array:
@@ -127,23 +127,22 @@ def celu(input: Tensor, alpha: float = 1.0) -> Tensor:
     return Elu.apply(input, alpha=alpha, scale=1.0, rate=1 / alpha)
 
 
-class Softplus(Op):
+class Softplus(PointwiseOp):
     """log(1 + exp(beta x)) / beta; x itself where beta x is above the threshold."""
 
     def forward(ctx, x: Array, beta: float, threshold: float) -> Array:
         refuse_kinds(x, "biuc", "softplus_cpu")
         ctx.save(0)
-        ctx.beta = beta
+        ctx.beta, ctx.threshold = beta, threshold
         z = x * beta
-        ctx.linear = z > threshold
         xp = ctx.xp
         # log(1 + e^z) = max(z, 0) + log(1 + e^-|z|) never overflows.
         y = (xp.maximum(z, 0) + xp.log1p(xp.exp(-xp.abs(z)))) / beta
-        return ctx.backend.where(ctx.linear, x, y.astype(x.dtype, copy=False))
+        return ctx.backend.where(z > threshold, x, y.astype(x.dtype, copy=False))
 
     def backward(ctx, g: Any) -> Any:
         (x,) = ctx.saved
-        linear = ctx.constant(ctx.linear)
+        linear = x * ctx.beta > ctx.threshold
         curved = g * ctx.F.logical_not(linear)
         return curved * ctx.call(Sigmoid, x * ctx.beta) + g * linear
 
@@ -154,7 +153,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     return Softplus.apply(input, beta=beta, threshold=threshold)
 
 
-class LogSigmoid(Op):
+class LogSigmoid(PointwiseOp):
     """log(1 / (1 + exp(-x)))."""
 
     def forward(ctx, x: Array) -> Array:
@@ -174,7 +173,7 @@ def logsigmoid(input: Tensor) -> Tensor:
     return LogSigmoid.apply(input)
 
 
-class Mish(Op):
+class Mish(PointwiseOp):
     """x * tanh(log(1 + exp(x)))."""
 
     def forward(ctx, x: Array) -> Array:
@@ -194,7 +193,7 @@ def mish(input: Tensor) -> Tensor:
     return Mish.apply(input)
 
 
-class Softsign(Op):
+class Softsign(PointwiseOp):
     """x / (1 + |x|)."""
 
     promotes = "float"
@@ -217,7 +216,7 @@ def softsign(input: Tensor) -> Tensor:
     return Softsign.apply(input)
 
 
-class Tanhshrink(Op):
+class Tanhshrink(PointwiseOp):
     """x - tanh(x)."""
 
     promotes = "float"

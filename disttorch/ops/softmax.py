@@ -25,6 +25,8 @@ class Softmax(Op):
 
     def backward(ctx, g: Any) -> Any:
         (y,) = ctx.saved
+        if not ctx.F.recorded:
+            return ctx.backend.softmax_backward(g, y, ctx.dim)
         gy = g * y
         return gy - y * ctx.F.sum(gy, ctx.dim, True)
 
@@ -39,6 +41,8 @@ class LogSoftmax(Op):
 
     def backward(ctx, g: Any) -> Any:
         (y,) = ctx.saved
+        if not ctx.F.recorded:
+            return ctx.backend.log_softmax_backward(g, y, ctx.dim)
         return g - ctx.F.exp(y) * ctx.F.sum(g, ctx.dim, True)
 
 

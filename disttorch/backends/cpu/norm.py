@@ -7,11 +7,14 @@ data, and each temporary costs a pass through memory.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from disttorch.backends.cpu.jit.rows import row_kernel, run_rows
 from disttorch.backends.cpu.layout import channels_last_view, is_channels_last
+from disttorch.backends.cpu.threads import get_num_threads
+from disttorch.backends.cpu.workers import run_pieces
 
 Array = np.ndarray
 
@@ -108,6 +111,10 @@ def row_norm_forward(
     x, w, b = np.ascontiguousarray(_wide(x)), _wide(w), _wide(b)
     y = np.empty_like(x)
     mean, scale = (np.empty((x.shape[0], 1), x.dtype) for _ in range(2))
+    kernel = row_kernel("row_norm", x, w, b)
+    if kernel is not None:
+        run_rows(kernel, (x, w, b, x.dtype.type(eps), y, mean, scale), x.shape)
+        return y, mean, scale
     ones = np.ones(x.shape[1], x.dtype)
     for part in _row_blocks(x):
         out = y[part]
@@ -133,6 +140,9 @@ def row_norm_backward(
     """Return the gradients of x (rows, D), w and b (D,), given that of `row_norm_forward`'s y."""
     gy, x = (np.ascontiguousarray(_wide(a)) for a in (gy, x))
     n = gy.shape[1]
+    kernel = row_kernel("row_norm_backward", gy, x, _wide(w))
+    if kernel is not None:
+        return _backward_by_kernel(kernel, gy, x, _wide(w), mean, scale)
     gx, gw, gb = np.empty_like(gy), np.zeros(n, gy.dtype), np.zeros(n, gy.dtype)
     ones = np.ones(n, gy.dtype)
     for part in _row_blocks(gy):
@@ -150,3 +160,18 @@ def row_norm_backward(
         np.subtract(g, xhat, out=out)
         out *= scale[part]
     return gx, gw, gb
+
+
+def _backward_by_kernel(
+    kernel: Callable[..., None], gy: Array, x: Array, w: Array | None, mean: Array, scale: Array
+) -> tuple[Array, Array, Array]:
+    """Let each thread add up gw and gb of its own rows."""
+    gx, n_parts = np.empty_like(x), min(len(x), get_num_threads())
+    gw, gb = np.zeros((2, n_parts, x.shape[1]), x.dtype)
+    edges = [len(x) * i // n_parts for i in range(n_parts + 1)]
+
+    def work(i: int) -> None:
+        kernel(gy, x, w, mean, scale, gx, gw[i], gb[i], edges[i], edges[i + 1])
+
+    run_pieces(work, n_parts)
+    return gx, gw.sum(0), gb.sum(0)

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from disttorch.backends.cpu.jit.rows import row_kernel, run_rows
+from disttorch.backends.cpu.workers import run_pieces
+
 Array = np.ndarray
 
 _BLOCK = 1 << 15  # elements
@@ -14,6 +17,9 @@ _BLOCK = 1 << 15  # elements
 
 def softmax(x: Array, dim: int) -> Array:
     """Return exp(x) over its sum along `dim`."""
+    y = _by_kernel("softmax", x, dim)
+    if y is not None:
+        return y
     y = np.empty(x.shape, x.dtype)
     for source, out in _blocks(x, y, dim):
         np.subtract(source, source.max(1, keepdims=True), out=out)
@@ -24,11 +30,62 @@ def softmax(x: Array, dim: int) -> Array:
 
 def log_softmax(x: Array, dim: int) -> Array:
     """Return x minus the logarithm of the sum of exp(x) along `dim`."""
+    y = _by_kernel("log_softmax", x, dim)
+    if y is not None:
+        return y
     y = np.empty(x.shape, x.dtype)
     for source, out in _blocks(x, y, dim):
         np.subtract(source, source.max(1, keepdims=True), out=out)
         np.subtract(out, np.log(_sum(np.exp(out))), out=out)
     return y
+
+
+def softmax_backward(g: Array, y: Array, dim: int) -> Array:
+    """Return the gradient of softmax's input, given that of its output `y`."""
+    return _backward("softmax_backward", g, y, dim)
+
+
+def log_softmax_backward(g: Array, y: Array, dim: int) -> Array:
+    """Return the gradient of log_softmax's input, given that of its output `y`."""
+    return _backward("log_softmax_backward", g, y, dim)
+
+
+def _backward(name: str, g: Array, y: Array, dim: int) -> Array:
+    n = y.shape[dim]
+    if y.size and dim == y.ndim - 1:
+        rows, outputs = g.reshape(-1, n), y.reshape(-1, n)
+        kernel = row_kernel(name, rows, outputs)
+        if kernel is not None:
+            gx = np.empty(y.shape, y.dtype)
+            run_rows(kernel, (rows, outputs, gx.reshape(-1, n)), outputs.shape)
+            return gx
+    if name == "softmax_backward":
+        gx = g * y
+        gx -= y * gx.sum(dim, keepdims=True, dtype=gx.dtype)
+        return gx
+    gx = np.exp(y)
+    gx *= g.sum(dim, keepdims=True, dtype=g.dtype)
+    return np.subtract(g, gx, out=gx)
+
+
+def _by_kernel(name: str, x: Array, dim: int) -> Array | None:
+    """The result of a kernel, None where there is none for this array."""
+    if not x.size or dim != x.ndim - 1:
+        return None
+    rows = x.reshape(-1, x.shape[dim])
+    kernel = row_kernel(name, rows)
+    if kernel is None:
+        return None
+    y = np.empty(rows.shape, x.dtype)
+    step = max(1, _BLOCK // rows.shape[1])
+
+    def work(i: int) -> None:
+        part = slice(i * step, (i + 1) * step)
+        block = rows[part]
+        kernel(block, block.max(1), y[part], 0, len(block))
+
+    run_pieces(work, -(-len(rows) // step))
+    return y.reshape(x.shape)
 
 
 def _blocks(x: Array, y: Array, dim: int) -> Iterator[tuple[Array, Array]]:

@@ -1,4 +1,4 @@
-"""How many threads NumPy's matrix products use: OpenBLAS's own setting, reached through ctypes."""
+"""How many threads a large operation may use: one setting for OpenBLAS, oneDNN and our own."""
 
 from __future__ import annotations
 
@@ -30,19 +30,28 @@ def _openblas() -> tuple[Any, Any] | None:
     return None
 
 
+class _Setting:
+    """What `set_num_threads` was given; None: what OpenBLAS found in the environment."""
+
+    n: int | None = None
+
+
 def get_num_threads() -> int:
-    """Return the number of threads a matrix product may use."""
-    functions = _openblas()
-    return int(functions[0]()) if functions else 1
+    """Return the number of threads a large operation may use."""
+    if _Setting.n is None:
+        functions = _openblas()
+        _Setting.n = int(functions[0]()) if functions else usable_cores()
+    return _Setting.n
 
 
 def set_num_threads(n: int) -> None:
-    """Set the number of threads a matrix product may use; RuntimeError unless positive."""
+    """Set the number of threads a large operation may use; RuntimeError unless positive."""
     if not isinstance(n, int) or n < 1:
         raise RuntimeError("set_num_threads expects a positive integer")
     functions = _openblas()
     if functions:
         functions[1](n)
+    _Setting.n = n
 
 
 def usable_cores() -> int:

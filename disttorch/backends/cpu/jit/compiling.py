@@ -16,11 +16,9 @@ import numba
 CONTRACTED = {"contract"}
 
 
-def compiled(function: Callable[..., Any], *, exact: bool = False) -> Callable[..., Any]:
-    """Return `function` compiled; `exact`: every operation rounds, as NumPy's do."""
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    if not exact:
-        options["fastmath"] = CONTRACTED
+def compiled(function: Callable[..., Any], relaxed: set[str] = CONTRACTED) -> Callable[..., Any]:
+    """Return `function` compiled; `relaxed`: the rules of arithmetic that it may bend."""
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": relaxed}
     try:
         return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
     except RuntimeError:  # nowhere to keep it

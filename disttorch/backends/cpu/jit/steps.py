@@ -131,7 +131,7 @@ def _kernel(update: str) -> Callable[..., None]:
     from disttorch.backends.cpu.jit.compiling import compiled  # noqa: PLC0415
 
     globals()["gradient"] = register_jitable(_gradient)
-    return compiled(_STEPS[update][0], exact=True)
+    return compiled(_STEPS[update][0], set())
 
 
 def optimizer_step(update: str, flat: Sequence[Array], c: Any, before: Before | None) -> bool:
