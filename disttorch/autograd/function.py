@@ -12,7 +12,7 @@ from disttorch.autograd.grad_mode import STATE, no_grad
 from disttorch.autograd.inplace import take_history
 from disttorch.autograd.node import Node, edge_of
 from disttorch.autograd.op import FREED, Op
-from disttorch.autograd.saved import modified_message
+from disttorch.autograd.saved import SAVED_HOOKS, Packed, modified_message
 from disttorch.dtype import TYPE_NAMES
 from disttorch.tensor import Tensor
 
@@ -51,9 +51,7 @@ class FunctionCtx:
 class FunctionNode(Node, FunctionCtx):
     """The node of one application of a Function; it is the `ctx` its methods see."""
 
-    function: Any = (
-        None  # a subclass of Function, or an instance of one, called as before PyTorch 1.5
-    )
+    function: Any = None  # a subclass of Function, or an instance called as before PyTorch 1.5
     from_tensors: tuple[bool, ...] = ()  # which arguments of `forward` were tensors
     _saved: Sequence[Any] | None = ()  # what is kept; None once freed
 
@@ -69,7 +67,9 @@ class FunctionNode(Node, FunctionCtx):
             if t is None:
                 entries.append(None)
             else:
-                kept = t if k is None else t.detach()
+                kept: Any = t if k is None else t.detach()
+                if SAVED_HOOKS:
+                    kept = Packed(*SAVED_HOOKS[-1], t._array)
                 entries.append((kept, k, t._cell, t._cell[0]))
         self._saved, self._to_save = entries, ()
 
@@ -86,7 +86,9 @@ class FunctionNode(Node, FunctionCtx):
                 tensors.append(None)
                 continue
             kept, k, cell, version = entry
-            if cell[0] != version:
+            if type(kept) is Packed:
+                kept = kept.unpack()
+            elif cell[0] != version:
                 edge = (self, k) if k is not None else kept.grad_fn and edge_of(kept)
                 raise RuntimeError(
                     modified_message(TYPE_NAMES[kept.dtype], kept.shape, edge, cell, version)
