@@ -19,7 +19,7 @@ import disttorch
 
 ROOT = Path(__file__).parent.parent
 BASE = {"numpy", "pyzmq", "cloudpickle", "ml-dtypes", "rich"}
-EXTRAS = "all cuda12 cuda13 dev fast mpi ray tensorboard test visdom vision".split()
+EXTRAS = "all cuda12 cuda13 dev fast mpi ray special tensorboard test visdom vision".split()
 MAX_WHEEL_BYTES = 1_000_000
 
 BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"

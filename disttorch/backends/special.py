@@ -97,9 +97,34 @@ class SpecialFunctions:
         """Derivative n + 1 of `lgamma`; n = 0 is the digamma function."""
 
         def compute(z: Array) -> Array:
+            if n == 1:
+                return self._trigamma(z)
             return self._digamma64(z) if n == 0 else self._polygamma64(n, z)
 
         return self._by_precision(x, compute, compute)
+
+    def erfcx(self, x: Array) -> Array:
+        """exp(x^2) erfc(x): `erfc` without the part that vanishes."""
+        return self._by_precision(x, self._erfcx64, self._erfcx64)
+
+    def log_ndtr(self, x: Array) -> Array:
+        """Logarithm of the normal distribution's probability of values below x."""
+        return self._by_precision(x, self._log_ndtr64, self._log_ndtr64)
+
+    def library_function(self, name: str, *arrays: Array) -> Array:
+        """Compute a function by its name in `scipy.special`; 16-bit types in float32.
+
+        The backend's `scientific_library` computes it.
+        """
+        narrow = next((a.dtype for a in arrays if a.dtype.itemsize == 2), None)
+        if narrow is not None:
+            wide = self.library_function(name, *(a.astype("float32") for a in arrays))
+            return wide.astype(narrow)
+        return self.scientific_library(name, *arrays)
+
+    def scientific_library(self, name: str, *arrays: Array) -> Array:
+        """Call a function of the library that this device has for `scipy.special`."""
+        raise NotImplementedError(f"{name} is not implemented for this device")
 
     def _by_precision(
         self, x: Array, single: Callable[[Array], Array], double: Callable[[Array], Array]
@@ -151,6 +176,20 @@ class SpecialFunctions:
         tail = self._erfc_positive(self.xp.minimum(size, 40))
         y = self.xp.where(wide < 0, 2 - tail, tail)
         return self.xp.where(size < 0.5, 1 - self._erf64(wide), y)
+
+    def _erfcx64(self, x: Array) -> Array:
+        xp = self.xp
+        wide = x.astype("float64", copy=False)
+        t = 2 / (2 + xp.abs(wide))
+        y = t * _erfcx_over_t(t)
+        return xp.where(wide < 0, 2 * xp.exp(wide * wide) - y, y)
+
+    def _log_ndtr64(self, x: Array) -> Array:
+        xp = self.xp
+        z = x.astype("float64", copy=False) * sqrt(0.5)
+        lower = xp.minimum(z, 0)
+        tail = xp.log(0.5 * self._erfcx64(-lower)) - lower * lower
+        return xp.where(z < -sqrt(0.5), tail, xp.log1p(-0.5 * self._erfc64(z)))
 
     def _erfinv64(self, x: Array) -> Array:
         xp = self.xp
@@ -213,6 +252,14 @@ class SpecialFunctions:
         y = xp.where(reflected, y - pi / tangent, y)
         pole = (wide <= 0) & (wide == xp.rint(wide))
         return xp.where(pole, xp.where(wide == 0, xp.copysign(xp.inf, -wide), xp.nan), y)
+
+    def _trigamma(self, x: Array) -> Array:
+        # Reflected in the precision of x, so that poles are where PyTorch has them: pi is rounded.
+        xp = self.xp
+        reflected = x < 0.5
+        y = self._polygamma64(1, xp.where(reflected, 1 - x, x))
+        ratio = x.dtype.type(pi) / xp.sin(x.dtype.type(pi) * x)
+        return xp.where(reflected, ratio * ratio - y, y)
 
     def _polygamma64(self, n: int, x: Array) -> Array:
         """(-1)^(n + 1) n! zeta(n + 1, x), by Euler and Maclaurin's formula after a shift."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from disttorch.autograd.op import Op, public
+from disttorch.autograd.op import PointwiseOp, public
 from disttorch.ops.out import write_out
 from disttorch.tensor import Tensor
 
@@ -13,7 +13,14 @@ __all__ = ["addcdiv", "addcmul", "lerp"]
 Array = Any
 
 
-class Addcmul(Op):
+def _wide(x: Array, a: Array, b: Array) -> tuple[Array, Array, Array, Any]:
+    """The operands, 16-bit floats in float32, and the dtype to return to (None: as it is)."""
+    if x.dtype.itemsize != 2 or x.dtype.kind not in "fV":
+        return x, a, b, None
+    return *(t.astype("float32") for t in (x, a, b)), x.dtype  # type: ignore[return-value]
+
+
+class Addcmul(PointwiseOp):
     """x + value * a * b, broadcast."""
 
     promotes = "same"
@@ -21,8 +28,10 @@ class Addcmul(Op):
     def forward(ctx, x: Array, a: Array, b: Array, value: float) -> Array:
         ctx.save(1, 2)
         ctx.value = value
+        x, a, b, kept = _wide(x, a, b)
         product = a * b
-        return x + (product if value == 1 else (product * value).astype(x.dtype, copy=False))
+        y = x + (product if value == 1 else (product * value).astype(x.dtype, copy=False))
+        return y if kept is None else y.astype(kept)
 
     def backward(ctx, g: Any) -> Any:
         a, b = ctx.saved
@@ -48,7 +57,7 @@ def addcmul(
     return y if out is None else write_out(out, y, "addcmul")
 
 
-class Addcdiv(Op):
+class Addcdiv(PointwiseOp):
     """x + value * a / b, broadcast."""
 
     promotes = "same"
@@ -56,8 +65,10 @@ class Addcdiv(Op):
     def forward(ctx, x: Array, a: Array, b: Array, value: float) -> Array:
         ctx.save(1, 2)
         ctx.value = value
+        x, a, b, kept = _wide(x, a, b)
         quotient = a / b
-        return x + (quotient if value == 1 else (quotient * value).astype(x.dtype, copy=False))
+        y = x + (quotient if value == 1 else (quotient * value).astype(x.dtype, copy=False))
+        return y if kept is None else y.astype(kept)
 
     def backward(ctx, g: Any) -> Any:
         a, b = ctx.saved
@@ -89,7 +100,7 @@ def addcdiv(
     return y if out is None else write_out(out, y, "addcdiv")
 
 
-class Lerp(Op):
+class Lerp(PointwiseOp):
     """x + w * (y - x), broadcast."""
 
     promotes = "same"

@@ -30,7 +30,9 @@ class Conj(Op):
 @public(method=True)
 def conj(input: Tensor) -> Tensor:
     """Return the complex conjugate; a real tensor comes back as it is."""
-    return Conj.apply(input) if isinstance(input, Tensor) and input.is_complex() else input
+    if not isinstance(input, Tensor):  # a number that a formula saved
+        return input.conjugate()
+    return Conj.apply(input) if input.is_complex() else input
 
 
 @public(method=True, inplace=True)

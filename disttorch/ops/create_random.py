@@ -20,8 +20,8 @@ from disttorch.ops.shape_math import broadcast_shapes_checked
 from disttorch.tensor import Tensor
 
 __all__ = [
-    *("bernoulli", "bernoulli_", "cauchy_", "exponential_", "geometric_", "log_normal_"),
-    *("multinomial", "normal", "normal_", "poisson", "rand", "rand_like", "randint"),
+    *("bernoulli", "bernoulli_", "binomial", "cauchy_", "exponential_", "geometric_"),
+    *("log_normal_", "multinomial", "normal", "normal_", "poisson", "rand", "rand_like", "randint"),
     *("randint_like", "randn", "randn_like", "random_", "randperm", "uniform_"),
 ]
 
@@ -179,8 +179,10 @@ def normal(
     generator: Generator = None,
     out: Tensor | None = None,
     dtype: Dtype | None = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Normal random numbers with mean and standard deviation given as tensors or, with `size`,
     numbers. Raises RuntimeError for a negative `std`.
@@ -203,7 +205,23 @@ def normal(
         backend, shape, arrays[0].dtype, lambda a: random.fill_normal(a, 0.0, 1.0, generator)
     )
     scale, shift = (t._array if isinstance(t, Tensor) else t for t in (std, mean))
-    return finish(noise * scale + shift, "normal", out)
+    drawn = (noise * scale + shift).astype(arrays[0].dtype, copy=False)
+    if out is not None:
+        return finish(drawn, "normal", out)
+    return Drawn.apply(*given, drawn=drawn)
+
+
+class Drawn(Op):
+    """Random numbers whose distribution depends on tensors: the gradient is 0."""
+
+    torch_name = "NormalBackward0"
+
+    def forward(ctx, *parameters: Array, drawn: Array) -> Array:
+        ctx.n = len(parameters)
+        return drawn
+
+    def backward(ctx, g: Any) -> Any:
+        return (ctx.F.zeros_like(g),) * ctx.n
 
 
 class Sampled(Op):
@@ -246,6 +264,26 @@ def poisson(input: Tensor, generator: Generator = None) -> Tensor:
     """Draw from Poisson distributions whose rates are the elements of `input`."""
     host = input.backend.to_host(input._array)
     return Sampled.apply(input, fill=lambda a: random.fill_poisson(a, host, generator))
+
+
+@public()
+def binomial(count: Tensor, prob: Tensor, generator: Generator = None) -> Tensor:
+    """Draw numbers of successes in `count` trials of probability `prob`, broadcast; no gradient.
+
+    RuntimeError for different dtypes, NotImplementedError for others than float32 and float64.
+    """
+    if count.dtype is not prob.dtype:
+        names = TYPE_NAMES[prob.dtype], TYPE_NAMES[count.dtype]
+        raise RuntimeError("Found dtype {} but expected {}".format(*names))
+    shape = broadcast_shapes_checked(count._array.shape, prob._array.shape)
+    hosts = [t.backend.to_host(t._array) for t in (count, prob)]
+    drawn = _sampled(
+        count.backend,
+        shape,
+        count._array.dtype,
+        lambda a: random.fill_binomial(a, *hosts, generator),
+    )
+    return Drawn.apply(count, prob, drawn=drawn)
 
 
 @public(method=True)

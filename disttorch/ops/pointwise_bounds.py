@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
-from disttorch.autograd.op import Op, public
+from disttorch.autograd.op import Op, PointwiseOp, public
 from disttorch.autograd.promotion import promote
 from disttorch.dtype import TYPE_NAMES, promote_types, scalar_dtype
 from disttorch.dtype import bool as bool_dtype
@@ -22,11 +22,10 @@ Array = Any
 Bound = Tensor | float | None
 
 
-class Extreme(Op):
+class Extreme(PointwiseOp):
     """Base of the larger or smaller of two operands."""
 
     promotes = "same"
-    ufunc: ClassVar[str]
 
     def forward(ctx, x: Array, y: Array) -> Array:
         if x.dtype.kind == "c":
@@ -107,7 +106,7 @@ def fmin(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     return y if out is None else write_out(out, y, "fmin")
 
 
-class Clamp(Op):
+class Clamp(PointwiseOp):
     """x limited to [low, high], either of which may be None; the gradient stops outside."""
 
     promotes = "same"
@@ -166,7 +165,7 @@ def clamp_max(input: Tensor, max: Bound) -> Tensor:
     return clamp(input, max=max)
 
 
-class KeepWhere(Op):
+class KeepWhere(PointwiseOp):
     """x where a mask is true, else 0: the gradient of a choice."""
 
     def forward(ctx, x: Array, mask: Array) -> Array:
@@ -178,21 +177,21 @@ class KeepWhere(Op):
         return ctx.call(KeepWhere, g, mask), None
 
 
-class Where(Op):
+class Where(PointwiseOp):
     """x where the condition holds, else y; broadcast."""
 
     def forward(ctx, condition: Array, x: Array, y: Array) -> Array:
-        ctx.condition = condition
+        ctx.save(0)
         operands = [x, y]
         promote(ctx.backend, operands, "same")
         return ctx.backend.where(condition, *operands)
 
     def backward(ctx, g: Any) -> Any:
-        condition = ctx.condition
+        (condition,) = ctx.saved
         return (
             None,
-            ctx.call(KeepWhere, g, ctx.constant(condition)) if ctx.needs_grad(1) else None,
-            ctx.call(KeepWhere, g, ctx.constant(~condition)) if ctx.needs_grad(2) else None,
+            ctx.call(KeepWhere, g, condition) if ctx.needs_grad(1) else None,
+            ctx.call(KeepWhere, g, ~condition) if ctx.needs_grad(2) else None,
         )
 
 
@@ -274,12 +273,25 @@ class Logaddexp(Op):
     def forward(ctx, x: Array, y: Array) -> Array:
         ctx.save(0, 1)
         ctx.save_output()
+        if ctx.backend.same_dtype_kind(x) == "c":
+            return complex_logaddexp(x, y, ctx.xp)
         return getattr(ctx.xp, ctx.ufunc)(x, y)
 
     def backward(ctx, g: Any) -> Any:
         x, y, z = ctx.saved
-        power = getattr(ctx.F, ctx.exponential)
-        return g * power(x - z), g * power(y - z)
+        F = ctx.F
+        power = getattr(F, ctx.exponential)
+        return g * F.conj(power(x - z)), g * F.conj(power(y - z))
+
+
+def complex_logaddexp(x: Array, y: Array, xp: Any) -> Array:
+    """log(exp(x) + exp(y)) of complex numbers, from the one with the larger real part."""
+    swapped = (x.real > y.real) | xp.isnan(x.real)
+    low, high = xp.where(swapped, y, x), xp.where(swapped, x, y)
+    z = xp.log1p(xp.exp(low - high)) + high
+    same_infinity = xp.isinf(high.real) & (low.real == high.real)
+    ends = xp.where(high.real < 0, low, xp.log(xp.exp(low) + xp.exp(high)))
+    return xp.where(same_infinity, ends, z)
 
 
 class Logaddexp2(Logaddexp):

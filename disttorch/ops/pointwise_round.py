@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from disttorch.autograd.op import Op, public
+from disttorch.autograd.op import Op, PointwiseOp, public
 from disttorch.dtype import finfo, from_numpy_dtype
 from disttorch.ops.kinds import refuse_kinds
 from disttorch.ops.out import write_out
@@ -12,8 +12,8 @@ from disttorch.ops.pointwise import function_of
 from disttorch.tensor import Tensor
 
 __all__ = [
-    *("abs", "absolute", "angle", "ceil", "fix", "floor", "frac", "nan_to_num", "round", "sgn"),
-    *("sign", "trunc"),
+    *("abs", "absolute", "angle", "ceil", "fix", "floor", "frac", "nan_to_num", "nextafter"),
+    *("round", "sgn", "sign", "trunc"),
 ]
 
 Array = Any
@@ -123,7 +123,7 @@ class Sign(Op):
 sign = function_of(Sign)
 
 
-class Abs(Op):
+class Abs(PointwiseOp):
     """Absolute value; real for complex x."""
 
     def forward(ctx, x: Array) -> Array:
@@ -214,3 +214,23 @@ def nan_to_num(
     """Replace NaN by `nan` (0), infinities by `posinf` and `neginf` (the dtype's limits)."""
     y = NanToNum.apply(input, nan=nan or 0.0, posinf=posinf, neginf=neginf)
     return y if out is None else write_out(out, y, "nan_to_num")
+
+
+class Nextafter(Op):
+    """The floating number next to x on the way to y, broadcast; the derivative is that of x."""
+
+    promotes = "same"
+
+    def forward(ctx, x: Array, y: Array) -> Array:
+        refuse_kinds(x, "biuc", "nextafter_cpu")
+        return ctx.xp.nextafter(x, y)
+
+    def backward(ctx, g: Any) -> Any:
+        return g, ctx.F.zeros_like(g)
+
+
+@public(method=True, inplace=True)
+def nextafter(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Next floating number after `input` toward `other`, broadcast."""
+    y = Nextafter.apply(input, other)
+    return y if out is None else write_out(out, y, "nextafter")

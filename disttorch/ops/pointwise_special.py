@@ -144,9 +144,11 @@ def digamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     return y if out is None else write_out(out, y, "digamma")
 
 
-@public()
-def polygamma(n: int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
+@public(method=True, inplace=True)
+def polygamma(n: Any, input: Any, *, out: Tensor | None = None) -> Tensor:
     """Derivative of order `n` of `digamma`; RuntimeError for a negative order."""
+    if isinstance(n, Tensor):  # the method has its operands the other way round
+        n, input = input, n
     if n < 0:
         raise RuntimeError("polygamma(n, x) does not support negative n.")
     y = Polygamma.apply(input, n=n)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
+from disttorch.autograd.inplace import overwrite
 from disttorch.autograd.op import Op, public
 from disttorch.dtype import TYPE_NAMES
 from disttorch.dtype import dtype as Dtype
-from disttorch.ops.arithmetic import sub
-from disttorch.ops.cast import cast
+from disttorch.ops.arithmetic import mul, sub
+from disttorch.ops.cast import cast, clone
 from disttorch.ops.out import accepts_out
+from disttorch.ops.pointwise_bounds import where
 from disttorch.ops.reduce import Dims, normalized_dims, restore_dims
 from disttorch.tensor import Tensor
 
-__all__ = ["dist", "logsumexp", "norm"]
+__all__ = ["dist", "logsumexp", "norm", "renorm", "renorm_"]
 
 Array = Any
 
@@ -101,6 +103,33 @@ def norm(
             "operation does not have an identity"
         )
     return Norm.apply(x, p=order, dim=normalized_dims(x, dim), keepdim=keepdim)
+
+
+@public(method=True)
+@accepts_out
+def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
+    """Scale down the slices along `dim` whose norm of order `p` is above `maxnorm`.
+
+    RuntimeError for fewer than two dimensions, and for p or maxnorm out of range.
+    """
+    if not p > 0:
+        raise RuntimeError("renorm: non-positive-norm not supported")
+    if maxnorm < 0:
+        raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm:g}")
+    if input.ndim < 2:
+        raise RuntimeError(
+            f"renorm: input needs at least 2 dimensions, got {input.ndim} dimensions"
+        )
+    d = input._dim(dim)
+    size = norm(input, p, tuple(i for i in range(input.ndim) if i != d), keepdim=True)
+    factor = where(size > maxnorm, maxnorm / (size + 1e-7), 1.0)  # type: ignore[operator]
+    return mul(input, factor)
+
+
+@public(method=True, function=False)
+def renorm_(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
+    """In-place version of `renorm`."""
+    return overwrite(input, renorm(clone(input), p, dim, maxnorm))
 
 
 @public(method=True)

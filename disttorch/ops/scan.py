@@ -11,6 +11,7 @@ from disttorch.dtype import dtype as Dtype
 from disttorch.ops.index_gather import AddAlong
 from disttorch.ops.kinds import refuse_kinds
 from disttorch.ops.out import accepts_out
+from disttorch.ops.pointwise_bounds import complex_logaddexp
 from disttorch.ops.reduce import widened
 from disttorch.tensor import Tensor
 
@@ -139,14 +140,22 @@ class Logcumsumexp(Op):
         refuse_kinds(x, "biu", "logcumsumexp_out_cpu")
         ctx.save(0)
         ctx.save_output()
-        ctx.dim = dim
-        return ctx.backend.accumulate("logaddexp", x, dim) if x.ndim else x.copy()
+        ctx.dim, ctx.is_complex = dim, x.dtype.kind == "c"
+        if not x.ndim:
+            return x.copy()
+        if x.dtype.kind == "c":
+            return _complex_logcumsumexp(x, dim, ctx.xp)
+        return ctx.backend.accumulate("logaddexp", x, dim)
 
     def backward(ctx, g: Any) -> Any:
         if not g.ndim:
             return g
         x, y = ctx.saved
         F = ctx.F
+        if ctx.is_complex:
+            behind = F.flip(F.log(F.conj(g)) - y, (ctx.dim,))
+            summed = ctx.call(Logcumsumexp, behind, dim=ctx.dim)
+            return F.conj(F.exp(F.flip(summed, (ctx.dim,)) + x))
         # In logarithms, positive and negative gradients apart, so that nothing overflows.
         nothing = F.zeros_like(g) - inf
         y = F.where(y == -inf, F.zeros_like(y), y)
@@ -158,6 +167,15 @@ class Logcumsumexp(Op):
             summed = ctx.call(Logcumsumexp, behind, dim=ctx.dim)
             parts.append(F.exp(F.flip(summed, (ctx.dim,)) + x))
         return parts[0] - parts[1]
+
+
+def _complex_logcumsumexp(x: Array, dim: int, xp: Any) -> Array:
+    """The running sum one element after the other: the library accumulates real numbers only."""
+    y = x.copy()
+    front = xp.moveaxis(y, dim, 0)
+    for i in range(1, x.shape[dim]):
+        front[i] = complex_logaddexp(front[i - 1], front[i], xp)
+    return y
 
 
 @public(method=True)

@@ -1,4 +1,4 @@
-"""Distinct values, counts and places in an order: unique, bincount, searchsorted, isin, histc."""
+"""Distinct values and places in an order: unique, searchsorted, bucketize, isin."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ from typing import Any
 
 from disttorch.autograd.op import public
 from disttorch.backends import Backend
-from disttorch.dtype import TYPE_NAMES
 from disttorch.ops.create import scalar_tensor
 from disttorch.ops.shape_math import strict_dim
 from disttorch.tensor import Tensor
 
-__all__ = [
-    *("bincount", "bucketize", "histc", "isin", "searchsorted", "unique", "unique_consecutive"),
-]
+__all__ = ["bucketize", "isin", "searchsorted", "unique", "unique_consecutive"]
 
 Array = Any
 
@@ -68,26 +65,6 @@ def unique_consecutive(
         inverse if return_inverse else None,
         counts if return_counts else None,
     )
-
-
-@public(method=True)
-def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
-    """How often each non-negative integer occurs in a 1-D tensor, or the sum of its weights."""
-    x, xp = input._array, input.backend.xp
-    if x.dtype.kind not in "iu":
-        kind = TYPE_NAMES[input.dtype]
-        raise NotImplementedError(f"\"bincount_cpu\" not implemented for '{kind}'")
-    if x.ndim != 1 or (x.size and int(x.min()) < 0):
-        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
-    if minlength < 0:
-        raise RuntimeError(f"minlength should be >= 0 but got {minlength}")
-    if weights is None:
-        return Tensor._wrap(xp.bincount(x, minlength=minlength).astype("int64", copy=False))
-    if weights.shape != input.shape:
-        raise RuntimeError("weights should be 1-d and have the same length as input")
-    counted = xp.bincount(x, weights=weights._array, minlength=minlength)
-    kept = "float32" if weights.dtype.name == "float32" else "float64"
-    return Tensor._wrap(counted.astype(kept, copy=False))
 
 
 @public()
@@ -157,24 +134,3 @@ def isin(
     a, b = (x._array if isinstance(x, Tensor) else x for x in (elements, test_elements))
     found = like.backend.xp.isin(a, b, assume_unique=assume_unique, invert=invert)
     return Tensor._wrap(like.backend.asarray(found))
-
-
-@public(method=True)
-def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
-    """Counts of elements in `bins` equal parts of [min, max], by default the range of the data."""
-    if not input.is_floating_point():
-        raise NotImplementedError(
-            f"\"histogram_cpu\" not implemented for '{TYPE_NAMES[input.dtype]}'"
-        )
-    if bins <= 0:
-        raise RuntimeError("bins must be > 0")
-    x = input._array
-    low, high = float(min), float(max)
-    if low == high and x.size:
-        low, high = float(x.min()), float(x.max())
-    if low == high:
-        low, high = low - 1, high + 1
-    if low > high:
-        raise RuntimeError("max must be larger than min")
-    counts, _ = input.backend.xp.histogram(x, bins=int(bins), range=(low, high))
-    return Tensor._wrap(counts.astype(x.dtype))

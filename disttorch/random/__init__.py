@@ -1,8 +1,8 @@
 """Random numbers: generators whose CPU stream is torch's own, and samplers that fill ndarrays.
 
-`generator` holds the state and the process-wide functions, `continuous` and `discrete` the
-distributions. All work on ndarrays and know nothing of Tensors, which import them; the functions
-that return Tensors are in `disttorch.ops`.
+`generator` holds the state and the process-wide functions, `continuous`, `discrete` and
+`rejection` the distributions. All work on ndarrays and know nothing of Tensors, which import them;
+the functions that return Tensors are in `disttorch.ops`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from disttorch.random.discrete import (
     fill_bernoulli,
     fill_bernoulli_from,
     fill_geometric,
-    fill_poisson,
     fill_random,
     fill_random_range,
     multinomial,
@@ -35,6 +34,7 @@ from disttorch.random.generator import (
     set_rng_state,
 )
 from disttorch.random.permutation import permutation
+from disttorch.random.rejection import fill_binomial, fill_gamma, fill_poisson
 
 __all__ = [
     "Generator",
@@ -42,8 +42,10 @@ __all__ = [
     "default_generator",
     "fill_bernoulli",
     "fill_bernoulli_from",
+    "fill_binomial",
     "fill_cauchy",
     "fill_exponential",
+    "fill_gamma",
     "fill_geometric",
     "fill_log_normal",
     "fill_normal",

@@ -76,68 +76,6 @@ def fill_bernoulli_from(out: Array, p: Array, generator: Generator | None = None
     return visit(out, lambda flat: assign(flat, unit(flat.size, source) < probability))
 
 
-def fill_poisson(out: Array, rates: Array, generator: Generator | None = None) -> Array:
-    """Fill `out` with Poisson counts of mean `rates` (same shape); RuntimeError if one is < 0."""
-    if np.any(rates < 0):
-        raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
-    uniforms = _Uniforms(generator or default_generator)
-    ordered = rates.transpose(memory_order(out)).reshape(-1).astype(np.float64).tolist()
-    counts = [_poisson(rate, uniforms) for rate in ordered]
-    uniforms.close()
-    return visit(out, lambda flat: assign(flat, np.array(counts)))
-
-
-class _Uniforms:
-    """Numbers of [0, 1) one at a time, for rejection methods that need an unknown number.
-
-    Draws blocks ahead; `close` sets the generator to just after the last number handed out.
-    """
-
-    def __init__(self, source: Generator) -> None:
-        self._source, self._before = source, source.get_state()
-        self._drawn, self._at = 0, 0
-        self._block: list[float] = []
-
-    def next(self) -> float:
-        """Return the next number."""
-        if self._at == len(self._block):
-            self._drawn += self._at
-            self._block, self._at = unit_float64(256, self._source).tolist(), 0
-        self._at += 1
-        return self._block[self._at - 1]
-
-    def close(self) -> None:
-        """Leave the generator where a generator asked number by number would stand."""
-        self._source.set_state(self._before)
-        self._source.skip(2 * (self._drawn + self._at))
-
-
-def _poisson(rate: float, uniforms: _Uniforms) -> int:
-    """One Poisson count: multiplication below a rate of 10, Hoermann's PTRS (1993) from there."""
-    if rate < 10.0:
-        if rate == 0.0:
-            return 0
-        limit, product, count = math.exp(-rate), uniforms.next(), 0
-        while product > limit:
-            product, count = product * uniforms.next(), count + 1
-        return count
-    b = 0.931 + 2.53 * math.sqrt(rate)
-    a = -0.059 + 0.02483 * b
-    log_inv_alpha = math.log(1.1239 + 1.1328 / (b - 3.4))
-    accept_below, log_rate = 0.9277 - 3.6224 / (b - 2.0), math.log(rate)
-    while True:
-        u, v = uniforms.next() - 0.5, uniforms.next()
-        us = 0.5 - abs(u)
-        k = math.floor((2.0 * a / us + b) * u + rate + 0.43) if us else -1
-        if us >= 0.07 and v <= accept_below:
-            return k
-        if k < 0 or (us < 0.013 and v > us):
-            continue
-        bound = -rate + k * log_rate - math.lgamma(k + 1.0)
-        if v == 0.0 or math.log(v) + log_inv_alpha - math.log(a / (us * us) + b) <= bound:
-            return k
-
-
 # ---- integers --------------------------------------------------------------------------------
 
 

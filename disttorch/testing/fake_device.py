@@ -318,6 +318,6 @@ def _kernel(name: str) -> Callable[..., Any]:
     return run
 
 
-for _name in KERNEL_NAMES:
+for _name in (*KERNEL_NAMES, "scientific_library"):
     setattr(FakeBackend, _name, _kernel(_name))
 register_backend(FakeBackend())

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from disttorch.autograd.inplace import inplace_variant
-from disttorch.ops import activation, activation_smooth
+from disttorch.ops import activation, activation_random, activation_smooth
 from disttorch.ops.pointwise_special import sigmoid
-from disttorch.random import fill_uniform
 from disttorch.tensor import Tensor
 
 
@@ -51,6 +50,7 @@ prelu, hardshrink, softshrink = activation.prelu, activation.hardshrink, activat
 gelu, logsigmoid = activation_smooth.gelu, activation_smooth.logsigmoid
 softplus, softsign = activation_smooth.softplus, activation_smooth.softsign
 tanhshrink = activation_smooth.tanhshrink
+rrelu_ = activation_random.rrelu_
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
@@ -79,19 +79,4 @@ def rrelu(
 
     Otherwise with the mean slope.
     """
-    if not training:
-        return leaky_relu(input, (lower + upper) / 2, inplace)
-    xp, negative = input.backend.xp, input._array <= 0
-    drawn = xp.empty(int(negative.sum()), input._array.dtype)
-    input.backend.sample(drawn, lambda a: fill_uniform(a, lower, upper))
-    slopes = xp.ones(tuple(input.shape), input._array.dtype)
-    slopes[negative] = drawn
-    y = input * Tensor._wrap(slopes)
-    return input.copy_(y) if inplace else y
-
-
-def rrelu_(
-    input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False
-) -> Tensor:
-    """In-place version of `rrelu`."""
-    return rrelu(input, lower, upper, training, inplace=True)
+    return (rrelu_ if inplace else activation_random.rrelu)(input, lower, upper, training)

@@ -73,8 +73,8 @@ _MADE = (
     "zeros",
 )
 _RANDOM = (
-    *("bernoulli", "bernoulli_", "cauchy_", "exponential_", "geometric_", "log_normal_"),
-    *("multinomial", "normal", "normal_", "poisson", "rand", "rand_like", "randint"),
+    *("bernoulli", "bernoulli_", "binomial", "cauchy_", "exponential_", "geometric_"),
+    *("log_normal_", "multinomial", "normal", "normal_", "poisson", "rand", "rand_like", "randint"),
     *("randint_like", "randn", "randn_like", "random_", "randperm", "uniform_"),
 )
 EXEMPT = {

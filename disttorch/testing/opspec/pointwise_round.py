@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from disttorch.testing.opspec.spec import OpSpec, array, complexes, elementwise, floats, sample
+from disttorch.testing.opspec.spec import (
+    OpSpec,
+    array,
+    binary,
+    complexes,
+    elementwise,
+    floats,
+    sample,
+)
 
 WHOLE = (-2, -1, 0, 1, 2)
 HALVES = (-1.5, -0.5, 0.5, 1.5)
@@ -45,6 +53,12 @@ SPECS = (
             "0-d": "in the row above",
             "empty": "in the row above",
         },
+    ),
+    OpSpec(
+        "nextafter",
+        ref=np.nextafter,
+        samples=binary(),
+        skip={"float32": "the next number of another precision"},
     ),
     OpSpec(
         "round",

@@ -27,6 +27,15 @@ def logsumexp(x: np.ndarray, dim: Any, keepdim: bool = False) -> Any:
         return np.log(np.sum(np.exp(x), axis=dim if x.ndim else None, keepdims=keepdim))
 
 
+def renorm(x: np.ndarray, p: float, dim: int, maxnorm: float) -> np.ndarray:
+    """Scale the slices along `dim` down to a norm of `maxnorm`."""
+    others = tuple(d for d in range(x.ndim) if d != dim % x.ndim)
+    size = (np.abs(x) ** p).sum(others, keepdims=True) ** (1 / p)
+    return x * np.where(size > maxnorm, maxnorm / (size + 1e-7), 1.0)
+
+
+EXEMPT = {"renorm_": "in place: tests/ops/test_reduce_norm.py"}
+
 SPECS = (
     OpSpec(
         "dist",
@@ -65,6 +74,16 @@ SPECS = (
             sample(floats(0, 3), 2, 1),
         ),
         skip={"float32": "small powers amplify rounding"},
+    ),
+    OpSpec(
+        "renorm",
+        ref=renorm,
+        samples=(
+            *(sample(floats(*s), 2, 0, 0.5) for s in ((2, 3), (2, 3, 2), (2, 0))),
+            sample(floats(2, 3, avoid=(0,)), 1, 1, 2.0),
+            sample(floats(2, 3), 3, -1, 100.0),
+        ),
+        skip={"0-d": "needs two dimensions"},
     ),
     OpSpec(
         "norm",

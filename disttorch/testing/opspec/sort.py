@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from disttorch.testing.opspec.shape import NO_0D, NO_EMPTY_0D
+from disttorch.testing.opspec.shape import NO_0D
 from disttorch.testing.opspec.spec import OpSpec, array, distinct, floats, ints, sample
 
 
@@ -59,21 +59,6 @@ SPECS = (
         skip=NO_0D,
     ),
     OpSpec(
-        "bincount",
-        ref=lambda x, w=None, n=0: np.bincount(x, w, n),
-        samples=(
-            sample(ints(6, low=0)),
-            sample(ints(6, low=0), array(range(6)), 9),
-            sample(ints(0)),
-        ),
-        skip={
-            **NO_0D,
-            "gradcheck": "counts have no gradient",
-            "gradgradcheck": "counts have no gradient",
-            "fake_grad": "no gradient",
-        },
-    ),
-    OpSpec(
         "searchsorted",
         ref=np.searchsorted,
         samples=(
@@ -95,11 +80,5 @@ SPECS = (
         "isin",
         ref=np.isin,
         samples=(sample(ints(5), ints(3)), sample(ints(), ints(3)), sample(ints(0), ints(3))),
-    ),
-    OpSpec(
-        "histc",
-        ref=lambda x, n, a, b: np.histogram(x, n, (a, b))[0].astype(x.dtype),
-        samples=(sample(floats(2, 9), 4, -1, 1), sample(floats(0), 3, 0, 1)),
-        skip={"0-d": NO_EMPTY_0D["0-d"]},
     ),
 )
