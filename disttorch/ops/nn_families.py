@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from disttorch.ops import attention, recurrent
+from disttorch.ops import attention, fold, recurrent, shuffle
 
-MODULES = (attention, recurrent)
+MODULES = (attention, fold, recurrent, shuffle)

@@ -98,6 +98,18 @@ from disttorch.nn.functional.pool import (
     max_pool3d,
     max_pool3d_with_indices,
 )
+from disttorch.nn.functional.pool_special import (
+    fractional_max_pool2d,
+    fractional_max_pool2d_with_indices,
+    fractional_max_pool3d,
+    fractional_max_pool3d_with_indices,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
 from disttorch.nn.functional.softmax import gumbel_softmax, log_softmax, softmax, softmin
 from disttorch.ops.attention import (
     scaled_dot_product_attention,
@@ -112,6 +124,12 @@ from disttorch.ops.conv import (
 )
 from disttorch.ops.distance import cosine_similarity, pairwise_distance
 from disttorch.ops.embedding import one_hot
+from disttorch.ops.fold import (
+    fold,
+)
+from disttorch.ops.fold import (
+    unfold_blocks as unfold,
+)
 from disttorch.ops.matmul import linear
 from disttorch.ops.norm_rows import rms_norm
 from disttorch.ops.pointwise_special import sigmoid
@@ -122,3 +140,9 @@ from disttorch.ops.pool_adaptive import (
     adaptive_avg_pool3d,
 )
 from disttorch.ops.pool_average import avg_pool1d, avg_pool2d, avg_pool3d
+from disttorch.ops.shuffle import (
+    channel_shuffle,
+    native_channel_shuffle,
+    pixel_shuffle,
+    pixel_unshuffle,
+)
