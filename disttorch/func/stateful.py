@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from disttorch.nn.modules import Module
+from disttorch.nn.utils.stateless import call_replaced
 from disttorch.ops.join import stack
 from disttorch.tensor import Tensor
 
@@ -31,9 +31,7 @@ def functional_call(
     (https://docs.pytorch.org/docs/stable/generated/torch.func.functional_call.html).
     """
     given = _merged(parameter_and_buffer_dicts)
-    positional = () if args is None else args if isinstance(args, tuple) else (args,)
-    with _replaced(module, given, tie_weights, strict):
-        return module(*positional, **(kwargs or {}))
+    return call_replaced(module, given, args, kwargs, tie_weights, strict)
 
 
 def _merged(dicts: State | Sequence[State]) -> State:
@@ -54,66 +52,6 @@ def _merged(dicts: State | Sequence[State]) -> State:
             "ambiguous"
         )
     return {name: value for d in dicts for name, value in d.items()}
-
-
-@contextlib.contextmanager
-def _replaced(module: Module, given: State, tied: bool, strict: bool) -> Iterator[None]:
-    """Hold the replacements in the module's own tables, and put the originals back."""
-    named = dict(module.named_parameters(remove_duplicate=False))
-    named.update(module.named_buffers(remove_duplicate=False))
-    wanted = _with_tied_names(given, named) if tied else dict(given)
-    if strict:
-        _check_names(module, wanted, named)
-    slots = [(*_slot(module, name), value) for name, value in wanted.items() if name in named]
-    before = [(table, name, table[name]) for table, name, _ in slots]
-    for table, name, value in slots:
-        table[name] = value
-    try:
-        yield
-    finally:
-        for table, name, original in before:
-            table[name] = original
-
-
-def _slot(module: Module, path: str) -> tuple[dict[str, Any], str]:
-    """The table of the submodule that holds the tensor of this name."""
-    *parents, name = path.split(".")
-    holder: Any = module
-    for parent in parents:
-        holder = getattr(holder, parent)
-    return holder._parameters if name in holder._parameters else holder._buffers, name
-
-
-def _with_tied_names(given: State, named: State) -> State:
-    """Add the other names of the tensors that are replaced; they must not be given twice."""
-    groups: dict[int, list[str]] = {}
-    for name, tensor in named.items():
-        groups.setdefault(id(tensor), []).append(name)
-    wanted = dict(given)
-    for names in groups.values():
-        values = {id(given[name]): given[name] for name in names if name in given}
-        if len(values) > 1:
-            tied = sorted(name for name in names if name in given)
-            raise ValueError(
-                f"functional_call got multiple values for keys {tied}, which are tied. Consider "
-                "using tie_weights=False"
-            )
-        for value in values.values():
-            wanted.update(dict.fromkeys(names, value))
-    return wanted
-
-
-def _check_names(module: Module, wanted: State, named: State) -> None:
-    unexpected = sorted(wanted.keys() - named.keys())
-    missing = sorted(named.keys() - wanted.keys())
-    messages = []
-    if unexpected:
-        messages.append(f"Unexpected key(s): {', '.join(map(repr, unexpected))}.")
-    if missing:
-        messages.append(f"Missing key(s): {', '.join(map(repr, missing))}.")
-    if messages:
-        lines = "\n\t".join(messages)
-        raise RuntimeError(f"Error(s) in reparametrizing for {type(module).__name__}:\n\t{lines}")
 
 
 def stack_module_state(models: Sequence[Module]) -> tuple[State, State]:
