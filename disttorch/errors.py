@@ -1,7 +1,8 @@
 """Exceptions that belong to no single layer.
 
 RuntimeError
-└── OutOfMemoryError      an allocation did not fit
+├── OutOfMemoryError      an allocation did not fit
+└── LinAlgError           a matrix has no such factorisation, inverse or solution
 ImportError
 └── MissingExtraError     an optional dependency is not installed; names the extra
 """
@@ -11,6 +12,10 @@ from __future__ import annotations
 
 class OutOfMemoryError(RuntimeError):
     """An allocation on a device did not fit."""
+
+
+class LinAlgError(RuntimeError):
+    """A matrix has no such factorisation, inverse or solution."""
 
 
 class MissingExtraError(ImportError):

@@ -27,7 +27,8 @@ def to_ours(value: Any) -> Any:
                 seen[id(x)] = tensor_to_ours(x)
             return seen[id(x)]
         if isinstance(x, _NAMED):
-            return getattr(disttorch, str(x).removeprefix("torch."))
+            # What we have no name for (sparse layouts) stays as it is, to be refused.
+            return getattr(disttorch, str(x).removeprefix("torch."), x)
         if isinstance(x, torch.device):
             return disttorch.device(str(x))
         return x

@@ -1,0 +1,3 @@
+"""``torch.signal``: windows."""
+
+from disttorch.signal import windows
