@@ -12,7 +12,7 @@ from disttorch.autograd.grad_mode import STATE, no_grad
 from disttorch.autograd.inplace import take_history
 from disttorch.autograd.node import Node, edge_of
 from disttorch.autograd.op import FREED, Op
-from disttorch.autograd.saved import SAVED_HOOKS, Packed, modified_message
+from disttorch.autograd.saved import SAVED_HOOKS, Packed, modified_message, with_history
 from disttorch.dtype import TYPE_NAMES
 from disttorch.tensor import Tensor
 
@@ -68,9 +68,10 @@ class FunctionNode(Node, FunctionCtx):
                 entries.append(None)
             else:
                 kept: Any = t if k is None else t.detach()
+                edge = edge_of(t) if k is None and SAVED_HOOKS else None
                 if SAVED_HOOKS:
                     kept = Packed(*SAVED_HOOKS[-1], t._array)
-                entries.append((kept, k, t._cell, t._cell[0]))
+                entries.append((kept, k, t._cell, t._cell[0], edge))
         self._saved, self._to_save = entries, ()
 
     @property
@@ -85,9 +86,9 @@ class FunctionNode(Node, FunctionCtx):
             if entry is None:
                 tensors.append(None)
                 continue
-            kept, k, cell, version = entry
+            kept, k, cell, version, edge = entry
             if type(kept) is Packed:
-                kept = kept.unpack()
+                kept = with_history(kept.unpack(), edge)
             elif cell[0] != version:
                 edge = (self, k) if k is not None else kept.grad_fn and edge_of(kept)
                 raise RuntimeError(
