@@ -135,7 +135,7 @@ class _Sweep:
         for node in nodes:
             if not self.waiting[node]:
                 self._push(node)
-        ready, leaves = self.ready, self.leaves
+        ready, leaves, pending = self.ready, self.leaves, self.pending
         while True:
             # Leaves at once, so that their hooks (and the communication they start) overlap with
             # the rest of the sweep.
@@ -147,7 +147,11 @@ class _Sweep:
                 return
             node: Node | None = heapq.heappop(ready)[1]
             while node is not None and not leaves:
-                node = self._propagate(node, self._arrived(node))
+                grads = pending.pop(node, None)
+                if grads is None or node.hooks is not None or self.captures:
+                    grads = self._arrived(node, grads)
+                node = self._propagate(node, grads)
+                del grads  # whoever gets them next must see that nobody else holds them
             if node is not None:
                 self._push(node)
 
@@ -184,21 +188,16 @@ class _Sweep:
         node, k = edge
         metas = node.metas
         if metas:  # an AccumulateGrad whose leaf is gone has none
-            shape, np_dtype = metas[k]
-            if (
-                type(grad) is not self.grads.kind
-                or grad.shape != shape
-                or (grad.dtype is not np_dtype and grad.dtype != np_dtype)
-            ):
-                grad = self.grads.fit(grad, shape, np_dtype)
+            grad = self.grads.fit(grad, *metas[k])
         slots = self.pending.get(node)
         if slots is None:
             slots = self.pending[node] = [None] * (len(metas) or 1)
         slots[k] = grad if slots[k] is None else slots[k] + grad
 
-    def _arrived(self, node: Node) -> list[Any]:
+    def _arrived(self, node: Node, grads: list[Any] | None) -> list[Any]:
         """The gradients of a node's outputs, after its pre-hooks; noted if they were asked for."""
-        grads = self.pending.pop(node, None) or [None] * len(node.metas)
+        if grads is None:
+            grads = [None] * len(node.metas)
         if node.hooks is not None:
             _run_pre_hooks(node.hooks, grads, self.grads)
         if self.captures and node in self.capture_nodes:
@@ -208,12 +207,18 @@ class _Sweep:
                     self.captured[index] = g
         return grads
 
+    def will_run(self, node: Node) -> bool:
+        """Whether this sweep reaches `node`."""
+        return node in self.waiting and (self.needed is None or node in self.needed)
+
     def _finish(self, leaf: Any) -> None:
         """Hand a leaf its gradient, unless this sweep is for others."""
-        grads = self._arrived(leaf)
+        grads = self._arrived(leaf, self.pending.pop(leaf, None))
         into = self.accumulate_into
         if self.captures is None and (into is None or leaf in into):
             _accumulate(leaf, grads, self.grads)
+            if leaf.hooks is not None and leaf.hooks.after:
+                _run_post_hooks(leaf.hooks, (), grads, self.grads)
 
     def _propagate(self, node: Node, grads: list[Any]) -> Node | None:
         """Run the node's formula, send the results along its edges, queue nodes now complete.
@@ -230,32 +235,52 @@ class _Sweep:
             results = _run(node, grads, self.grads, self.watched)
         if not self.keep_graph:
             node.release()
-        results = results if type(results) is tuple else (results,)
-        waiting, n = self.waiting, len(results)
+        edges = node.edges
+        if type(results) is not tuple:
+            results = (results,)
+        if len(results) < len(edges):
+            results += (None,) * (len(edges) - len(results))
+        waiting, pending, ready, kind = self.waiting, self.pending, self.ready, self.grads.kind
         follower: Node | None = None
-        for i, edge in enumerate(node.edges):
-            if edge is None:
+        for edge, grad in zip(edges, results, strict=False):
+            if edge is None or (needed is not None and edge[0] not in needed):
                 continue
-            target = edge[0]
-            if needed is None or target in needed:
-                if i < n and results[i] is not None:
-                    try:
-                        self._add(edge, results[i])
-                    except _UnfitShape as error:
-                        raise RuntimeError(
-                            f"Function {node.name()} returned an invalid gradient at index {i} - "
-                            f"{error}"
-                        ) from None
-                left = waiting[target] = waiting[target] - 1
-                if not left:
-                    if follower is None and not self.ready and type(target) is not AccumulateGrad:
-                        follower = target
-                    else:
-                        self._push(target)
-        if follower is not None and self.ready:
+            target, k = edge
+            if grad is not None:  # `_add`, spelt out: this runs for every input of every operator
+                metas = target.metas
+                if metas:
+                    shape, np_dtype = metas[k]
+                    if (
+                        type(grad) is not kind
+                        or grad.shape != shape
+                        or grad.dtype is not np_dtype
+                    ):
+                        grad = self._fitted(node, edge, grad, results)  # noqa: PLW2901 - the same
+                slots = pending.get(target)
+                if slots is None:
+                    pending[target] = slots = [None] * (len(metas) or 1)
+                slots[k] = grad if slots[k] is None else slots[k] + grad
+            waiting[target] = left = waiting[target] - 1
+            if not left:
+                if follower is None and not ready and type(target) is not AccumulateGrad:
+                    follower = target
+                else:
+                    self._push(target)
+        if follower is not None and ready:
             self._push(follower)
             return None
         return follower
+
+    def _fitted(self, node: Node, edge: Edge, grad: Any, results: tuple[Any, ...]) -> Any:
+        """Fit a gradient to the output it is for; PyTorch's error if that is impossible."""
+        target, k = edge
+        try:
+            return self.grads.fit(grad, *target.metas[k])
+        except _UnfitShape as error:
+            i = next(i for i, g in enumerate(results) if g is grad and node.edges[i] is edge)
+            raise RuntimeError(
+                f"Function {node.name()} returned an invalid gradient at index {i} - {error}"
+            ) from None
 
 
 def _ancestors_of(targets: set[Node], reachable: Iterable[Node]) -> set[Node]:
@@ -369,6 +394,7 @@ class _Callbacks(threading.local):
 
     depth = 0
     accumulates = True  # no sweep of this thread is restricted to some inputs
+    sweep: _Sweep | None = None  # the innermost that runs
 
     def __init__(self) -> None:
         self.queue: list[Callable[[], None]] = []
@@ -392,6 +418,11 @@ def accumulates_into_all_leaves() -> bool:
     return _CALLBACKS.accumulates
 
 
+def current_sweep() -> _Sweep | None:
+    """The innermost sweep that runs in this thread."""
+    return _CALLBACKS.sweep
+
+
 def _run_callbacks() -> None:
     while _CALLBACKS.queue:
         _CALLBACKS.queue.pop(0)()
@@ -412,6 +443,7 @@ def run_backward(
     roots = [(e, mode.enter(g)) for e, g in zip(edges, grads, strict=True) if g is not None]
     before, outer_accumulates = STATE.enabled, _CALLBACKS.accumulates
     STATE.enabled = create_graph
+    outer, _CALLBACKS.sweep = _CALLBACKS.sweep, sweep
     _CALLBACKS.depth += 1
     _CALLBACKS.accumulates = outer_accumulates and captures is None and accumulate_into is None
     try:
@@ -420,7 +452,7 @@ def run_backward(
             _run_callbacks()
     finally:
         _CALLBACKS.depth -= 1
-        _CALLBACKS.accumulates = outer_accumulates
+        _CALLBACKS.sweep, _CALLBACKS.accumulates = outer, outer_accumulates
         if not _CALLBACKS.depth:
             _CALLBACKS.queue.clear()  # a sweep that failed leaves none behind
         STATE.enabled = before

@@ -173,14 +173,15 @@ def _root_grads(roots: Sequence[Place], grads: Sequence[Any], batched: bool) -> 
 def _ones(place: Place) -> Tensor:
     """The gradient of a scalar with respect to itself."""
     shape, np_dtype = layout_of(place)
-    if any(n != 1 for n in shape):
+    if shape and any(n != 1 for n in shape):
         raise RuntimeError("grad can be implicitly created only for scalar outputs")
     if np_dtype.kind == "c":
         raise RuntimeError(
             "grad can be implicitly created only for real scalar outputs but got "
             f"torch.{np_dtype.name}"
         )
-    return Tensor._wrap(backend_at(place).xp.ones(shape, np_dtype))
+    one = backend_at(place).asarray(1, np_dtype)
+    return Tensor._wrap(one.reshape(shape) if shape else one)
 
 
 def _check_grad(i: int, place: Place, given: Tensor, batched: bool) -> None:

@@ -37,7 +37,7 @@ from disttorch.autograd.broadcasting import mismatch
 from disttorch.autograd.grad_mode import STATE
 from disttorch.autograd.node import Edge, Node, accumulator_of, next_sequence
 from disttorch.autograd.promotion import promote
-from disttorch.autograd.saved import Entry, pack, unpack
+from disttorch.autograd.saved import Entry, Packed, pack, unpack
 from disttorch.backends import BACKEND_BY_TYPE, Backend, backend_of
 from disttorch.tensor import Tensor, refuse_mixed_devices
 
@@ -108,7 +108,7 @@ class Op(Node):
         ctx._save_outputs = outputs or (0,)
 
     @property
-    def saved(ctx) -> tuple[Any, ...]:
+    def saved(ctx) -> Sequence[Any]:
         """What `save` and `save_output` kept, None where `saved_for` says nobody needs it.
 
         Raises RuntimeError once freed, or if a value was modified in place since.
@@ -116,7 +116,16 @@ class Op(Node):
         entries = ctx._saved
         if entries is None:
             raise RuntimeError(FREED)
-        return unpack(ctx, entries, ctx.F.recorded)
+        recorded = ctx.F.recorded
+        if not recorded:
+            values = []
+            for value, cell, version, _ in entries:
+                if (cell is not None and cell[0] != version) or type(value) is Packed:
+                    break
+                values.append(value)
+            else:
+                return values
+        return unpack(ctx, entries, recorded)
 
     def needs_grad(ctx, i: int) -> bool:
         """Whether the gradient of input `i` is wanted; formulas skip costly ones that are not."""
@@ -241,14 +250,15 @@ class Op(Node):
     def sweep(self, grads: list[Any], functions: Any) -> Any:
         """Run the backward formula on raw arrays or, when `functions` records, on Tensors."""
         self.F = functions
-        if len(grads) > 1 and any(g is None for g in grads):
+        if len(grads) == 1:
+            (g,) = grads
+            if self.pointwise and not functions.recorded and g.size >= self.backend.pieces_from:
+                return pieces.backward(self, g)
+            return self.backward(g)
+        if any(g is None for g in grads):
             grads = [
                 self._zero_output(k, functions) if g is None else g for k, g in enumerate(grads)
             ]
-        if self.pointwise and not functions.recorded:
-            g = grads[0]
-            if g.size >= self.backend.pieces_from:
-                return pieces.backward(self, g)
         return self.backward(*grads)
 
     def _zero_output(self, k: int, functions: Any) -> Any:

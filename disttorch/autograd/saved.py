@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from disttorch.autograd.grad_mode import no_grad
 from disttorch.autograd.node import AccumulateGrad, Edge
 from disttorch.dtype import TYPE_NAMES, from_numpy_dtype
 from disttorch.tensor import Tensor
@@ -50,20 +51,55 @@ def pack(node: Op, inputs: Any, arrays: list[Any], outputs: tuple[Tensor, ...]) 
     if SAVED_HOOKS:
         pack_hook, unpack_hook = SAVED_HOOKS[-1]
         entries = [
-            e if e[3] is None else (_Packed(pack_hook, unpack_hook, e[0]), None, 0, e[3])
+            e if e[3] is None else (Packed(pack_hook, unpack_hook, e[0]), None, 0, e[3])
             for e in entries
         ]
     return entries
 
 
-class _Packed:
+class Packed:
     """A saved array that went through the user's `pack_hook`."""
 
     __slots__ = ("packed", "unpack_hook")
 
     def __init__(self, pack_hook: Any, unpack_hook: Any, array: Any) -> None:
-        self.packed = pack_hook(Tensor._wrap(array))
+        # It looks as the saved tensor did, but has no history: if the hook keeps an output, its
+        # node must not be kept with it.
+        shown = Tensor._wrap(array)
+        shown._requires_grad = array.dtype.kind in "fcV"
+        with no_grad():
+            self.packed = pack_hook(shown)
+        if shown._cell[0]:
+            raise RuntimeError(
+                "A saved tensor pack hook is modifying its input in place. Tensors provided as "
+                "input to pack hook cannot be modified by in-place operations as this can lead to "
+                "unexpected side-effects. Please open an issue if you need to perform in-place "
+                "operations on the input to a pack hook."
+            )
         self.unpack_hook = unpack_hook
+
+    def unpack(self) -> Tensor:
+        """Return what `unpack_hook` makes of it; TypeError if that is no tensor."""
+        tensor = self.unpack_hook(self.packed)
+        if not isinstance(tensor, Tensor):
+            raise TypeError(
+                "Output of saved tensor unpack_hook expected to be a Tensor but got result of "
+                f"type {type(tensor).__name__}"
+            )
+        return tensor
+
+
+def with_history(tensor: Tensor, edge: Edge | None) -> Tensor:
+    """The same memory with the history `edge`; for what a hook returns for a saved tensor."""
+    fresh = tensor.detach()
+    if edge is not None:
+        node, output_nr = edge
+        if isinstance(node, AccumulateGrad):
+            fresh._accumulator = node
+        else:
+            fresh._grad_fn, fresh._output_nr = node, output_nr
+        fresh._requires_grad = True
+    return fresh
 
 
 def unpack(node: Op, entries: list[Entry], recorded: bool) -> tuple[Any, ...]:
@@ -75,8 +111,8 @@ def unpack(node: Op, entries: list[Entry], recorded: bool) -> tuple[Any, ...]:
     for value, cell, version, place in entries:
         if cell is not None and cell[0] != version:
             raise RuntimeError(_modified(node, value, cell, version, place))
-        if type(value) is _Packed:
-            value = value.unpack_hook(value.packed)._array  # noqa: PLW2901 - the same value
+        if type(value) is Packed:
+            value = value.unpack()._array  # noqa: PLW2901 - the same value
         if recorded and place is not None:
             value = _rewrap(node, place, value, cell)  # noqa: PLW2901 - the same value
         values.append(value)

@@ -36,10 +36,10 @@ class RawFunctions:
 
     def conj(self, x: Array) -> Array:
         """Complex conjugate; a real array comes back as it is."""
-        dtype = getattr(x, "dtype", None)  # a saved operand may be a Python number
-        if dtype is None:
+        try:
+            return x if x.dtype.kind != "c" else self.xp.conj(x)
+        except AttributeError:  # a saved operand may be a Python number
             return x.conjugate()
-        return self.xp.conj(x) if dtype.kind == "c" else x
 
     def sgn(self, x: Array) -> Array:
         """Sign of a real x, x / |x| of a complex one (0 at 0)."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from disttorch.autograd.op import Op, public
+from disttorch.autograd.op import Op, PointwiseOp, public
+from disttorch.autograd.quick import quick
 from disttorch.ops.out import write_out
 from disttorch.ops.pointwise import function_of
 from disttorch.tensor import Tensor
@@ -18,10 +19,12 @@ Array = Any
 Operand = Tensor | float
 
 
+@quick(2)
 class Add(Op):
     """x + y, broadcast."""
 
-    promotes = "same"
+    promotes, ufunc = "same", "add"
+    pointwise = ("forward",)
 
     def forward(ctx, x: Array, y: Array) -> Array:
         return x + y
@@ -49,10 +52,18 @@ def _scaled(input: Operand, other: Operand, alpha: float) -> Operand:
     return mul(other, alpha) if isinstance(other, Tensor) else other * alpha
 
 
+@quick(2, "fcViu")
 class Sub(Op):
     """x - y, broadcast."""
 
-    promotes = "same"
+    promotes, ufunc = "same", "subtract"
+    pointwise = ("forward",)
+
+    @classmethod
+    def apply(cls, *inputs: Any, **params: Any) -> Any:
+        """Subtract; RuntimeError for bool tensors."""
+        _refuse_bool(*inputs)
+        return super().apply(*inputs, **params)
 
     def forward(ctx, x: Array, y: Array) -> Array:
         return x - y
@@ -64,7 +75,6 @@ class Sub(Op):
 @public(method=True, inplace=True)
 def sub(input: Operand, other: Operand, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
     """Return ``input - alpha * other``, broadcast; RuntimeError for bool tensors."""
-    _refuse_bool(input, other)
     y = Sub.apply(input, other if alpha == 1 else _scaled(input, other, alpha))
     return y if out is None else write_out(out, y, "sub")
 
@@ -99,11 +109,13 @@ def rsub(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
     return sub(other, input, alpha=alpha)
 
 
-class Mul(Op):
+@quick(2, keeps="input")
+class Mul(PointwiseOp):
     """x * y, broadcast."""
 
     promotes = "same"
     saved_for = ((1,), (0,))
+    ufunc = "multiply"
 
     def forward(ctx, x: Array, y: Array) -> Array:
         ctx.save(0, 1)
@@ -112,10 +124,8 @@ class Mul(Op):
     def backward(ctx, g: Any) -> Any:
         x, y = ctx.saved
         conj = ctx.F.conj
-        return (
-            g * conj(y) if ctx.needs_grad(0) else None,
-            g * conj(x) if ctx.needs_grad(1) else None,
-        )
+        to_x, to_y = ctx.edges  # sooner than two calls of `needs_grad`: this is the commonest op
+        return None if to_x is None else g * conj(y), None if to_y is None else g * conj(x)
 
 
 @public(method=True, inplace=True)
@@ -131,10 +141,11 @@ def multiply(input: Operand, other: Operand, *, out: Tensor | None = None) -> Te
     return mul(input, other, out=out)
 
 
-class Div(Op):
+@quick(2, "fcV", keeps="input")
+class Div(PointwiseOp):
     """x / y, true division; integers become the default floating dtype."""
 
-    promotes = "float"
+    promotes, ufunc = "float", "divide"
 
     def forward(ctx, x: Array, y: Array) -> Array:
         ctx.save(0, 1)
@@ -217,8 +228,11 @@ def true_divide(input: Operand, other: Operand, *, out: Tensor | None = None) ->
     return div(input, other, out=out)
 
 
-class Neg(Op):
+@quick(1, "fcViu")
+class Neg(PointwiseOp):
     """-x; RuntimeError for bool tensors."""
+
+    ufunc = "negative"
 
     def forward(ctx, x: Array) -> Array:
         if x.dtype.kind == "b":
@@ -244,7 +258,7 @@ def positive(input: Tensor) -> Tensor:
     return input
 
 
-class Pow(Op):
+class Pow(PointwiseOp):
     """x ** y, broadcast."""
 
     promotes = "same"

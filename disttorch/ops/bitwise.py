@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from disttorch.autograd.op import Op, public
+from disttorch.autograd.quick import ALL_KINDS, quick
 from disttorch.ops.kinds import refuse_kinds
 from disttorch.ops.out import write_out
 from disttorch.tensor import Tensor
@@ -24,19 +25,27 @@ class Bitwise(Op):
 
     promotes = "same"
     differentiable = False
+    kernel: ClassVar[str]  # PyTorch's, as its errors name it
+    refused: ClassVar[str]  # dtype kinds
 
-    def forward(ctx, x: Array, y: Array, ufunc: str, kernel: str, refused: str) -> Array:
-        refuse_kinds(x if isinstance(x, ctx.backend.array_type) else y, refused, kernel)
-        return getattr(ctx.xp, ufunc)(x, y)
+    def forward(ctx, x: Array, y: Array) -> Array:
+        refuse_kinds(x if isinstance(x, ctx.backend.array_type) else y, ctx.refused, ctx.kernel)
+        return getattr(ctx.xp, ctx.ufunc)(x, y)
+
+
+BITWISE: dict[str, type[Op]] = {}
 
 
 def _bitwise(
     name: str, ufunc: str, kernel: str, meaning: str, refused: str = "fcV"
 ) -> Callable[..., Tensor]:
     """A public bitwise operator, not defined for dtypes of the `refused` kinds."""
+    op = type(name.title(), (Bitwise,), {"ufunc": ufunc, "kernel": kernel, "refused": refused})
+    BITWISE[name] = quick(2, "".join(k for k in ALL_KINDS if k not in refused))(op)
+    apply = op.apply
 
     def function(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
-        y: Tensor = Bitwise.apply(input, other, ufunc=ufunc, kernel=kernel, refused=refused)
+        y: Tensor = apply(input, other)
         return y if out is None else write_out(out, y, name)
 
     function.__name__ = function.__qualname__ = name

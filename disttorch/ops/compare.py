@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from disttorch.autograd.op import Op, public
+from disttorch.autograd.quick import ALL_KINDS, quick
 from disttorch.dtype import TYPE_NAMES
 from disttorch.ops.kinds import refuse_kinds
 from disttorch.ops.out import write_out
@@ -27,28 +28,37 @@ class Compare(Op):
 
     promotes = "same"
     differentiable = False
+    pointwise = ("forward",)
+    kernel: ClassVar[str | None]  # PyTorch's, of those that refuse complex numbers
 
-    def forward(ctx, x: Array, y: Array, ufunc: str, kernel: str | None) -> Array:
-        if kernel is not None:
-            refuse_kinds(x if isinstance(x, ctx.backend.array_type) else y, "c", kernel)
-        return getattr(ctx.xp, ufunc)(x, y)
+    def forward(ctx, x: Array, y: Array) -> Array:
+        if ctx.kernel is not None:
+            refuse_kinds(x if isinstance(x, ctx.backend.array_type) else y, "c", ctx.kernel)
+        return getattr(ctx.xp, ctx.ufunc)(x, y)
 
 
 class Logical(Op):
     """A logical operation on x != 0 and y != 0, broadcast."""
 
     differentiable = False
+    pointwise = ("forward",)
 
     def forward(ctx, *arrays: Array, ufunc: str) -> Array:
         return getattr(ctx.xp, ufunc)(*arrays)
 
 
+COMPARISONS: dict[str, type[Op]] = {}
+
+
 def _comparison(name: str, ufunc: str, meaning: str, ordered: bool = True) -> Callable[..., Tensor]:
     """A public comparison; `ordered` ones are not defined for complex numbers."""
     kernel = f"{name}_cpu" if ordered else None
+    op = type(name.title(), (Compare,), {"ufunc": ufunc, "kernel": kernel})
+    COMPARISONS[name] = quick(2, "fViub" if ordered else ALL_KINDS)(op)
+    apply = op.apply
 
     def function(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
-        y: Tensor = Compare.apply(input, other, ufunc=ufunc, kernel=kernel)
+        y: Tensor = apply(input, other)
         return y if out is None else write_out(out, y, name)
 
     function.__name__ = function.__qualname__ = name

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from disttorch.autograd.inplace import inplace_variant
+from disttorch.autograd.op import Op
+from disttorch.autograd.quick import quick_inplace, quick_or
 from disttorch.ops import arithmetic, bitwise, compare, pointwise_round
 from disttorch.ops.arithmetic_division import floor_divide, remainder
 from disttorch.tensor import Tensor
@@ -50,13 +52,11 @@ def _reflected(function: Binary) -> Binary:
     return operator
 
 
-# Where the public function only passes its operands on, the operator goes to the op at once: every
-# call counts on the path of a small operation.
 _ARITHMETIC: dict[str, Binary] = {
-    "add": arithmetic.Add.apply,
+    "add": arithmetic.add,
     "sub": arithmetic.sub,
-    "mul": arithmetic.Mul.apply,
-    "truediv": arithmetic.Div.apply,
+    "mul": arithmetic.mul,
+    "truediv": arithmetic.div,
     "floordiv": floor_divide,
     "mod": remainder,
     "pow": arithmetic.pow,
@@ -76,10 +76,36 @@ _COMPARISONS: dict[str, Binary] = {
     "ge": compare.ge,
 }
 
+# Operators that are one function of the array library go straight to it where they can: every call
+# of a Python function counts on the path of a small operation.
+_QUICK: dict[str, type[Op]] = {
+    **{"add": arithmetic.Add, "sub": arithmetic.Sub, "mul": arithmetic.Mul},
+    **{"truediv": arithmetic.Div, "and": bitwise.BITWISE["bitwise_and"]},
+    **{"or": bitwise.BITWISE["bitwise_or"], "xor": bitwise.BITWISE["bitwise_xor"]},
+    **compare.COMPARISONS,
+}
+
+
+def _forward(name: str, function: Binary) -> Binary:
+    return quick_or(_QUICK[name], _binary(function)) if name in _QUICK else _binary(function)
+
+
+def inplace_form(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return ``name_`` for a public operator, the short one where there is one."""
+    op = _INPLACE.get(function)
+    return inplace_variant(function) if op is None else quick_inplace(op, function)
+
+
+_INPLACE: dict[Callable[..., Tensor], type[Op]] = {
+    **{arithmetic.add: arithmetic.Add, arithmetic.sub: arithmetic.Sub},
+    **{arithmetic.mul: arithmetic.Mul, arithmetic.div: arithmetic.Div},
+}
+
 OPERATORS: dict[str, Callable[..., Any]] = {
-    **{f"__{name}__": _binary(f) for name, f in {**_ARITHMETIC, **_COMPARISONS}.items()},
+    **{f"__{name}__": _forward(name, f) for name, f in {**_ARITHMETIC, **_COMPARISONS}.items()},
     **{f"__r{name}__": _reflected(f) for name, f in _ARITHMETIC.items()},
-    **{f"__i{name}__": _binary(inplace_variant(f)) for name, f in _ARITHMETIC.items()},
+    "__rdiv__": _reflected(arithmetic.Div.apply),
+    **{f"__i{name}__": _binary(inplace_form(f)) for name, f in _ARITHMETIC.items()},
     "__neg__": arithmetic.neg,
     "__pos__": arithmetic.positive,
     "__abs__": pointwise_round.abs,

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from math import log as ln
 from typing import Any, ClassVar
 
-from disttorch.autograd.op import Op, public
+from disttorch.autograd.op import Op, PointwiseOp, public
+from disttorch.autograd.quick import quick
+from disttorch.backends import Backend
 from disttorch.ops.out import write_out
 from disttorch.tensor import Tensor
 
@@ -18,7 +20,7 @@ __all__ = [
 Array = Any
 
 
-class Pointwise(Op):
+class Pointwise(PointwiseOp):
     """y = f(x) for each element; integers become the default floating dtype.
 
     A subclass names the array library's function as `ufunc` (or overrides `compute`) and gives the
@@ -26,8 +28,20 @@ class Pointwise(Op):
     """
 
     promotes = "float"
-    ufunc: ClassVar[str]
     from_output: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        if cls.forward is Pointwise.forward:
+            quick(1, "f", "output" if cls.from_output else "input")(cls)
+
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Any]:
+        """Return f for arrays of `backend`."""
+        if cls.compute is Pointwise.compute:
+            return super().array_function(backend)
+        ctx = cls(backend)
+        ctx.F = backend.F
+        return ctx.compute
 
     def forward(ctx, x: Array) -> Array:
         if ctx.from_output:
@@ -54,8 +68,10 @@ def function_of(
 ) -> Callable[..., Tensor]:
     """Return the public function, method and in-place method of an op with one input."""
 
+    apply = op.apply
+
     def function(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-        y: Tensor = op.apply(input)
+        y: Tensor = apply(input)
         return y if out is None else write_out(out, y, function.__name__)
 
     function.__name__ = function.__qualname__ = name or op.__name__.lower()
@@ -90,7 +106,10 @@ exp2 = function_of(Exp2)
 class Expm1(Pointwise):
     """exp(x) - 1, exact near 0."""
 
-    ufunc, from_output = "expm1", True
+    from_output = True
+
+    def compute(ctx, x: Array) -> Array:
+        return ctx.backend.expm1(x)
 
     def slope(ctx, y: Any) -> Any:
         return y + 1
@@ -138,7 +157,8 @@ log10 = function_of(Log10)
 class Log1p(Pointwise):
     """log(1 + x), exact near 0."""
 
-    ufunc = "log1p"
+    def compute(ctx, x: Array) -> Array:
+        return ctx.backend.log1p(x)
 
     def slope(ctx, x: Any) -> Any:
         return 1 / (x + 1)
