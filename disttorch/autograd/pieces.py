@@ -140,6 +140,23 @@ def _piece_of(op: type[Op]) -> type[Op]:
     return type(op.__name__, (op,), {"saved": None})
 
 
+def by_kernel(node: Op, g: Array, saved: Sequence[Any]) -> Array | None:
+    """The gradient of the first input by a kernel, if there is one and no other is wanted."""
+    backend, (first, *others) = node.backend, node.edges
+    if first is None or any(edge is not None for edge in others):
+        return None
+    arrays = [g, *saved]
+    cut = _Cut(backend, arrays, _broadcast_shape(arrays))
+    if cut.order is None:
+        return None
+    kernel = backend.backward_kernel(type(node).__name__, g, saved, node.__dict__)
+    if kernel is None:
+        return None
+    gx, target = cut.empty(g.dtype)
+    kernel(cut.views(arrays), target)
+    return gx
+
+
 def backward(node: Op, g: Array) -> Any:
     """Run ``node.backward(g)`` on arrays, in pieces if that gains something."""
     if "backward" not in node.pointwise or not g.ndim or _keeps_arrays(node.__dict__):
@@ -148,14 +165,11 @@ def backward(node: Op, g: Array) -> Any:
     arrays = [g, *saved]
     if _broadcast_shape(arrays) != g.shape:
         return node.backward(g)
+    gx = by_kernel(node, g, saved)
+    if gx is not None:
+        return gx
     cut = _Cut(backend, arrays, g.shape)
     views, kind = cut.views(arrays), _piece_of(type(node))
-    if cut.order is not None and node.edges[0] is not None:
-        kernel = backend.backward_kernel(type(node).__name__, g, saved, node.__dict__)
-        if kernel is not None and all(edge is None for edge in node.edges[1:]):
-            gx, target = cut.empty(g.dtype)
-            kernel(views, target)
-            return gx
     if cut.n < 2 or backend.n_threads() < 2:
         return node.backward(g)
 

@@ -163,6 +163,24 @@ class Backend(Kernels, LinearAlgebra, SpecialFunctions):
         self.xp.multiply(x, a, out=scratch)
         self.xp.add(y, scratch, out=y)
 
+    def add_up(
+        self, x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
+    ) -> Array:
+        """Return the sum over `axis` (None: all) in x's dtype."""
+        return x.sum(axis=axis, keepdims=keepdims, dtype=x.dtype)
+
+    def cumsum(self, x: Array, axis: int) -> Array:
+        """Return the running sum along `axis` in x's dtype."""
+        return self.xp.cumsum(x, axis=axis, dtype=x.dtype)
+
+    def log1p(self, x: Array) -> Array:
+        """Return log(1 + x), exact near 0."""
+        return self.xp.log1p(x)
+
+    def expm1(self, x: Array) -> Array:
+        """Return exp(x) - 1, exact near 0."""
+        return self.xp.expm1(x)
+
     def where(self, mask: Array, x: Any, y: Any) -> Array:
         """Return x where `mask` is true, else y (arrays or numbers), broadcast."""
         return self.xp.where(mask, x, y)

@@ -96,7 +96,7 @@ class Elu(PointwiseOp):
         refuse_kinds(x, "biu", "elu_cpu")
         ctx.save(0)
         ctx.alpha, ctx.scale, ctx.rate = alpha, scale, rate
-        below = ctx.xp.expm1(ctx.xp.minimum(x, 0) * rate) * (alpha * scale)
+        below = ctx.backend.expm1(ctx.xp.minimum(x, 0) * rate) * (alpha * scale)
         return (ctx.xp.maximum(x, 0) * scale + below).astype(x.dtype, copy=False)
 
     def backward(ctx, g: Any) -> Any:
@@ -137,7 +137,7 @@ class Softplus(PointwiseOp):
         z = x * beta
         xp = ctx.xp
         # log(1 + e^z) = max(z, 0) + log(1 + e^-|z|) never overflows.
-        y = (xp.maximum(z, 0) + xp.log1p(xp.exp(-xp.abs(z)))) / beta
+        y = (xp.maximum(z, 0) + ctx.backend.log1p(xp.exp(-xp.abs(z)))) / beta
         return ctx.backend.where(z > threshold, x, y.astype(x.dtype, copy=False))
 
     def backward(ctx, g: Any) -> Any:
@@ -160,7 +160,7 @@ class LogSigmoid(PointwiseOp):
         refuse_kinds(x, "biuc", "log_sigmoid_cpu")
         ctx.save(0)
         xp = ctx.xp
-        return xp.minimum(x, 0) - xp.log1p(xp.exp(-xp.abs(x)))
+        return xp.minimum(x, 0) - ctx.backend.log1p(xp.exp(-xp.abs(x)))
 
     def backward(ctx, g: Any) -> Any:
         (x,) = ctx.saved

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from disttorch.autograd import pieces
 from disttorch.autograd.op import Op
 from disttorch.dtype import TYPE_NAMES
 from disttorch.tensor import Tensor
@@ -65,6 +66,11 @@ class ElementLoss(Op):
             losses = ctx.values(x, t, *more)
             return losses.size, losses.sum(dtype=losses.dtype)
         x, t = x.reshape(-1), t.reshape(-1)
+        kernel = ctx.backend.forward_kernel(type(ctx).__name__, (x, t), ctx.settings)
+        if kernel is not None:
+            losses = ctx.xp.empty(x.shape, x.dtype)
+            kernel((x, t), losses)
+            return losses.size, ctx.backend.add_up(losses)
         parts = (slice(i, i + step) for i in range(0, x.size, step))
         sums = [ctx.values(x[part], t[part]).sum(dtype=x.dtype) for part in parts]
         return x.size, ctx.backend.asarray(sums, x.dtype).sum(dtype=x.dtype)
@@ -80,7 +86,12 @@ class ElementLoss(Op):
     def backward(ctx, g: Any) -> Any:
         if ctx.reduction == "mean":
             g = g / max(1, ctx.count)
-        return tuple(None if d is None else g * d for d in ctx.slopes(*ctx.saved))
+        saved = ctx.saved
+        if not ctx.F.recorded and saved[0].size >= ctx.backend.pieces_from:
+            gx = pieces.by_kernel(ctx, g, saved)
+            if gx is not None:
+                return gx, *(None for _ in saved[1:])
+        return tuple(None if d is None else g * d for d in ctx.slopes(*saved))
 
     def of_target(ctx, make: Callable[[], Any]) -> Any:
         """The derivative by the target, if it is wanted."""
@@ -137,7 +148,7 @@ class BinaryCrossEntropy(ElementLoss):
 
     def values(ctx, x: Array, t: Array) -> Array:
         xp = ctx.xp
-        log_x, log_rest = xp.maximum(xp.log(x), -100), xp.maximum(xp.log1p(-x), -100)
+        log_x, log_rest = xp.maximum(xp.log(x), -100), xp.maximum(ctx.backend.log1p(-x), -100)
         return (t - 1) * log_rest - t * log_x
 
     def slopes(ctx, x: Any, t: Any) -> tuple[Any, Any]:
@@ -152,7 +163,7 @@ class BinaryCrossEntropyWithLogits(ElementLoss):
 
     def values(ctx, x: Array, t: Array, weight: Array | None = None) -> Array:
         loss = (1 - t) * x
-        rest = ctx.xp.log1p(ctx.xp.exp(-ctx.xp.abs(x))) + ctx.xp.maximum(-x, 0)
+        rest = ctx.backend.log1p(ctx.xp.exp(-ctx.xp.abs(x))) + ctx.xp.maximum(-x, 0)
         loss += rest if weight is None else (1 + (weight - 1) * t) * rest
         return loss
 

@@ -26,12 +26,11 @@ class Sigmoid(Pointwise):
     def compute(ctx, x: Array) -> Array:
         if x.dtype.kind == "c":
             return 1 / (1 + ctx.xp.exp(-x))
-        # Through tanh: no overflow, and the array libraries compute it in one pass.
-        half = x.dtype.type(0.5)
-        y = ctx.xp.tanh(x * half)
-        y *= half
-        y += half
-        return y
+        narrow = x.dtype.itemsize == 2  # where exp(-x) overflows long before the result vanishes
+        y = ctx.xp.exp(-(x.astype("float32") if narrow else x))
+        y += 1
+        y = 1 / y
+        return y.astype(x.dtype) if narrow else y
 
     def slope(ctx, y: Any) -> Any:
         return y * (1 - y)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from disttorch.autograd.op import Op, public
+from disttorch.backends import Backend
 from disttorch.dtype import TYPE_NAMES, int64
 from disttorch.dtype import dtype as Dtype
 from disttorch.ops.cast import cast
@@ -53,12 +54,12 @@ def n_reduced(shape: Sequence[int], dims: tuple[int, ...]) -> int:
     return n
 
 
-def total(x: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
+def total(backend: Backend, x: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
     """Sum x over `dim` in its dtype; 16-bit floats are added up in float32."""
     axis = None if len(dim) == x.ndim else dim
     if x.dtype.itemsize == 2 and x.dtype.kind in "fV":
         return x.astype("float32").sum(axis=axis, keepdims=keepdim).astype(x.dtype)
-    return x.sum(axis=axis, keepdims=keepdim, dtype=x.dtype)
+    return backend.add_up(x, axis, keepdim)
 
 
 def widened(input: Tensor, dtype: Dtype | None) -> Tensor:
@@ -75,7 +76,7 @@ class Sum(Op):
 
     def forward(ctx, x: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
         ctx.shape, ctx.dim, ctx.keepdim = x.shape, dim, keepdim
-        return total(x, dim, keepdim)
+        return total(ctx.backend, x, dim, keepdim)
 
     def backward(ctx, g: Any) -> Any:
         return ctx.F.expand(restore_dims(ctx.F, g, ctx.dim, ctx.keepdim), ctx.shape)
@@ -111,7 +112,7 @@ class Nansum(Op):
     def forward(ctx, x: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
         ctx.shape, ctx.dim, ctx.keepdim = x.shape, dim, keepdim
         ctx.known = ~ctx.xp.isnan(x)
-        return total(ctx.backend.keep_where(x, ctx.known), dim, keepdim)
+        return total(ctx.backend, ctx.backend.keep_where(x, ctx.known), dim, keepdim)
 
     def backward(ctx, g: Any) -> Any:
         return restore_dims(ctx.F, g, ctx.dim, ctx.keepdim) * ctx.constant(ctx.known)
@@ -138,8 +139,8 @@ class Mean(Op):
         ctx.shape, ctx.dim, ctx.keepdim = x.shape, dim, keepdim
         n = n_reduced(x.shape, dim)
         if x.dtype.itemsize == 2:  # in float32: neither the sum nor n need fit the dtype
-            return (total(x.astype("float32"), dim, keepdim) / n).astype(x.dtype)
-        return total(x, dim, keepdim) / x.dtype.type(n)
+            return (total(ctx.backend, x.astype("float32"), dim, keepdim) / n).astype(x.dtype)
+        return total(ctx.backend, x, dim, keepdim) / x.dtype.type(n)
 
     def backward(ctx, g: Any) -> Any:
         share = g / (n_reduced(ctx.shape, ctx.dim) or 1)

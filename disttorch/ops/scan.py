@@ -29,7 +29,7 @@ class Cumsum(Op):
             return x.copy()
         if x.dtype.itemsize == 2 and x.dtype.kind in "fV":
             return ctx.xp.cumsum(x.astype("float32"), axis=dim).astype(x.dtype)
-        return ctx.xp.cumsum(x, axis=dim, dtype=x.dtype)
+        return ctx.backend.cumsum(x, dim)
 
     def backward(ctx, g: Any) -> Any:
         return _reverse_cumsum(ctx, g, ctx.dim)
@@ -63,7 +63,7 @@ class Cumprod(Op):
     def backward(ctx, g: Any) -> Any:
         x, y = ctx.saved
         F, dim = ctx.F, ctx.dim
-        if not g.ndim:
+        if not g.ndim or x.shape[dim] == 1:
             return g
         if not ctx.has_zero:
             return _reverse_cumsum(ctx, g * F.conj(y), dim) / F.conj(x)

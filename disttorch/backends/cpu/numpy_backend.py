@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from disttorch.backends.base import Backend, register_backend
-from disttorch.backends.cpu import blas, masks, norm, pool
+from disttorch.backends.cpu import blas, exponentials, masks, norm, pool, sums
 from disttorch.backends.cpu import softmax as softmax_rows
 from disttorch.backends.cpu.jit.pointwise import backward_kernel, forward_kernel
 from disttorch.backends.cpu.jit.steps import optimizer_step
@@ -49,6 +49,10 @@ class NumpyBackend(Backend):
     log_softmax = staticmethod(softmax_rows.log_softmax)
     softmax_backward = staticmethod(softmax_rows.softmax_backward)
     log_softmax_backward = staticmethod(softmax_rows.log_softmax_backward)
+    add_up = staticmethod(sums.add_up)
+    cumsum = staticmethod(sums.cumsum)
+    log1p = staticmethod(exponentials.log1p)
+    expm1 = staticmethod(exponentials.expm1)
     where = staticmethod(masks.where)
     clip = staticmethod(masks.clip)
     keep_where = staticmethod(masks.keep_where)
@@ -66,6 +70,8 @@ class NumpyBackend(Backend):
     def __init__(self) -> None:
         super().__init__()
         self.F.where = masks.where
+        self.F.sum, self.F.cumsum = sums.sum_like_torch, sums.cumsum_like_torch
+        self.F.log1p, self.F.expm1 = exponentials.log1p, exponentials.expm1
         self.F.expand = self.broadcast_writable
 
     def device_of(self, array: np.ndarray) -> device:

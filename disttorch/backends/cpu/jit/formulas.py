@@ -16,7 +16,7 @@ class Formula:
 
     `inputs` and `saved` name the operator's positional inputs and what its context kept for
     backward, in order; `keywords` its parameters, which its context notes under the same names.
-    Of all these the `numbers` are not arrays.
+    What is not an array in a call becomes a number of the kernel.
     """
 
     forward: str
@@ -24,7 +24,6 @@ class Formula:
     inputs: str = "x"
     saved: str = "x"
     keywords: str = ""
-    numbers: str = ""
 
 
 _SQRT_2_OVER_PI = "0.7978845608028654"
@@ -94,9 +93,21 @@ FORMULAS = {
     ),
     "Clamp": Formula(
         "", "g if (x >= low) & (x <= high) else g * 0",
-        inputs="x low high", saved="x low high", numbers="low high",
+        inputs="x low high", saved="x low high",
     ),
-    "Lerp": Formula("x + w * (end - x)", inputs="x end w", numbers="w"),
+    "Lerp": Formula("x + w * (end - x)", inputs="x end w"),
     "Addcmul": Formula("x + value * (a * b)", inputs="x a b", keywords="value"),
     "Addcdiv": Formula("x + value * (a / b)", inputs="x a b", keywords="value"),
+    # Losses of elements; the gradient of their sum or mean is one number.
+    "MseLoss": Formula("", "g * ((x - t) + (x - t))", saved="x t"),
+    "BinaryCrossEntropy": Formula(
+        "(t - 1) * (-100 if log1p(-x) < -100 else log1p(-x))"
+        " - t * (-100 if log(x) < -100 else log(x))",
+        "g * ((x - t) / (1e-12 if x * (1 - x) < 1e-12 else x * (1 - x)))",
+        inputs="x t",
+        saved="x t",
+    ),
+    "BinaryCrossEntropyWithLogits": Formula(
+        "(1 - t) * x + softplus(-x)", "g * (sigmoid(x) - t)", inputs="x t", saved="x t"
+    ),
 }  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from disttorch.backends.cpu.jit.formulas import FORMULAS, Formula
+from disttorch.backends.cpu.jit.formulas import FORMULAS
 from disttorch.backends.cpu.jit.switch import pays
 from disttorch.backends.cpu.threads import get_num_threads
 from disttorch.backends.cpu.workers import run_pieces
@@ -24,12 +24,11 @@ _PIECE = 1 << 17  # elements that a thread takes at a time
 
 
 def forward_kernel(op: str, arrays: Sequence[Any], params: dict[str, Any]) -> Any:
-    """Return ``run(flat arrays, flat output)`` for an operator's inputs, None without a kernel."""
+    """Return ``run(flat inputs, flat output)`` for an operator's inputs, None without a kernel."""
     formula = FORMULAS.get(op)
     if formula is None or not formula.forward:
         return None
-    values = dict(zip(formula.inputs.split(), arrays, strict=True)) | params
-    return _bound(op, "forward", formula, values)
+    return _bound(op, "forward", formula.inputs, arrays, params)
 
 
 def backward_kernel(op: str, g: Array, saved: Sequence[Any], notes: dict[str, Any]) -> Any:
@@ -37,34 +36,35 @@ def backward_kernel(op: str, g: Array, saved: Sequence[Any], notes: dict[str, An
     formula = FORMULAS.get(op)
     if formula is None or not formula.backward:
         return None
-    values = dict(zip(formula.saved.split(), saved, strict=True))
-    values |= {name: notes[name] for name in formula.keywords.split()}
-    return _bound(op, "backward", formula, {"g": g, **values})
+    keywords = {name: notes[name] for name in formula.keywords.split()}
+    return _bound(op, "backward", f"g {formula.saved}", (g, *saved), keywords)
 
 
-def _bound(op: str, way: str, formula: Formula, values: dict[str, Any]) -> Any:
+def _bound(op: str, way: str, names: str, values: Sequence[Any], keywords: dict[str, Any]) -> Any:
     """The kernel with its numbers filled in, if all values are such as it can take."""
-    scalar_names = {*formula.numbers.split(), *formula.keywords.split()}
-    numbers, n = [], 0
-    for name, value in values.items():
-        if name not in scalar_names:
-            if getattr(value, "dtype", None) != np.float32 or not value.ndim:
-                return None
-            n = value.size
-        elif value is None:
-            numbers.append(-math.inf if name == "low" else math.inf)
-        elif getattr(value, "ndim", 0) or isinstance(value, complex):
-            return None
-        else:
-            numbers.append(float(value))
-    if not pays(f"{op} {way}", n):
+    named = names.split()
+    if len(named) != len(values):
         return None
-    names = tuple(values)
-    kernel = _compiled(op, way, tuple(k for k in names if k not in scalar_names),
-                       tuple(k for k in names if k in scalar_names))  # fmt: skip
-    scalars = [np.float32(v) for v in numbers]
-    kept = [i for i, name in enumerate(names) if name not in scalar_names]
-    return None if kernel is None else _Run(kernel, kept, scalars)
+    arrays, numbers, n = [], {}, 0
+    for name, value in zip(named, values, strict=True):
+        if getattr(value, "ndim", 0):
+            if value.dtype != np.float32:
+                return None
+            arrays.append(name)
+            n = max(n, value.size)
+        else:
+            numbers[name] = value
+    numbers |= keywords
+    if any(isinstance(v, complex) for v in numbers.values()) or not pays(f"{op} {way}", n):
+        return None
+    kernel = _compiled(op, way, tuple(arrays), tuple(numbers))
+    kept = [i for i, name in enumerate(named) if name in arrays]
+    return _Run(kernel, kept, [_float(name, value) for name, value in numbers.items()])
+
+
+def _float(name: str, value: Any) -> np.float32:
+    """A number for a kernel; a bound that is None bounds nothing."""
+    return np.float32((-math.inf if name == "low" else math.inf) if value is None else value)
 
 
 class _Run:
@@ -98,7 +98,8 @@ def _compiled(op: str, way: str, arrays: tuple[str, ...], numbers: tuple[str, ..
     expression = _NUMBER.sub(r"f4(\1)", getattr(FORMULAS[op], way))
     # The name carries what the kernel is made from: Numba looks for it in its cache on disk by
     # name and by the age of this file.
-    made_from = expression.encode() + Path(maths.__file__).read_bytes()
+    made_from = " ".join((expression, *arrays, "and", *numbers)).encode()
+    made_from += Path(maths.__file__).read_bytes()
     name = f"{op}_{way}_{zlib.crc32(made_from):08x}"
     lines = [
         f"def {name}({', '.join([*(f'{a}_' for a in arrays), 'out', *numbers])}):",
