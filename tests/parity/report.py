@@ -11,7 +11,7 @@ from tests.parity.op_checks import Outcome
 
 _HEAD = """# Parity with PyTorch
 
-Written by `python -m tests.parity.op_db --write docs/parity.md` with PyTorch {version} (a CPU build);
+Written by `python -m tests.parity.op_db --write docs/parity.md` with PyTorch {version} (CPU build);
 do not edit. Each line of a table is one entry of PyTorch's own test data. An operator counts as
 passed only if every sample agrees: value, dtype, shape, gradient, second gradient, the method and
 the in-place method, `out=`, and views where PyTorch gives views, in float64, float32, float16,
