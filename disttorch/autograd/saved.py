@@ -120,7 +120,11 @@ def unpack(node: Op, entries: list[Entry], recorded: bool) -> tuple[Any, ...]:
 
 
 def _rewrap(node: Op, place: int, array: Any, cell: list[int] | None) -> Tensor:
-    edge = node.edges[place] if place >= 0 else (node, -1 - place)
+    edge: Edge | None = None
+    if place >= 0:
+        edge = node.edges[place]
+    elif -1 - place not in node.non_differentiable_outputs:
+        edge = (node, -1 - place)
     tensor = Tensor._wrap(array)
     if cell is not None:
         tensor._cell = cell
