@@ -1,0 +1,57 @@
+"""Sums and running sums against the definition: dimensions, layouts, dtypes, lengths, no values."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from disttorch.backends.cpu import sums
+
+SHAPES = ((20000,), (150, 130), (3, 40, 150), (2, 9001), (0, 5), (130, 140, 1))
+
+
+def _array(shape, dtype, order="C"):
+    return np.asarray(np.random.default_rng(0).standard_normal(shape), dtype, order=order)
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_sum(shape, dtype, order, keepdims):
+    x = _array(shape, dtype, order)
+    dims = range(x.ndim)
+    axes = [None, *(c for n in dims for c in itertools.combinations(dims, n + 1)), -1]
+    for axis in axes:
+        found = sums.add_up(x, axis, keepdims)
+        expected = x.sum(axis=axis, keepdims=keepdims, dtype="float64")
+        assert np.shape(found) == expected.shape
+        assert found.dtype == x.dtype
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-3)
+
+
+def test_sums_of_what_is_not_finite():
+    x = np.ones((200, 200), "float32")
+    x[0, 0], x[1, 1], x[2, :2] = np.nan, np.inf, (np.inf, -np.inf)
+    found = sums.add_up(x, 1, False)
+    assert np.isnan(found[0])
+    assert found[1] == np.inf
+    assert np.isnan(found[2])
+    assert (found[3:] == 200).all()
+
+
+def test_a_long_sum_is_as_accurate_as_numpys():
+    x = np.random.default_rng(0).uniform(0, 1, 3_000_001).astype("float32")
+    assert sums.add_up(x, None, False) == pytest.approx(x.sum(dtype="float64"), rel=1e-6)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_running_sum(shape, dtype, order):
+    x = _array(shape, dtype, order)
+    for axis in range(x.ndim):
+        found = sums.cumsum(x, axis)
+        assert found.dtype == x.dtype
+        expected = np.cumsum(x, axis, dtype="float64")
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
