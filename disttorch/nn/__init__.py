@@ -28,6 +28,8 @@ __all__.extend(modules.__all__)
 
 
 def __getattr__(name: str) -> object:
-    if name == "parallel":
-        return _import_module("disttorch.nn.parallel")
+    if name in ("attention", "grad", "parallel"):
+        return _import_module(f"disttorch.nn.{name}")
+    if name in ("DataParallel",):
+        return getattr(_import_module("disttorch.nn.parallel"), name)
     raise AttributeError(f"module 'disttorch.nn' has no attribute {name!r}")

@@ -47,9 +47,9 @@ class Convolution(Op):
         how = {"window": ctx.window, "groups": ctx.groups}
         gx = gw = gb = None
         if ctx.needs_grad(0):
-            gx = ctx.call(TransposedConvolution, g, w, None, sizes=ctx.sizes, **how)
+            gx = ctx.call(TransposedConvolution, g, ctx.F.conj(w), None, sizes=ctx.sizes, **how)
         if ctx.needs_grad(1):
-            gw = ctx.call(Correlation, x, g, **how)
+            gw = ctx.call(Correlation, ctx.F.conj(x), g, **how)
         if ctx.needs_grad(2):
             gb = ctx.F.sum(g, (0, *range(2, g.ndim)))
         return gx, gw, gb
@@ -76,9 +76,9 @@ class TransposedConvolution(Op):
         how = {"window": ctx.window, "groups": ctx.groups}
         gx = gw = gb = None
         if ctx.needs_grad(0):
-            gx = ctx.call(Convolution, g, w, None, **how)
+            gx = ctx.call(Convolution, g, ctx.F.conj(w), None, **how)
         if ctx.needs_grad(1):
-            gw = ctx.call(Correlation, g, x, **how)
+            gw = ctx.call(Correlation, g, ctx.F.conj(x), **how)
         if ctx.needs_grad(2):
             gb = ctx.F.sum(g, (0, *range(2, g.ndim)))
         return gx, gw, gb
@@ -100,9 +100,9 @@ class Correlation(Op):
         how = {"window": ctx.window, "groups": ctx.groups}
         gx = g_gy = None
         if ctx.needs_grad(0):
-            gx = ctx.call(TransposedConvolution, gy, g, None, sizes=ctx.sizes, **how)
+            gx = ctx.call(TransposedConvolution, ctx.F.conj(gy), g, None, sizes=ctx.sizes, **how)
         if ctx.needs_grad(1):
-            g_gy = ctx.call(Convolution, x, g, None, **how)
+            g_gy = ctx.call(Convolution, ctx.F.conj(x), g, None, **how)
         return gx, g_gy
 
 

@@ -45,7 +45,23 @@ from disttorch.nn.functional.dropout import (
     feature_alpha_dropout,
 )
 from disttorch.nn.functional.embedding import embedding
-from disttorch.nn.functional.interpolate import interpolate
+from disttorch.nn.functional.embedding_bag import (
+    embedding_bag,
+)
+from disttorch.nn.functional.grid import (
+    affine_grid,
+    grid_sample,
+)
+from disttorch.nn.functional.interpolate import (
+    interpolate,
+    upsample,
+    upsample_bilinear,
+    upsample_nearest,
+)
+from disttorch.nn.functional.linear import (
+    bilinear,
+    conv_tbc,
+)
 from disttorch.nn.functional.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -122,7 +138,11 @@ from disttorch.ops.conv import (
     conv_transpose2d,
     conv_transpose3d,
 )
-from disttorch.ops.distance import cosine_similarity, pairwise_distance
+from disttorch.ops.distance import (
+    cosine_similarity,
+    pairwise_distance,
+    pdist,
+)
 from disttorch.ops.embedding import one_hot
 from disttorch.ops.fold import (
     fold,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import struct
+import warnings
 from collections.abc import Sequence
 
+from disttorch.nn.functional.resample import resample, resample_bytes, resampling
 from disttorch.ops.pad import IndexedPad
 from disttorch.ops.pool_adaptive import (
     adaptive_avg_pool1d,
@@ -16,7 +18,7 @@ from disttorch.tensor import Tensor
 
 _LINEAR = {3: "linear", 4: "bilinear", 5: "trilinear"}
 _AREA = {3: adaptive_avg_pool1d, 4: adaptive_avg_pool2d, 5: adaptive_avg_pool3d}
-_CORNERED = ("linear", "bilinear", "bicubic", "trilinear")
+_CORNERED = ("linear", "bilinear", "bicubic", "trilinear", "lanczos")
 
 
 def interpolate(
@@ -30,8 +32,9 @@ def interpolate(
 ) -> Tensor:
     """Resize input (N, C, *S), one to three dimensions, to `size` or by `scale_factor`.
 
-    `mode`: "nearest", "nearest-exact", "linear", "bilinear", "trilinear" or "area". Raises
-    ValueError for sizes that do not fit, NotImplementedError for other modes and ranks.
+    `mode`: "nearest", "nearest-exact", "linear", "bilinear", "trilinear", "bicubic", "area" or, with
+    `antialias`, "lanczos". Raises ValueError for sizes that do not fit, NotImplementedError for
+    other modes and ranks.
     """
     if mode not in _CORNERED and align_corners is not None:
         raise ValueError(
@@ -49,6 +52,11 @@ def interpolate(
             f"Input and output sizes should be greater than 0, but got input ({before}){joined} "
             f"({after})"
         )
+    if antialias and not (mode in ("bilinear", "bicubic", "lanczos") and input.ndim == 4):
+        raise ValueError(
+            "Anti-alias option is restricted to bilinear, bicubic and lanczos modes and requires a "
+            "4-D tensor as input"
+        )
     if recompute_scale_factor:
         scales = [None] * len(sizes)
     if mode == "area" and input.ndim in _AREA:
@@ -56,15 +64,42 @@ def interpolate(
     if mode in ("nearest", "nearest-exact") and input.ndim in _AREA:
         shift = 0.5 if mode == "nearest-exact" else 0.0
         return _nearest(input, sizes, scales, shift)
-    if antialias or mode != _LINEAR.get(input.ndim):
-        raise NotImplementedError(
-            "Input Error: Only 3D, 4D and 5D input Tensors supported (got "
-            f"{input.ndim}D) for the modes: nearest | linear | bilinear | bicubic | trilinear | "
-            f"lanczos | area | nearest-exact (got {mode})"
-        )
+    _check_mode(input, mode, align_corners, antialias)
+    corners = bool(align_corners)
+    if input.dtype.name == "uint8":
+        for dim in range(input.ndim - 1, 1, -1):  # rows first, as images of bytes are resized
+            given = (input.shape[dim], sizes[dim - 2], scales[dim - 2])
+            input = resample_bytes(input, dim, resampling(*given, corners, mode, antialias))
+        return input
     for dim, (n_out, scale) in enumerate(zip(sizes, scales, strict=True), start=2):
-        input = _linear(input, dim, n_out, scale, bool(align_corners))
+        if antialias or mode == "bicubic":
+            weights = resampling(input.shape[dim], n_out, scale, corners, mode, antialias)
+            input = resample(input, dim, weights)
+        else:
+            input = _linear(input, dim, n_out, scale, corners)
     return input
+
+
+def _check_mode(input: Tensor, mode: str, corners: bool | None, antialias: bool) -> None:
+    """PyTorch's errors for modes that the input's rank or the other settings do not allow."""
+    if mode == "lanczos" and input.ndim == 4:
+        if corners:
+            raise ValueError("Lanczos mode does not support align_corners=True")
+        if not antialias:
+            raise ValueError("Lanczos mode requires antialias=True")
+        return
+    if mode == _LINEAR.get(input.ndim) or (mode == "bicubic" and input.ndim == 4):
+        return
+    ranks = {name: rank for rank, name in _LINEAR.items()}
+    if input.ndim in _LINEAR and mode in ranks:
+        raise NotImplementedError(
+            f"Got {input.ndim}D input, but {mode} mode needs {ranks[mode]}D input"
+        )
+    raise NotImplementedError(
+        "Input Error: Only 3D, 4D and 5D input Tensors supported (got "
+        f"{input.ndim}D) for the modes: nearest | linear | bilinear | bicubic | trilinear | "
+        f"lanczos | area | nearest-exact (got {mode})"
+    )
 
 
 def _output(
@@ -134,3 +169,39 @@ def _linear(input: Tensor, dim: int, n_out: int, scale: float | None, corners: b
     below = IndexedPad.apply(input, positions={dim: tuple(low)})
     above = IndexedPad.apply(input, positions={dim: tuple(high)})
     return below + (above - below) * Tensor._wrap(share)
+
+
+def upsample(
+    input: Tensor,
+    size: int | Sequence[int] | None = None,
+    scale_factor: float | Sequence[float] | None = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+) -> Tensor:
+    """Resize as `interpolate` does (deprecated)."""
+    _warn_of_name("nn.functional.upsample")
+    return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+def upsample_nearest(
+    input: Tensor,
+    size: int | Sequence[int] | None = None,
+    scale_factor: float | Sequence[float] | None = None,
+) -> Tensor:
+    """Resize by repeating the nearest pixel (deprecated)."""
+    _warn_of_name("nn.functional.upsample_nearest")
+    return interpolate(input, size, scale_factor, "nearest")
+
+
+def upsample_bilinear(
+    input: Tensor,
+    size: int | Sequence[int] | None = None,
+    scale_factor: float | Sequence[float] | None = None,
+) -> Tensor:
+    """Resize by mixing pixels, corners kept (deprecated)."""
+    _warn_of_name("nn.functional.upsample_bilinear")
+    return interpolate(input, size, scale_factor, "bilinear", align_corners=True)
+
+
+def _warn_of_name(name: str) -> None:
+    warnings.warn(f"`{name}` is deprecated. Use `nn.functional.interpolate` instead.", stacklevel=3)

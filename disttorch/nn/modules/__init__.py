@@ -110,7 +110,13 @@ from disttorch.nn.modules.loss_margin import (
     TripletMarginWithDistanceLoss,
 )
 from disttorch.nn.modules.module import Module
-from disttorch.nn.modules.normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
+from disttorch.nn.modules.normalization import (
+    CrossMapLRN2d,
+    GroupNorm,
+    LayerNorm,
+    LocalResponseNorm,
+    RMSNorm,
+)
 from disttorch.nn.modules.padding import (
     CircularPad1d,
     CircularPad2d,
@@ -162,7 +168,13 @@ from disttorch.nn.modules.rnn import (
     RNNCell,
     RNNCellBase,
 )
-from disttorch.nn.modules.sparse import Embedding
+from disttorch.nn.modules.sparse import (
+    Embedding,
+    EmbeddingBag,
+)
+from disttorch.nn.modules.sync_batchnorm import (
+    SyncBatchNorm,
+)
 from disttorch.nn.modules.transformer import (
     Transformer,
     TransformerDecoder,
@@ -215,11 +227,13 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "CrossMapLRN2d",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
     "Dropout3d",
     "Embedding",
+    "EmbeddingBag",
     "FeatureAlphaDropout",
     "Flatten",
     "Fold",
@@ -314,6 +328,7 @@ __all__ = [
     "Softplus",
     "Softshrink",
     "Softsign",
+    "SyncBatchNorm",
     "Tanh",
     "Tanhshrink",
     "Threshold",

@@ -9,7 +9,6 @@ from disttorch.nn import functional as F
 from disttorch.nn import init
 from disttorch.nn.modules.module import Module
 from disttorch.nn.parameter import Parameter, empty_parameter
-from disttorch.ops.matmul_einsum import einsum
 from disttorch.tensor import Tensor
 
 
@@ -104,8 +103,7 @@ class Bilinear(Module):
 
     def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
         """Map the last dimensions of both inputs."""
-        out = einsum("...i,oij,...j->...o", input1, self.weight, input2)
-        return out if self.bias is None else out + self.bias
+        return F.bilinear(input1, input2, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """Return sizes and whether there is a bias."""

@@ -145,3 +145,29 @@ class LocalResponseNorm(FunctionModule):
     def extra_repr(self) -> str:
         """Return the settings."""
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class CrossMapLRN2d(Module):
+    """Local response norm of (N, C, H, W) over channels; an even `size` counts one less."""
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
+        super().__init__()
+        self.size = size
+        self.alpha = alpha
+        self.beta = beta
+        self.k = k
+
+    def forward(self, input: Any) -> Tensor:
+        """Divide by (k + alpha * sum of neighbours' squares / size) ** beta; ValueError unless 4D."""
+        if input.ndim != 4:
+            raise ValueError(f"CrossMapLRN2d: Expected input to be 4D, got {input.ndim}D instead.")
+        reach = (self.size - 1) // 2
+        n, c = input.shape[:2]
+        squares = F.pad((input * input).reshape(n, 1, c, -1), (0, 0, reach, reach))
+        total: Any = F.avg_pool2d(squares, (2 * reach + 1, 1), stride=1) * (2 * reach + 1)  # type: ignore[operator]
+        scale = total.reshape(input.shape) * (self.alpha / self.size) + self.k
+        return input * scale**-self.beta  # type: ignore[no-any-return]
+
+    def extra_repr(self) -> str:
+        """Return the settings."""
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
