@@ -9,7 +9,7 @@ from importlib import import_module as _import_module
 from math import e, inf, nan, pi
 
 from disttorch import autograd, ops, random
-from disttorch.autograd.anomaly import is_anomaly_enabled
+from disttorch.autograd.anomaly import is_anomaly_check_nan_enabled, is_anomaly_enabled
 from disttorch.autograd.grad_mode import (
     enable_grad,
     inference_mode,
@@ -85,10 +85,22 @@ from disttorch.version import __version__
 newaxis = None
 
 _LAZY = {
+    *("amp", "cpu", "distributions"),
     *("cuda", "distributed", "fft", "linalg", "meter", "nn", "optim", "serialization", "signal"),
     *("func", "special", "testing", "utils", "vision"),
 }
 _LAZY_NAMES = {"load": "serialization", "save": "serialization", "vmap": "func"}
+_LAZY_NAMES |= dict.fromkeys(
+    (
+        *("autocast", "autocast_decrement_nesting", "autocast_increment_nesting"),
+        *("clear_autocast_cache", "get_autocast_cpu_dtype", "get_autocast_dtype"),
+        *("get_autocast_gpu_dtype", "is_autocast_cache_enabled", "is_autocast_cpu_enabled"),
+        *("is_autocast_enabled", "set_autocast_cache_enabled", "set_autocast_cpu_dtype"),
+        *("set_autocast_cpu_enabled", "set_autocast_dtype", "set_autocast_enabled"),
+        "set_autocast_gpu_dtype",
+    ),
+    "amp",
+)
 
 # Ops need Tensor and Tensor's methods are ops: they meet here, once.
 bind_methods({**_AUTOGRAD_METHODS, **ops.METHODS})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from disttorch.cuda import amp
+
 
 def is_available() -> bool:
     """Return whether tensors can live on a CUDA device: False, there is no CUDA backend yet."""

@@ -1,21 +1,14 @@
-"""nn.utils and nn.init: small programs that give the same in PyTorch and here.
-
-Every program is a function of the library. Both start from the same seed, whose random numbers are
-the same; what a program returns (tensors, text, containers of them) and what it raises or warns of
-must agree.
-"""
+"""nn.utils: programs that give the same in PyTorch and here."""
 
 import copy
 import pickle
 import warnings
 
-import numpy as np
 import pytest
 
-import disttorch
-from tests.parity import optim_db
+from tests.parity.programs import check, refused, trained
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
 pytestmark = pytest.mark.parity
 
@@ -25,62 +18,6 @@ PROGRAMS = {}
 def program(function):
     PROGRAMS[function.__name__] = function
     return function
-
-
-def outcome(library, run):
-    library.manual_seed(0)
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("always")
-        try:
-            result = run(library)
-        except Exception as error:
-            result = type(error).__name__, str(error).replace("disttorch.", "torch.")
-    kinds = (UserWarning, FutureWarning)
-    texts = [str(w.message) for w in seen if issubclass(w.category, kinds)]
-    texts = [text for text in texts if not text.startswith("Lazy modules are a new feature")]
-    return (optim_db.to_ours(result) if library is torch else result), texts
-
-
-def agree(got, want, where="result"):
-    if isinstance(want, disttorch.Tensor):
-        assert got.dtype is want.dtype, where
-        assert got.requires_grad == want.requires_grad, where
-        a, b = got.detach().numpy(), want.detach().numpy()
-        np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6, err_msg=where)
-    elif isinstance(want, dict):
-        assert list(got) == list(want), where
-        for key, value in want.items():
-            agree(got[key], value, f"{where}[{key!r}]")
-    elif isinstance(want, (list, tuple)):
-        assert len(got) == len(want), (where, got, want)
-        for i, value in enumerate(want):
-            agree(got[i], value, f"{where}[{i}]")
-    else:
-        assert got == want, where
-
-
-def refused(*calls):
-    """The errors of several calls."""
-    texts = []
-    for call in calls:
-        try:
-            call()
-        except Exception as error:
-            text = str(error).replace("disttorch.", "torch.")
-            texts.append((type(error).__name__, text))
-        else:
-            texts.append("no error")
-    return texts
-
-
-def trained(t, module, x, n_steps=3):
-    """State and output after some steps of gradient descent."""
-    optimiser = t.optim.SGD(module.parameters(), lr=0.1)
-    for _ in range(n_steps):
-        optimiser.zero_grad()
-        module(x).pow(2).sum().backward()
-        optimiser.step()
-    return module.state_dict(), module(x)
 
 
 # ---- clipping -------------------------------------------------------------------------------
@@ -416,90 +353,6 @@ def parametrized_refused(t):
     )
 
 
-# ---- pruning --------------------------------------------------------------------------------
-
-
-@program
-def pruned(t):
-    prune = t.nn.utils.prune
-    x = t.randn(2, 4)
-    results = []
-    for apply in (
-        lambda m: prune.identity(m, "weight"),
-        lambda m: prune.random_unstructured(m, "weight", 0.3),
-        lambda m: prune.random_unstructured(m, "bias", 1),
-        lambda m: prune.l1_unstructured(m, "weight", 5),
-        lambda m: prune.l1_unstructured(m, "weight", 0.5, m.weight.detach() ** 2 - 0.1),
-        lambda m: prune.random_structured(m, "weight", 1, dim=0),
-        lambda m: prune.random_structured(m, "weight", 0.5, dim=1),
-        lambda m: prune.ln_structured(m, "weight", 2, n=2, dim=1),
-        lambda m: prune.ln_structured(m, "weight", 0.4, n=float("inf"), dim=0),
-        lambda m: prune.ln_structured(m, "weight", 1, 1, -1, -m.weight.detach()),
-        lambda m: prune.custom_from_mask(m, "bias", t.tensor([1.0, 0.0, 1.0])),
-    ):
-        module = apply(t.nn.Linear(4, 3))
-        results += [trained(t, module, x), prune.is_pruned(module)]
-        name = "weight" if hasattr(module, "weight_orig") else "bias"
-        prune.remove(module, name)
-        results += [module.state_dict(), module(x), prune.is_pruned(module)]
-    return results
-
-
-@program
-def pruned_twice(t):
-    prune = t.nn.utils.prune
-    module = t.nn.Linear(4, 6)
-    prune.l1_unstructured(module, "weight", 5)
-    prune.ln_structured(module, "weight", 2, n=2, dim=0)
-    prune.random_unstructured(module, "weight", 0.25)
-    (hook,) = module._forward_pre_hooks.values()
-    return module.state_dict(), type(hook).__name__, [type(m).__name__ for m in hook], len(hook)
-
-
-@program
-def pruned_globally(t):
-    prune = t.nn.utils.prune
-    model = t.nn.Sequential(t.nn.Linear(3, 4), t.nn.Linear(4, 2))
-    pairs = [(model[0], "weight"), (model[1], "weight")]
-    prune.global_unstructured(pairs, pruning_method=prune.L1Unstructured, amount=0.5)
-    first = copy.deepcopy(model.state_dict())
-    prune.global_unstructured(pairs, pruning_method=prune.L1Unstructured, amount=3)
-    return first, model.state_dict()
-
-
-@program
-def pruned_tensors(t):
-    prune = t.nn.utils.prune
-    x = t.randn(3, 4)
-    return [
-        prune.L1Unstructured(4).prune(x),
-        prune.LnStructured(2, n=1, dim=1).prune(x, t.ones(3, 4)),
-        prune.RandomUnstructured(0.5).prune(x, importance_scores=x.abs()),
-    ]
-
-
-@program
-def pruned_refused(t):
-    prune = t.nn.utils.prune
-
-    def layer():
-        return t.nn.Linear(3, 2)
-
-    return refused(
-        lambda: prune.l1_unstructured(layer(), "weight", "much"),
-        lambda: prune.l1_unstructured(layer(), "weight", -1),
-        lambda: prune.l1_unstructured(layer(), "weight", 1.5),
-        lambda: prune.l1_unstructured(layer(), "weight", 7),
-        lambda: prune.random_structured(layer(), "bias", 1, 0),
-        lambda: prune.random_structured(layer(), "weight", 1, 2),
-        lambda: prune.ln_structured(layer(), "weight", 9, 2, 0),
-        lambda: prune.remove(t.nn.Identity(), "weight"),
-        lambda: prune.global_unstructured(3, prune.L1Unstructured, amount=1),
-        lambda: prune.global_unstructured([(layer(), "weight")], prune.LnStructured, amount=1, n=1),
-        lambda: prune.PruningContainer().add_pruning_method(3),
-    )
-
-
 # ---- the rest -------------------------------------------------------------------------------
 
 
@@ -563,93 +416,6 @@ def stateless(t):
     ]
 
 
-# ---- nn.init --------------------------------------------------------------------------------
-
-
-@program
-def initialised(t):
-    init = t.nn.init
-    results = []
-    for fill in (
-        lambda w: init.uniform_(w, -2, 3),
-        lambda w: init.normal_(w, 1, 2),
-        lambda w: init.trunc_normal_(w, 0.5, 2.0, -1, 3),
-        lambda w: init.trunc_normal_(w, std=0.02),
-        lambda w: init.constant_(w, 0.3),
-        init.ones_,
-        init.zeros_,
-        lambda w: init.xavier_uniform_(w, gain=2.0),
-        init.xavier_normal_,
-        lambda w: init.kaiming_uniform_(w, a=0.2),
-        lambda w: init.kaiming_uniform_(w, mode="fan_out", nonlinearity="relu"),
-        init.kaiming_normal_,
-        lambda w: init.kaiming_normal_(w, mode="fan_out", nonlinearity="tanh"),
-        init.orthogonal_,
-        lambda w: init.orthogonal_(w, gain=0.5),
-    ):
-        for shape in ((4, 6), (6, 4), (3, 3), (4, 2, 3), (16, 3, 3, 3)):
-            results.append(fill(t.empty(shape)))
-    for shape in ((5, 7), (30, 20)):
-        results += [init.eye_(t.empty(shape)), init.sparse_(t.empty(shape), 0.3)]
-        results += [init.sparse_(t.empty(shape), 0.9, std=2.0)]
-    for shape in ((4, 2, 3), (4, 4, 2, 3), (6, 2, 3, 3, 3)):
-        results += [init.dirac_(t.empty(shape)), init.dirac_(t.empty(shape), groups=2)]
-    return results
-
-
-@program
-def gains(t):
-    names = "linear conv1d conv2d conv3d conv_transpose1d sigmoid tanh relu leaky_relu selu"
-    gain = t.nn.init.calculate_gain
-    return [
-        *(gain(name) for name in names.split()),
-        gain("leaky_relu", 0.3),
-        refused(lambda: gain("swish"), lambda: gain("leaky_relu", "a"), lambda: gain("gelu")),
-    ]
-
-
-@program
-def init_old_names(t):
-    init = t.nn.init
-    names = "uniform normal constant xavier_uniform xavier_normal kaiming_uniform kaiming_normal"
-    arguments = {"constant": (2.0,)}
-    w = [getattr(init, n)(t.empty(3, 3), *arguments.get(n, ())) for n in names.split()]
-    return [
-        *w,
-        init.orthogonal(t.empty(3, 3)),
-        init.eye(t.empty(2, 2)),
-        init.dirac(t.empty(2, 2, 2)),
-    ]
-
-
-@program
-def init_refused(t):
-    init = t.nn.init
-    return refused(
-        lambda: init.xavier_uniform_(t.empty(3)),
-        lambda: init.kaiming_normal_(t.empty(3)),
-        lambda: init.kaiming_uniform_(t.empty(3, 3), mode="fan"),
-        lambda: init.orthogonal_(t.empty(3)),
-        lambda: init.eye_(t.empty(3)),
-        lambda: init.dirac_(t.empty(3, 3)),
-        lambda: init.dirac_(t.empty(3, 3, 3), groups=2),
-        lambda: init.sparse_(t.empty(3), 0.1),
-        lambda: init.kaiming_uniform_(t.empty(3, 3), nonlinearity="swish"),
-    )
-
-
-@program
-def init_odd(t):
-    init = t.nn.init
-    with_mean_far = init.trunc_normal_(t.empty(4), mean=9.0)
-    nothing = [init.kaiming_uniform_(t.empty(0, 3)), init.orthogonal_(t.empty(0, 3))]
-    generator = t.Generator().manual_seed(3)
-    return with_mean_far, nothing, init.normal_(t.empty(20), generator=generator), t.rand(3)
-
-
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_program(name):
-    want, their_warnings = outcome(torch, PROGRAMS[name])
-    got, our_warnings = outcome(disttorch, PROGRAMS[name])
-    agree(got, want)
-    assert our_warnings == their_warnings
+    check(PROGRAMS[name])
