@@ -13,6 +13,8 @@ from typing import Any
 
 from numpy import linalg as host
 
+from disttorch.backends import ldl
+
 Array = Any
 
 _BLOCK = 48  # columns that are worked off one by one before a matrix product takes over
@@ -203,9 +205,20 @@ class LinearAlgebra:
             factor[..., i + 1 :, i + 1 :] -= xp.tril(update)
         return factor, info
 
+    # ---- on the host: no device library has these --------------------------------------------
+
+    def ldl_factor(self, a: Array, hermitian: bool) -> tuple[Array, Array, Array]:
+        """Factorise symmetric (..., n, n), reading the lower triangle: packed, pivots, info."""
+        packed, pivots, info = ldl.ldl_factor(self.to_host(a), hermitian)
+        return self.asarray(packed), self.asarray(pivots), self.asarray(info)
+
+    def ldl_solve(self, packed: Array, pivots: Array, b: Array, hermitian: bool) -> Array:
+        """Return x with ``a x = b``, given a's factorisation; the stacks are equal."""
+        operands = (self.to_host(t) for t in (packed, pivots, b))
+        return self.asarray(ldl.ldl_solve(*operands, hermitian))
+
     def eig(self, a: Array) -> tuple[Array, Array]:
         """Return complex eigenvalues (..., n) and eigenvectors (..., n, n) of any matrices."""
-        # On the host: not every array library has the general eigenvalue problem.
         values, vectors = host.eig(self.to_host(a))
         kind = "complex64" if a.real.dtype.itemsize == 4 else "complex128"
         return self.asarray(values.astype(kind)), self.asarray(vectors.astype(kind))

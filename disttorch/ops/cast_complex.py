@@ -6,6 +6,7 @@ from typing import Any
 
 from disttorch.autograd.op import Op, public
 from disttorch.dtype import TYPE_NAMES
+from disttorch.ops.out import accepts_out
 from disttorch.ops.shape_math import broadcast_shapes_checked
 from disttorch.tensor import Tensor
 
@@ -36,6 +37,7 @@ def conj(input: Tensor) -> Tensor:
 
 
 @public(method=True, inplace=True)
+@accepts_out
 def conj_physical(input: Tensor) -> Tensor:
     """Return the complex conjugate; here it is the same as `conj`."""
     return conj(input)
@@ -113,11 +115,13 @@ class MakeComplex(Op):
 
 
 @public()
+@accepts_out
 def complex(real: Tensor, imag: Tensor) -> Tensor:
     """Complex tensor from its real and imaginary part, broadcast, both float32 or float64.
 
     Raises RuntimeError if the two have different dtypes or another one.
     """
+    _check_tensors("complex", real=real, imag=imag)
     a, b = real.dtype, imag.dtype
     if a.name not in ("float32", "float64") or b.name not in ("float32", "float64"):
         raise RuntimeError(
@@ -132,9 +136,20 @@ def complex(real: Tensor, imag: Tensor) -> Tensor:
     return MakeComplex.apply(real, imag)
 
 
+def _check_tensors(function: str, **given: Any) -> None:
+    for position, (name, value) in enumerate(given.items(), 1):
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"{function}(): argument '{name}' (position {position}) must be Tensor, not "
+                f"{type(value).__name__}"
+            )
+
+
 @public()
+@accepts_out
 def polar(abs: Tensor, angle: Tensor) -> Tensor:
     """Complex tensor from absolute values and angles in radians."""
+    _check_tensors("polar", abs=abs, angle=angle)
     return complex(abs * angle.cos(), abs * angle.sin())
 
 
@@ -204,10 +219,12 @@ def view_as_complex(input: Tensor) -> Tensor:
 @public()
 def is_complex(input: Tensor) -> bool:
     """Whether the dtype is complex."""
+    _check_tensors("is_complex", input=input)
     return input.dtype.is_complex
 
 
 @public()
 def is_floating_point(input: Tensor) -> bool:
     """Whether the dtype is a floating one."""
+    _check_tensors("is_floating_point", input=input)
     return input.dtype.is_floating_point

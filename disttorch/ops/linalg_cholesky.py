@@ -8,6 +8,7 @@ from disttorch.autograd.op import Op, public
 from disttorch.ops.linalg_matrix import (
     CHOLESKY,
     INVERSE,
+    IdentityLike,
     adjoint,
     as_diagonal,
     check_info,
@@ -122,8 +123,7 @@ def cholesky_inverse(input: Tensor, upper: bool = False) -> Tensor:
     require_kernel(input, "cholesky_inverse_out_cpu")
     _refuse_singular(input)
     lower = input.mH if upper else input  # type: ignore[attr-defined]
-    eye = input.new_ones(input._array.shape[-1]).diag()  # type: ignore[attr-defined]
-    half = solved(lower, eye, upper=False)
+    half = solved(lower, IdentityLike.apply(lower), upper=False)
     return half.mH @ half  # type: ignore[attr-defined, no-any-return]
 
 

@@ -6,8 +6,11 @@ from disttorch.ops import (
     fft_short_time,
     fft_window,
     linalg_cholesky,
+    linalg_covariance,
     linalg_det,
     linalg_eig,
+    linalg_ldl,
+    linalg_lowrank,
     linalg_lstsq,
     linalg_lu,
     linalg_norm,
@@ -21,6 +24,7 @@ from disttorch.ops import (
 
 MODULES = (
     *(fft, fft_frequency, fft_short_time, fft_window),
-    *(linalg_cholesky, linalg_det, linalg_eig, linalg_lstsq, linalg_lu, linalg_norm),
+    *(linalg_cholesky, linalg_covariance, linalg_det, linalg_eig, linalg_ldl, linalg_lowrank),
+    *(linalg_lstsq, linalg_lu, linalg_norm),
     *(linalg_power, linalg_products, linalg_qr, linalg_solve, linalg_svd, linalg_triangular),
 )

@@ -7,6 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 from disttorch.autograd.op import Op, public
+from disttorch.dtype import float32
+from disttorch.ops.cast import cast
 from disttorch.ops.linalg_matrix import IdentityLike, adjoint, require_floating, require_square
 from disttorch.ops.linalg_solve import linalg_inv
 from disttorch.ops.matmul import matmul
@@ -114,9 +116,11 @@ def _pade(xp: Any, a: Array) -> Array:
 
 
 def _exponential(A: Tensor) -> Tensor:
-    require_floating(A, "linalg.matrix_exp")
+    narrow = A._array.dtype.kind in "fV" and A._array.dtype.itemsize == 2
+    if not narrow:
+        require_floating(A, "linalg.matrix_exp")
     require_square(A, "linalg.matrix_exp")
-    return MatrixExp.apply(A)
+    return cast(MatrixExp.apply(cast(A, float32)), A.dtype) if narrow else MatrixExp.apply(A)
 
 
 @public(function=False)

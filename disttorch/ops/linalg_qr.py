@@ -222,12 +222,17 @@ def _check_product(a: Tensor, tau: Tensor, other: Tensor, left: bool) -> None:
     if a._array.ndim < 2 or other._array.ndim < 2:
         which = "input" if a._array.ndim < 2 else "other"
         raise RuntimeError(f"{name}: {which} must have at least 2 dimensions.")
-    if other._array.shape[side] < tau._array.shape[-1]:
+    length, k = other._array.shape[side], tau._array.shape[-1]
+    if length < k:
         raise RuntimeError(
             f"{name}: other.shape[{side}] must be greater than or equal to tau.shape[-1]"
         )
-    if other._array.shape[side] != a._array.shape[-2]:
+    if length != a._array.shape[-2]:
         raise RuntimeError(f"{name}: other.shape[{side}] must be equal to input.shape[-2]")
+    if k != min(length, a._array.shape[-1]):
+        raise RuntimeError(
+            f"{name}: tau.shape[-1] must be equal to min(other.shape[{side}], input.shape[-1])"
+        )
     for which, t in (("tau", tau), ("other", other)):
         if t.dtype is not a.dtype:
             raise RuntimeError(

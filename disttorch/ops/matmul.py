@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from disttorch.autograd.op import Op, public
-from disttorch.dtype import CPP_NAMES, TYPE_NAMES
+from disttorch.dtype import CPP_NAMES, TYPE_NAMES, promote_types
+from disttorch.ops.cast import cast
 from disttorch.ops.cast_complex import conj
-from disttorch.ops.out import accepts_out
+from disttorch.ops.out import accepts_out, write_out
 from disttorch.ops.shape import expand, unsqueeze
 from disttorch.ops.shape_math import broadcast_shapes_checked
 from disttorch.tensor import Tensor
@@ -195,12 +196,14 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
 
 
 @public(method=True)
+@accepts_out
 def vdot(input: Tensor, other: Tensor) -> Tensor:
     """Sum of products of the conjugate of one vector with another."""
     return dot(conj(input), other)
 
 
 @public(method=True)
+@accepts_out
 def inner(input: Tensor, other: Tensor) -> Tensor:
     """Sum of products over the last dimensions: (*a, k) and (*b, k) -> (*a, *b)."""
     if not (input.ndim and other.ndim):
@@ -242,6 +245,8 @@ def _added(
         product = multiply(first, second)
         # Refuses a tensor that only the product would have to be broadcast to.
         added = expand(input, product.shape)
+        if product._array.dtype.kind in "iub":
+            return _added_integers(name, added, product, beta, alpha)
         if alpha != 1:
             product = product * alpha  # type: ignore[operator]
         if beta == 0:
@@ -253,11 +258,26 @@ def _added(
     return public(method=True, inplace=True)(accepts_out(add))
 
 
+def _added_integers(name: str, added: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
+    """Factors of integers are cut to integers, but refused by `addr`."""
+    kind = promote_types(added.dtype, product.dtype)
+    if name == "addr" and not kind.is_floating_point:
+        for argument, factor in (("beta", beta), ("alpha", alpha)):
+            if isinstance(factor, float):
+                raise RuntimeError(
+                    f"For integral input tensors, argument {argument} must not be a floating "
+                    "point number."
+                )
+    elif not kind.is_floating_point:
+        beta, alpha = int(beta), int(alpha)
+    return cast(added * beta + product * alpha, kind)  # type: ignore[operator]
+
+
 addmm = _added("addmm", mm, "mat1 @ mat2")
 addmv = _added("addmv", mv, "mat @ vec")
 addr = _added("addr", outer, "outer(vec1, vec2)")
 baddbmm = _added("baddbmm", bmm, "batch1 @ batch2")
-addbmm = _added("addbmm", lambda a, b: bmm(a, b).sum(0), "sum(batch1 @ batch2)")
+addbmm = _added("addbmm", lambda a, b: bmm(a, b).sum(0, dtype=a.dtype), "sum(batch1 @ batch2)")
 
 
 # ---- linear --------------------------------------------------------------------------------------
@@ -296,11 +316,15 @@ class Linear(Op):
 
 
 @public(function=False)
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, *, out: Tensor | None = None
+) -> Tensor:
     """Affine map: input (*, n), weight (m, n), bias (m) or None -> (*, m).
 
     Raises RuntimeError for lengths or dtypes that do not match.
     """
+    if out is not None:
+        return write_out(out, linear(input, weight, bias), "linear")
     if weight.ndim != 2 or not input.ndim:
         product = matmul(input, weight.t() if weight.ndim == 2 else weight)  # type: ignore[attr-defined]
         return product if bias is None else product + bias  # type: ignore[operator, no-any-return]

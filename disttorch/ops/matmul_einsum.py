@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from disttorch.autograd.op import public
+from disttorch.dtype import promote_types
+from disttorch.ops.cast import cast
 from disttorch.ops.matmul import bmm
+from disttorch.ops.out import accepts_out
 from disttorch.ops.shape import permute, reshape, unsqueeze
 from disttorch.ops.shape_region import Diagonal, Embed, diagonal
 from disttorch.tensor import Tensor
@@ -113,7 +116,7 @@ def _check_lengths(operands: list[Tensor], labels: list[list[str]]) -> dict[str,
 
 
 def _sum_out(operand: Tensor, labels: list[str], keep: set[str]) -> tuple[Tensor, list[str]]:
-    """Sum over the dimensions whose label nobody else needs."""
+    """Sum over the dimensions whose label nobody else needs; integers sum to int64."""
     dims = [i for i, x in enumerate(labels) if x not in keep]
     if dims:
         operand = operand.sum(dims)  # type: ignore[attr-defined]
@@ -135,6 +138,9 @@ def _contract(
     """Multiply two operands, summing over what is not kept, as one batched matrix product."""
     a, a_labels = _sum_out(a, a_labels, keep | set(b_labels))
     b, b_labels = _sum_out(b, b_labels, keep | set(a_labels))
+    if a.dtype is not b.dtype and a._array.dtype.kind in "iub":  # one was summed to int64
+        kind = promote_types(a.dtype, b.dtype)
+        a, b = cast(a, kind), cast(b, kind)
     a, a_labels, b, b_labels = (*_squeezed(a, a_labels, b, b_labels),)
     shared = [x for x in a_labels if x in b_labels]
     batch = [x for x in shared if x in keep]
@@ -209,6 +215,7 @@ def _evaluate(terms: list[tuple[Tensor, list[str]]], output: list[str]) -> Tenso
 
 
 @public()
+@accepts_out
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     """Sum of products over pairs of dimensions: the last of `a` with the first of `b`, or lists."""
     if isinstance(dims, Tensor):
@@ -232,10 +239,11 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     for d, e in zip(first, second, strict=True):
         b_labels[e] = a_labels[d]
     output = [x for x in a_labels if x not in b_labels] + [x for x in b_labels if x not in a_labels]
-    return _evaluate([(a, a_labels), (b, b_labels)], output)
+    return cast(_evaluate([(a, a_labels), (b, b_labels)], output), a.dtype)
 
 
 @public(method=True)
+@accepts_out
 def kron(input: Tensor, other: Tensor) -> Tensor:
     """Kronecker product; the tensor of lower rank gets leading dimensions of length 1."""
     n = max(input.ndim, other.ndim)
@@ -276,6 +284,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
 
 
 @public(method=True)
+@accepts_out
 def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     """Diagonal of a matrix as a copy, or a matrix with a vector on its diagonal."""
     if input.ndim == 1:
