@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import pairwise
 from typing import Any
 
 from disttorch.nn.functional.embedding import embedding
@@ -116,7 +117,7 @@ class _Bags:
     ) -> None:
         self.backend, xp = backend, backend.xp
         self.n_bags = max(0, len(starts) - 1)
-        bounds = list(zip(starts, starts[1:], strict=False))
+        bounds = list(pairwise(starts))
         number = [i for i, (a, b) in enumerate(bounds) for _ in range(a, b)]
         number += [self.n_bags] * (flat.numel() - len(number))  # what no bag holds
         self.number = backend.asarray(number, "int64")

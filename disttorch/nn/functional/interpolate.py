@@ -32,9 +32,9 @@ def interpolate(
 ) -> Tensor:
     """Resize input (N, C, *S), one to three dimensions, to `size` or by `scale_factor`.
 
-    `mode`: "nearest", "nearest-exact", "linear", "bilinear", "trilinear", "bicubic", "area" or, with
-    `antialias`, "lanczos". Raises ValueError for sizes that do not fit, NotImplementedError for
-    other modes and ranks.
+    `mode`: "nearest", "nearest-exact", "linear", "bilinear", "trilinear", "bicubic", "area" or
+    (with `antialias`) "lanczos". Raises ValueError for sizes that do not fit, NotImplementedError
+    for other modes and ranks.
     """
     if mode not in _CORNERED and align_corners is not None:
         raise ValueError(

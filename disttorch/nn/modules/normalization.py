@@ -158,7 +158,7 @@ class CrossMapLRN2d(Module):
         self.k = k
 
     def forward(self, input: Any) -> Tensor:
-        """Divide by (k + alpha * sum of neighbours' squares / size) ** beta; ValueError unless 4D."""
+        """Divide by (k + alpha * mean of neighbours' squares) ** beta; ValueError unless 4D."""
         if input.ndim != 4:
             raise ValueError(f"CrossMapLRN2d: Expected input to be 4D, got {input.ndim}D instead.")
         reach = (self.size - 1) // 2

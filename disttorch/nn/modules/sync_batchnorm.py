@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from disttorch.autograd.function import Function
@@ -27,18 +28,19 @@ class _Sum(Function):
 
 
 def _summed(tensor: Any, group: Any) -> Tensor:
-    # Imported here: single processes have no use for the communication layer.
-    from disttorch import distributed
-
     total = tensor.clone()
-    distributed.all_reduce(total, group=group)
+    _distributed().all_reduce(total, group=group)
     return total  # type: ignore[no-any-return]
 
 
 def _world_size(group: Any) -> int:
-    from disttorch import distributed
-
+    distributed = _distributed()
     return distributed.get_world_size(group) if distributed.is_initialized() else 1
+
+
+def _distributed() -> Any:
+    """Import the communication layer when it is needed, which it is not in a single process."""
+    return import_module("disttorch.distributed")
 
 
 class SyncBatchNorm(_BatchNorm):
@@ -109,7 +111,7 @@ class SyncBatchNorm(_BatchNorm):
 
     @classmethod
     def convert_sync_batchnorm(cls, module: Any, process_group: Any = None) -> Any:
-        """Replace all batch norms below `module` (or it) by synchronised ones with their tensors."""
+        """Replace the batch norms in `module`, or it, by synchronised ones with their tensors."""
         converted = module
         if isinstance(module, _BatchNorm):
             settings = (module.num_features, module.eps, module.momentum, module.affine)
