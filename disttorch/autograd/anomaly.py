@@ -22,6 +22,11 @@ def is_anomaly_enabled() -> bool:
     return STATE.enabled
 
 
+def is_anomaly_check_nan_enabled() -> bool:
+    """Return whether NaN gradients are refused while anomaly detection is on."""
+    return STATE.check_nan
+
+
 class set_detect_anomaly:
     """Switch anomaly detection on or off, at once and, as a context, until its end."""
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from disttorch.autograd import anomaly
 from disttorch.autograd.grad_mode import STATE
-from disttorch.autograd.node import AccumulateGrad, Edge, Hooks, Node
+from disttorch.autograd.hook_calls import run_post_hooks, run_pre_hooks
+from disttorch.autograd.node import AccumulateGrad, Edge, Node
 from disttorch.autograd.recorded import RECORDED
 from disttorch.backends import Backend
 from disttorch.tensor import Tensor
@@ -43,11 +44,6 @@ class _RawGrads:
     def show_all(self, grads: Sequence[Any]) -> tuple[Tensor | None, ...]:
         """Wrap gradients for a hook; None where there is none."""
         return tuple(None if g is None else self.show(g) for g in grads)
-
-    def enter_all(self, grads: Any) -> tuple[Any, ...]:
-        """Take over what a hook returned instead of gradients: one or several."""
-        several = grads if isinstance(grads, tuple) else (grads,)
-        return tuple(None if g is None else self.enter(g) for g in several)
 
     def fit(self, grad: Any, shape: tuple[int, ...], np_dtype: Any) -> Any:
         """Undo broadcasting and promotion: sum to `shape`, cast to `np_dtype`."""
@@ -199,7 +195,7 @@ class _Sweep:
         if grads is None:
             grads = [None] * len(node.metas)
         if node.hooks is not None:
-            _run_pre_hooks(node.hooks, grads, self.grads)
+            run_pre_hooks(node.hooks, grads, self.grads)
         if self.captures and node in self.capture_nodes:
             for k, g in enumerate(grads):
                 index = self.captures.get((node, k))
@@ -218,7 +214,7 @@ class _Sweep:
         if self.captures is None and (into is None or leaf in into):
             _accumulate(leaf, grads, self.grads)
             if leaf.hooks is not None and leaf.hooks.after:
-                _run_post_hooks(leaf.hooks, (), grads, self.grads)
+                run_post_hooks(leaf.hooks, (), grads, self.grads)
 
     def _propagate(self, node: Node, grads: list[Any]) -> Node | None:
         """Run the node's formula, send the results along its edges, queue nodes now complete.
@@ -250,22 +246,23 @@ class _Sweep:
                 metas = target.metas
                 if metas:
                     shape, np_dtype = metas[k]
-                    if (
-                        type(grad) is not kind
-                        or grad.shape != shape
-                        or grad.dtype is not np_dtype
-                    ):
+                    if type(grad) is not kind or grad.shape != shape or grad.dtype is not np_dtype:
                         grad = self._fitted(node, edge, grad, results)  # noqa: PLW2901 - the same
                 slots = pending.get(target)
-                if slots is None:
-                    pending[target] = slots = [None] * (len(metas) or 1)
-                slots[k] = grad if slots[k] is None else slots[k] + grad
-            waiting[target] = left = waiting[target] - 1
-            if not left:
-                if follower is None and not ready and type(target) is not AccumulateGrad:
-                    follower = target
+                if slots is not None:
+                    slots[k] = grad if slots[k] is None else slots[k] + grad
+                elif len(metas) < 2:
+                    pending[target] = [grad]
                 else:
-                    self._push(target)
+                    pending[target] = slots = [None] * len(metas)
+                    slots[k] = grad
+            left = waiting[target] - 1
+            if left:
+                waiting[target] = left
+            elif follower is None and not ready and type(target) is not AccumulateGrad:
+                follower = target
+            else:
+                self._push(target)
         if follower is not None and ready:
             self._push(follower)
             return None
@@ -305,8 +302,20 @@ def _run(node: Node, grads: list[Any], mode: _RawGrads, watched: bool) -> Any:
     if watched and anomaly.STATE.check_nan:
         _refuse_nan(node, results, mode)
     if node.hooks is not None and node.hooks.after:
-        results = _run_post_hooks(node.hooks, results, shown, mode)
+        results = run_post_hooks(node.hooks, _fitted_all(node, results, mode), shown, mode)
     return results
+
+
+def _fitted_all(node: Node, results: Any, mode: _RawGrads) -> tuple[Any, ...]:
+    """The gradients of all inputs as hooks see them: of the inputs' shapes and dtypes."""
+    given = results if type(results) is tuple else (results,)
+    given += (None,) * (len(node.edges) - len(given))
+    return tuple(
+        g
+        if g is None or edge is None or not edge[0].metas
+        else mode.fit(g, *edge[0].metas[edge[1]])
+        for g, edge in zip(given, node.edges, strict=False)
+    )
 
 
 def _refuse_nan(node: Node, results: Any, mode: _RawGrads) -> None:
@@ -315,50 +324,6 @@ def _refuse_nan(node: Node, results: Any, mode: _RawGrads) -> None:
         if g is not None and bool(mode.backend.xp.isnan(mode.show(g)._array).any()):
             anomaly.report(node.name(), node.forward_stack)
             raise RuntimeError(f"Function '{node.name()}' returned nan values in its {i}th output.")
-
-
-def _run_pre_hooks(hooks: Hooks, grads: list[Any], mode: _RawGrads) -> None:
-    """Run tensor hooks, node pre-hooks and `retain_grad`, in PyTorch's order; edits `grads`."""
-    for k, on_output in hooks.on_output.items():
-        for hook in list(on_output.values()):
-            if grads[k] is not None:
-                shown = mode.show(grads[k])
-                result = hook(shown)
-                if result is not None:
-                    grads[k] = mode.enter(_replacement(hook, result, shown))
-    for hook in list(hooks.before.values()):
-        replaced = hook(mode.show_all(grads))
-        if replaced is not None:
-            grads[:] = mode.enter_all(replaced)
-    for k, reference in hooks.retained.items():
-        tensor = reference()
-        if tensor is not None and grads[k] is not None:
-            tensor._grad = mode.show(grads[k])
-
-
-def _replacement(hook: Any, result: Any, grad: Tensor) -> Tensor:
-    """What a tensor hook returned; PyTorch's errors unless it can stand for the gradient."""
-    if not isinstance(result, Tensor):
-        raise TypeError(f"expected Variable, but hook returned '{type(result).__name__}'")
-    name = getattr(hook, "__name__", "<unknown>")
-    if result._array.dtype != grad._array.dtype:
-        raise RuntimeError(
-            f"hook '{name}' has changed the type of value (was {grad.type()} got {result.type()})"
-        )
-    if result._array.shape != grad._array.shape:
-        raise RuntimeError(f"hook '{name}' has changed the size of value")
-    return result
-
-
-def _run_post_hooks(hooks: Hooks, results: Any, grads: list[Any], mode: _RawGrads) -> Any:
-    """Show input and output gradients to the node's hooks; they may replace the former."""
-    results = results if type(results) is tuple else (results,)
-    outputs = mode.show_all(grads)
-    for hook in list(hooks.after.values()):
-        replaced = hook(mode.show_all(results), outputs)
-        if replaced is not None:
-            results = mode.enter_all(replaced)
-    return results
 
 
 # References to a gradient that nobody else holds, as `_accumulate` sees it: the list slot
@@ -386,7 +351,9 @@ def _accumulate(node: AccumulateGrad, grads: list[Any], mode: _RawGrads) -> None
             leaf._grad = mode.show(grads[0] if owned else mode.backend.xp.copy(grads[0]))
     if node.hooks is not None:
         for hook in list(node.hooks.accumulated.values()):
-            hook(leaf)
+            returned = hook(leaf)
+            if returned is not None and not isinstance(returned, Tensor):
+                raise TypeError(f"expected Variable, but hook returned '{type(returned).__name__}'")
 
 
 class _Callbacks(threading.local):

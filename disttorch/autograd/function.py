@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import traceback
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from disttorch.autograd import anomaly
 from disttorch.autograd.grad_mode import STATE, no_grad
 from disttorch.autograd.inplace import take_history
 from disttorch.autograd.node import Node, edge_of
@@ -336,6 +338,8 @@ def _record(node: FunctionNode, args: Any, outputs: tuple[Any, ...]) -> tuple[An
             y._grad_fn, y._output_nr, y._requires_grad = node, k, True
             y._cell[1] += id(y) in dirty
     node._keep(tuple(fresh))
+    if anomaly.STATE.enabled:
+        node.forward_stack = "".join(traceback.format_stack()[:-3])
     return tuple(fresh)
 
 

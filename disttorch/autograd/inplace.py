@@ -20,6 +20,10 @@ from disttorch.dtype import TYPE_NAMES, can_cast
 from disttorch.tensor import Tensor
 
 Array = Any
+OVERLAP = (
+    "unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
+    "single memory location. Please clone() the tensor before performing the operation."
+)
 Steps = tuple[tuple[type, dict[str, Any]], ...]  # view ops that lead from a base to a view
 
 
@@ -71,11 +75,7 @@ def refuse_overlap(target: Array, source: Array) -> None:
     if start == other and target.nbytes == source.nbytes and target.strides == source.strides:
         return
     if start < other + source.nbytes and other < start + target.nbytes:
-        raise RuntimeError(
-            "unsupported operation: some elements of the input tensor and the written-to tensor "
-            "refer to a single memory location. Please clone() the tensor before performing the "
-            "operation."
-        )
+        raise RuntimeError(OVERLAP)
 
 
 def _is_dense(array: Array) -> bool:
@@ -145,6 +145,7 @@ def take_history(target: Tensor, result: Tensor) -> None:
     """Make `result`'s history that of `target`, or of the base it is a view of."""
     base = target._base
     if base is None:
+        _move_retained(target, result)
         target._grad_fn, target._output_nr = result._grad_fn, result._output_nr
         target._requires_grad = result._requires_grad
         target._cell[1] += 1
@@ -158,6 +159,15 @@ def take_history(target: Tensor, result: Tensor) -> None:
     base._cell[1] += 1
     base._cell[2:] = [ReplaceRegion.torch_name]
     target._refresh()
+
+
+def _move_retained(target: Tensor, result: Tensor) -> None:
+    """Let a tensor that keeps its gradient keep it where its history will end from now on."""
+    hooks = None if target._grad_fn is None else target._grad_fn.hooks
+    reference = None if hooks is None else hooks.retained.get(target._output_nr)
+    if reference is not None and reference() is target and result._grad_fn is not None:
+        del hooks.retained[target._output_nr]  # type: ignore[union-attr]
+        result._grad_fn.hooked().retained[result._output_nr] = reference
 
 
 def _steps_from(base: Tensor, view: Tensor) -> Steps:
@@ -236,6 +246,13 @@ def inplace_variant(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 __all__ = [
-    *("check_writable", "inplace_variant", "overwrite", "refuse_expanded", "refuse_overlap"),
+    *(
+        "OVERLAP",
+        "check_writable",
+        "inplace_variant",
+        "overwrite",
+        "refuse_expanded",
+        "refuse_overlap",
+    ),
     "take_history",
 ]

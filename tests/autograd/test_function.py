@@ -143,7 +143,7 @@ def test_gradients_are_cast_and_unbroadcast():
     ("result", "error", "message"),
     [
         ((1, 2), RuntimeError, r"incorrect number of gradients \(expected 1, got 2\)"),
-        ("word", TypeError, "expected Variable or None"),
+        ("word", RuntimeError, "expected Variable or None"),
     ],
 )
 def test_wrong_results_of_backward_are_refused(result, error, message):
