@@ -45,6 +45,23 @@ SPECS = (
         skip={"0-d": "needs a dimension"},
     ),
     OpSpec(
+        "cdist",
+        ref=lambda x, y, p=2.0: _length(x[..., :, None, :] - y[..., None, :, :], p, -1, False),
+        samples=(
+            *(sample(floats(2, 3), floats(4, 3), p) for p in (2.0, 1.0, 3.0, float("inf"))),
+            sample(floats(2, 2, 3), floats(1, 3)),
+            sample(floats(30, 2), floats(2, 2)),
+            sample(floats(0, 3), floats(2, 3)),
+        ),
+        skip={"0-d": "needs a dimension", "gradgradcheck": "30 rows take long"},
+    ),
+    OpSpec(
+        "pdist",
+        ref=lambda x, p=2.0: _length((x[:, None] - x)[np.triu_indices(len(x), 1)], p, -1, False),
+        samples=(sample(floats(3, 2)), sample(floats(3, 2), 1.0), sample(floats(3, 0))),
+        skip={"0-d": "needs a dimension"},
+    ),
+    OpSpec(
         "normalize",
         op=normalize,
         ref=lambda x, p=2.0, dim=1: x / _length(x, p, dim, True),
