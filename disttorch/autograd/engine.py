@@ -184,7 +184,9 @@ class _Sweep:
         node, k = edge
         metas = node.metas
         if metas:  # an AccumulateGrad whose leaf is gone has none
-            grad = self.grads.fit(grad, *metas[k])
+            shape, np_dtype = metas[k]
+            if type(grad) is not self.grads.kind or grad.shape != shape or grad.dtype != np_dtype:
+                grad = self.grads.fit(grad, shape, np_dtype)
         slots = self.pending.get(node)
         if slots is None:
             slots = self.pending[node] = [None] * (len(metas) or 1)

@@ -164,44 +164,27 @@ class Op(Node):
         return ctx.forward(*arrays, **params)
 
     @classmethod
-    def apply(cls, *inputs: Any, **params: Any) -> Any:  # noqa: PLR0912, PLR0915 - calls cost
+    def apply(cls, *inputs: Any, **params: Any) -> Any:
         """Compute on Tensors (numbers and None pass through) and record if any requires grad."""
-        arrays: list[Any] = []
-        backend: Backend | None = None
-        alike, requires_grad = True, False
-        for x in inputs:
-            if isinstance(x, Tensor):
-                array = x._array
-                if backend is None:
-                    backend = BACKEND_BY_TYPE.get(type(array)) or backend_of(array)
-                    np_dtype = array.dtype
-                else:
-                    if type(array) is not backend.array_type:
-                        _check_device(backend, x, inputs)
-                    alike = alike and array.dtype is np_dtype
-                if x._view is not None:
-                    x._refresh()
-                if x._requires_grad:
-                    requires_grad = True
-                arrays.append(array)
-            else:
-                alike = False
-                arrays.append(x)
-        if backend is None:
-            raise TypeError(_no_tensor(cls, inputs))
-        rule = cls.promotes
-        if rule is not None and not (
-            alike and (rule == "same" or np_dtype.kind in _DIFFERENTIABLE_KINDS)
-        ):
-            promote(backend, arrays, rule)
+        if len(inputs) == 1 and isinstance(inputs[0], Tensor):
+            (x,) = inputs
+            array = x._array
+            backend = BACKEND_BY_TYPE.get(type(array)) or backend_of(array)
+            if x._view is not None:
+                x._refresh()
+            arrays, requires_grad = [array], x._requires_grad
+            if cls.promotes == "float" and array.dtype.kind not in _DIFFERENTIABLE_KINDS:
+                promote(backend, arrays, "float")
+        else:
+            backend, arrays, requires_grad = _entered(cls, inputs)
         ctx = _new(cls)
         ctx.backend = backend
         ctx._save_inputs = ctx._save_outputs = ctx._saved = ()
         try:
-            if cls.pointwise and array.size + getattr(arrays[0], "size", 0) > backend.pieces_from:
+            if cls.pointwise and _n_elements(arrays) > backend.pieces_from:
                 result = pieces.forward(ctx, arrays, params)
             else:
-                result = ctx.forward(*arrays, **params) if params else ctx.forward(*arrays)
+                result = ctx.forward(*arrays, **params)
         except ValueError as error:
             if "broadcast" in str(error) and (message := mismatch(arrays)):
                 raise RuntimeError(message) from None
@@ -214,7 +197,7 @@ class Op(Node):
             outputs = tuple([_wrapped(backend, array) for array in result])
         if cls.view:
             _share_memory(cls, inputs[0], outputs, params, type(result) is tuple)
-        if requires_grad and STATE.enabled and cls.differentiable:
+        if requires_grad and cls.differentiable and STATE.enabled:
             ctx._record(inputs, arrays, outputs)
         return outputs if type(result) is tuple else y
 
@@ -231,7 +214,7 @@ class Op(Node):
         ctx.edges = edges
         ctx.hooks = None
         ctx.seq = next_sequence()
-        metas = ctx.metas = []
+        ctx.metas = metas = []
         recorded = False
         for k, y in enumerate(outputs):
             array = y._array
@@ -313,6 +296,44 @@ def _wrapped(backend: Backend, array: Any) -> Tensor:
     return y
 
 
+def _entered(op: type[Op], inputs: tuple[Any, ...]) -> tuple[Backend, list[Any], bool]:
+    """What `apply` works on: backend, arrays and numbers after promotion, if any requires grad."""
+    arrays: list[Any] = []
+    backend: Backend | None = None
+    alike, requires_grad = True, False
+    for x in inputs:
+        if isinstance(x, Tensor):
+            array = x._array
+            if backend is None:
+                backend = BACKEND_BY_TYPE.get(type(array)) or backend_of(array)
+                np_dtype = array.dtype
+            else:
+                if type(array) is not backend.array_type:
+                    _check_device(backend, x, inputs)
+                alike = alike and array.dtype is np_dtype
+            if x._view is not None:
+                x._refresh()
+            if x._requires_grad:
+                requires_grad = True
+            arrays.append(array)
+        else:
+            alike = False
+            arrays.append(x)
+    if backend is None:
+        raise TypeError(_no_tensor(op, inputs))
+    rule = op.promotes
+    if rule is not None and not (
+        alike and (rule == "same" or np_dtype.kind in _DIFFERENTIABLE_KINDS)
+    ):
+        promote(backend, arrays, rule)
+    return backend, arrays, requires_grad
+
+
+def _n_elements(arrays: list[Any]) -> int:
+    """Elements of the first and the last operand together: either may be a number."""
+    return getattr(arrays[0], "size", 0) + getattr(arrays[-1], "size", 0)  # type: ignore[no-any-return]
+
+
 def _check_device(backend: Backend, x: Tensor, inputs: tuple[Any, ...]) -> None:
     """Raise if `x` is on another device than the first tensor of `inputs`."""
     if not isinstance(x._array, backend.array_type):
@@ -343,6 +364,9 @@ def _share_memory(
 
 
 def _shares(a: Array, b: Array) -> bool:
+    base = b.base
+    if base is not None and (base is a or base is a.base):  # sooner than comparing addresses
+        return True
     return not b.size or backend_of(a).shares_memory(a, b)
 
 
@@ -387,7 +411,9 @@ def ambiguous_write(node: str | None, inference: bool, *, indirect: bool = False
     `node`: the view made of that view which is written to, if it is one; `indirect`: its base was
     written to.
     """
-    where, block = ("inference mode", "inference_mode") if inference else ("no_grad mode", "no_grad")
+    where, block = (
+        ("inference mode", "inference_mode") if inference else ("no_grad mode", "no_grad")
+    )
     what = "A view was" if node is None else f"Output 0 of {node} is a view of a view which was"
     done = "its base or another view of its base has been" if indirect else "is being"
     mode = "in normal mode" if inference else "with grad mode enabled"

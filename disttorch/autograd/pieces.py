@@ -176,7 +176,7 @@ def backward(node: Op, g: Array) -> Any:
     def compute(i: int) -> Any:
         ctx = object.__new__(kind)
         ctx.__dict__.update(node.__dict__)
-        ctx.backend, ctx.F, ctx.edges = backend, node.F, node.edges
+        ctx.backend, ctx.F, ctx.edges, ctx.metas = backend, node.F, node.edges, node.metas
         part = cut.part(views, i)
         ctx.saved = tuple(part[1:])  # type: ignore[misc] - what `_piece_of` is for
         return ctx.backward(part[0])

@@ -43,13 +43,11 @@ class _Functions(dict[type, tuple[Backend, Compute]]):
         return found
 
 
-def quick(
-    n_inputs: int, kinds: str = ALL_KINDS, keeps: str = ""
-) -> Callable[[OpType], OpType]:
+def quick(n_inputs: int, kinds: str = ALL_KINDS, keeps: str = "") -> Callable[[OpType], OpType]:
     """Give an op whose `forward` is ``xp.<ufunc>(...)`` a short `apply`: ``@quick(2)``.
 
     It is taken by one tensor, or two of the same dtype, of a dtype of `kinds`. `keeps`: what
-    `backward` finds in `saved`, "input" (both, of two), "output" or nothing. Such a class cannot
+    `backward` finds in `saved`, "input" (both, of two), "output" or nothing; "shape": `ctx.shape`. Such a class cannot
     be subclassed: `apply` is bound to it.
     """
 
@@ -115,6 +113,9 @@ def _node_of_one(op: type[Op], backend: Backend, keeps: str, x: Tensor, y: Tenso
     node.seq = next_sequence()
     if keeps == "output":
         node._saved = [(out, y._cell, 0, -1)]
+    elif keeps == "shape":
+        node._saved = ()
+        node.shape = x._array.shape  # type: ignore[attr-defined]
     elif keeps:
         cell = x._cell
         node._saved = [(x._array, cell, cell[0], 0)]

@@ -128,7 +128,7 @@ def _rewrap(node: Op, place: int, array: Any, cell: list[int] | None) -> Tensor:
     tensor = Tensor._wrap(array)
     if cell is not None:
         tensor._cell = cell
-    if edge is not None:
+    if edge is not None and array.dtype.kind in "fcV":  # indices carry no gradient
         tensor._grad_fn, tensor._output_nr = edge
         tensor._requires_grad = True
     return tensor

@@ -123,9 +123,12 @@ class Mul(PointwiseOp):
 
     def backward(ctx, g: Any) -> Any:
         x, y = ctx.saved
-        conj = ctx.F.conj
-        to_x, to_y = ctx.edges  # sooner than two calls of `needs_grad`: this is the commonest op
-        return None if to_x is None else g * conj(y), None if to_y is None else g * conj(x)
+        # Sooner than `needs_grad` and `conj` for each: this is the commonest of all formulas.
+        to_x, to_y = ctx.edges
+        if ctx.metas[0][1].kind == "c":
+            conj = ctx.F.conj
+            return None if to_x is None else g * conj(y), None if to_y is None else g * conj(x)
+        return None if to_x is None else g * y, None if to_y is None else g * x
 
 
 @public(method=True, inplace=True)

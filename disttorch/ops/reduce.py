@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from disttorch.autograd.op import Op, public
+from disttorch.autograd.quick import quick
 from disttorch.backends import Backend
 from disttorch.dtype import TYPE_NAMES, int64
 from disttorch.dtype import dtype as Dtype
@@ -54,9 +55,9 @@ def n_reduced(shape: Sequence[int], dims: tuple[int, ...]) -> int:
     return n
 
 
-def total(backend: Backend, x: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
-    """Sum x over `dim` in its dtype; 16-bit floats are added up in float32."""
-    axis = None if len(dim) == x.ndim else dim
+def total(backend: Backend, x: Array, dim: tuple[int, ...] | None, keepdim: bool) -> Array:
+    """Sum x over `dim` (None: all) in its dtype; 16-bit floats are added up in float32."""
+    axis = None if dim is None or len(dim) == x.ndim else dim
     if x.dtype.itemsize == 2 and x.dtype.kind in "fV":
         return x.astype("float32").sum(axis=axis, keepdims=keepdim).astype(x.dtype)
     return backend.add_up(x, axis, keepdim)
@@ -82,10 +83,21 @@ class Sum(Op):
         return ctx.F.expand(restore_dims(ctx.F, g, ctx.dim, ctx.keepdim), ctx.shape)
 
 
-class SumAll(Sum):
+@quick(1, "f", keeps="shape")
+class SumAll(Op):
     """Sum over all dims."""
 
     torch_name = "SumBackward0"
+
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Any]:
+        """Return the sum of all elements, for floats."""
+        add_up = backend.add_up
+        return lambda x: add_up(x) if x.dtype.itemsize > 2 else total(backend, x, None, False)
+
+    def forward(ctx, x: Array) -> Array:
+        ctx.shape = x.shape
+        return total(ctx.backend, x, None, False)
 
     def backward(ctx, g: Any) -> Any:
         return ctx.F.expand(g, ctx.shape)
@@ -101,8 +113,11 @@ def sum(
     out: Tensor | None = None,
 ) -> Tensor:
     """Sum of all elements or over `dim`; integers and bools sum to int64."""
-    op = SumAll if dim is None else Sum
-    y = op.apply(widened(input, dtype), dim=normalized_dims(input, dim), keepdim=keepdim)
+    x = widened(input, dtype)
+    if dim is None and not keepdim:
+        y = SumAll.apply(x)
+    else:
+        y = Sum.apply(x, dim=normalized_dims(input, dim), keepdim=keepdim)
     return y if out is None else write_out(out, y, "sum")
 
 
