@@ -106,6 +106,13 @@ CPP_NAMES = {
 }
 
 
+def c_name(d: dtype) -> str:
+    """Name of a dtype in PyTorch's errors about two tensors: "long int", "float"."""
+    return {"int64": "long int", "uint8": "unsigned char", "int16": "short int"}.get(
+        d.name, CPP_NAMES[d]
+    )
+
+
 def dtype_by_name(name: str) -> dtype:
     """Return the dtype called `name` (without the `torch.` prefix); KeyError if there is none."""
     return _BY_NAME[name]

@@ -298,6 +298,7 @@ class LegacyStorageType(type):
     dtype: dtype
 
     def __call__(cls, *args: Any, **keywords: Any) -> TypedStorage:
+        """Make a storage of this dtype."""
         return TypedStorage(*args, dtype=cls.dtype, _internal=True, **keywords)
 
     def __instancecheck__(cls, instance: Any) -> bool:

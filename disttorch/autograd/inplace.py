@@ -88,8 +88,8 @@ def _is_dense(array: Array) -> bool:
 def overwrite(target: Tensor, result: Tensor, expanded: bool = False) -> Tensor:
     """Write `result` over `target` in place and give `target` its history; return `target`.
 
-    `expanded`: see `check_writable`. Raises RuntimeError, with PyTorch's texts, if the shape or dtype of the result does not fit or
-    `target` must not be written.
+    `expanded`: see `check_writable`. Raises RuntimeError, with PyTorch's texts, if the shape or
+    dtype of the result does not fit or `target` must not be written.
     """
     check_writable(target, expanded)
     if result._array.shape != target._array.shape:
@@ -246,13 +246,10 @@ def inplace_variant(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 __all__ = [
-    *(
-        "OVERLAP",
-        "check_writable",
-        "inplace_variant",
-        "overwrite",
-        "refuse_expanded",
-        "refuse_overlap",
-    ),
-    "take_history",
+    "OVERLAP",
+    "check_writable",
+    "inplace_variant",
+    "overwrite",
+    "refuse_expanded",
+    "refuse_overlap",
 ]

@@ -453,6 +453,13 @@ def public(
 
 
 __all__ = [
-    *("Edge", "NthOutput", "Op", "PointwiseOp", "Public", "UnrecordedView", "ambiguous_write"),
-    *("backward_name", "public"),
+    "Edge",
+    "NthOutput",
+    "Op",
+    "PointwiseOp",
+    "Public",
+    "UnrecordedView",
+    "ambiguous_write",
+    "backward_name",
+    "public",
 ]

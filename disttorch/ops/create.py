@@ -247,9 +247,7 @@ def _refuse_copying(obj: Any, dtype: Dtype | None, device: Any) -> None:
     own = obj.dtype if isinstance(obj, Tensor) else from_numpy_dtype(obj.dtype)
     place = obj.device if isinstance(obj, Tensor) else Device("cpu")
     if device is not None and Device(device).type != place.type:
-        raise ValueError(
-            f"can't alias tensor from device '{place}' to '{Device(device)}'."
-        )
+        raise ValueError(f"can't alias tensor from device '{place}' to '{Device(device)}'.")
     if dtype is not None and own is not as_dtype(dtype):
         raise ValueError(f"can't alias tensor with dtype '{own}' into dtype '{as_dtype(dtype)}'.")
 

@@ -16,13 +16,24 @@ from disttorch.dtype import CPP_NAMES, as_dtype, finfo, get_default_dtype, iinfo
 from disttorch.dtype import dtype as Dtype
 from disttorch.layout import memory_format as MemoryFormat
 from disttorch.layout import memory_order, preserve_format
-from disttorch.ops.cast import copy_, dense_copy_order
+from disttorch.ops.cast import cast, copy_, dense_copy_order
 from disttorch.ops.create import infer_dtype, require_grad
 from disttorch.ops.out import write_out
 from disttorch.tensor import Tensor
 
 __all__ = [
-    *("empty", "empty_like", "empty_permuted", "empty_strided", "new_empty_strided", "eye", "fill", "fill_", "full", "full_like"),
+    *(
+        "empty",
+        "empty_like",
+        "empty_permuted",
+        "empty_strided",
+        "new_empty_strided",
+        "eye",
+        "fill",
+        "fill_",
+        "full",
+        "full_like",
+    ),
     *("new_empty", "new_full", "new_ones", "new_zeros", "ones", "ones_like"),
     *("zero_", "zeros", "zeros_like"),
 ]
@@ -418,10 +429,31 @@ def fill_(input: Tensor, value: Any) -> Tensor:
     return refill(input, lambda array: array.fill(number), expanded=True)
 
 
+class Filled(Op):
+    """Tensor shaped as x with y, a number or 0-d array, everywhere."""
+
+    torch_name = "FillBackward0"
+
+    def forward(ctx, x: Array, y: Any) -> Array:
+        out = ctx.xp.empty_like(x)
+        out[...] = y
+        return out
+
+    def backward(ctx, g: Any) -> Any:
+        return ctx.F.zeros_like(g), g  # the engine sums over what y was stretched to
+
+
 @public()
 def fill(input: Tensor, value: Any) -> Tensor:
     """Tensor shaped as `input`, filled with a number or a 0-d tensor."""
-    return fill_(empty_like(input), value)
+    if isinstance(value, Tensor):
+        if value.ndim:
+            raise RuntimeError(
+                "fill only supports 0-dimension value tensor but got tensor with "
+                f"{value.ndim} dimensions."
+            )
+        return Filled.apply(input, cast(value, input.dtype))
+    return Filled.apply(input, fitted(value, input.dtype))
 
 
 @public(method=True)

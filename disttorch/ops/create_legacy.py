@@ -9,10 +9,10 @@ from disttorch.autograd.op import public
 from disttorch.backends import backend_for
 from disttorch.device import chosen_device
 from disttorch.device import device as Device
-from disttorch.dtype import TYPE_NAMES, get_default_dtype, set_default_dtype
+from disttorch.dtype import TYPE_NAMES, c_name, get_default_dtype, set_default_dtype
 from disttorch.dtype import dtype as Dtype
 from disttorch.ops.create import tensor
-from disttorch.ops.memory import cpp_name, set_
+from disttorch.ops.memory import set_
 from disttorch.size import Size
 from disttorch.storage import is_storage
 from disttorch.tensor import Tensor
@@ -62,7 +62,7 @@ def _sizes(args: Sequence[Any]) -> tuple[int, ...]:
 
 def _options(dtype: Dtype, where: Device) -> str:
     return (
-        f"TensorOptions(dtype={cpp_name(dtype)}, device={where}, layout=Strided, "
+        f"TensorOptions(dtype={c_name(dtype)}, device={where}, layout=Strided, "
         "requires_grad=false (default), pinned_memory=false (default), memory_format=(nullopt))"
     )
 
@@ -95,6 +95,7 @@ class LegacyTensorType(type):
     is_sparse = False
 
     def __call__(cls, *args: Any, device: Any = None) -> Tensor:
+        """Make a tensor of this type."""
         return construct(cls.dtype, Device("cuda" if cls.is_cuda else "cpu"), args, strict=True)
 
     def __instancecheck__(cls, instance: Any) -> bool:

@@ -16,6 +16,7 @@ from disttorch.dtype import dtype as Dtype
 from disttorch.ops.create_fill import finish
 from disttorch.ops.index import getitem
 from disttorch.ops.join import stack
+from disttorch.ops.out import accepts_out
 from disttorch.ops.shape import expand, reshape
 from disttorch.tensor import Tensor
 
@@ -34,6 +35,8 @@ def _number(value: Any) -> Any:
 
 def _count(start: Any, end: Any, step: Any, inclusive: bool = False) -> int:
     """Number of steps from `start` to `end`; RuntimeError if `step` is 0 or leads away."""
+    if not all(map(math.isfinite, (start, end))):
+        raise RuntimeError(f"unsupported range: {start} -> {end}")
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if (end < start) if step > 0 else (end > start):
@@ -87,7 +90,12 @@ def arange(
     if dtype is None:
         integral = all(isinstance(v, int) for v in (start, end, step))
         dtype = out.dtype if out is not None else int64 if integral else get_default_dtype()
-    array = _steps(_count(start, end, step), start, step, dtype, device)
+    n = _count(start, end, step)
+    if dtype.is_integral and not all(isinstance(v, int) for v in (start, end, step)):
+        # PyTorch counts in the dtype, but for the short ones finds the length in double precision.
+        start, end, step = int(start), int(end), int(step)
+        n = _count(start, end, step) if dtype is int64 or not step else n
+    array = _steps(n, start, step, dtype, device)
     return finish(array, "arange", out, requires_grad)
 
 
@@ -115,18 +123,33 @@ def range(
     return finish(array, "range", None, requires_grad)
 
 
-def _between(name: str, start: Any, end: Any, steps: int, device: Any) -> Array:
-    """`steps` numbers from `start` to `end`, both included, in float64 or complex128."""
-    for end_name, value in (("start", start), ("end", end)):
-        if isinstance(value, Tensor) and value.ndim:
-            raise RuntimeError(
-                f"{name} only supports 0-dimensional start and end tensors, but got {end_name} "
-                f"with {value.ndim} dimension(s)."
-            )
+def _between(name: str, start: Any, end: Any, steps: int, dtype: Dtype, device: Any) -> Array:
+    """`steps` numbers from `start` to `end`, both included, in float64 or complex128.
+
+    For an integral `dtype` both ends are cut to integers first, as PyTorch does.
+    """
+    ends = {"start": start, "end": end}
+    wide = [
+        f"{which} with {value.ndim} dimension(s)"
+        for which, value in ends.items()
+        if isinstance(value, Tensor) and value.ndim
+    ]
+    if wide:
+        raise RuntimeError(
+            f"{name} only supports 0-dimensional start and end tensors, but got "
+            f"{' and '.join(wide)}."
+        )
+    if not hasattr(steps, "__index__"):
+        raise TypeError(
+            f"{name}(): argument 'steps' (position 3) must be int, not {type(steps).__name__}"
+        )
+    first, last = _number(start), _number(end)
+    if dtype.is_integral:
+        first, last = int(first), int(last)
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     xp = backend_for(chosen_device(device)).xp
-    return xp.linspace(_number(start), _number(end), steps)
+    return xp.linspace(first, last, steps)
 
 
 def _spaced_dtype(dtype: Dtype | None, out: Tensor | None, *ends: Any) -> Dtype:
@@ -150,7 +173,7 @@ def linspace(
 ) -> Tensor:
     """`steps` evenly spaced numbers from `start` to `end`, both included."""
     kind = _spaced_dtype(dtype, out, start, end)
-    array = _between("linspace", start, end, steps, device).astype(kind.np, copy=False)
+    array = _between("linspace", start, end, steps, kind, device).astype(kind.np, copy=False)
     return finish(array, "linspace", out, requires_grad)
 
 
@@ -169,7 +192,9 @@ def logspace(
 ) -> Tensor:
     """`steps` numbers from ``base ** start`` to ``base ** end``, evenly spaced in the exponent."""
     kind = _spaced_dtype(dtype, out, start, end)
-    array = (base ** _between("logspace", start, end, steps, device)).astype(kind.np, copy=False)
+    array = (base ** _between("logspace", start, end, steps, kind, device)).astype(
+        kind.np, copy=False
+    )
     return finish(array, "logspace", out, requires_grad)
 
 
@@ -196,12 +221,14 @@ def _triangle(input: Tensor, diagonal: int, lower: bool) -> Tensor:
 
 
 @public(method=True, inplace=True)
+@accepts_out
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """Lower triangle of matrices (*, n, m), zeros above `diagonal`; RuntimeError below 2-D."""
     return _triangle(input, diagonal, lower=True)
 
 
 @public(method=True, inplace=True)
+@accepts_out
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """Upper triangle of matrices (*, n, m), zeros below `diagonal`; RuntimeError below 2-D."""
     return _triangle(input, diagonal, lower=False)

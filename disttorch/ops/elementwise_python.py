@@ -46,8 +46,6 @@ def map_(input: Tensor, tensor: Tensor, callable: Callable[[Any, Any], Any]) -> 
 
 
 @public(method=True, function=False)
-def map2_(
-    input: Tensor, x: Tensor, y: Tensor, callable: Callable[[Any, Any, Any], Any]
-) -> Tensor:
+def map2_(input: Tensor, x: Tensor, y: Tensor, callable: Callable[[Any, Any, Any], Any]) -> Tensor:
     """Replace each element by ``callable(element, partner in x, partner in y)``, in place."""
     return _write(input, "map2_", (x, y), callable)  # type: ignore[no-any-return]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from disttorch.autograd.op import public
 from disttorch.dtype import TYPE_NAMES
 from disttorch.ops.create import tensor
 from disttorch.ops.index import IndexPut, IndexSelect, Take, put_indexed
+from disttorch.ops.out import accepts_out
 from disttorch.ops.shape import reshape
 from disttorch.tensor import Tensor
 
@@ -37,6 +39,7 @@ def _check_vector(index: Any, name: str) -> None:
 
 
 @public(method=True)
+@functools.partial(accepts_out, casts=False, shares=False)
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """Positions `index` (1-D) of dimension `dim`; IndexError for one out of range or negative."""
     d = input._dim(dim)
@@ -166,9 +169,12 @@ def _fill(input: Tensor, dim: int, index: Tensor, value: Any, *, inplace: bool =
 
 
 def two_forms(
-    name: str, compute: Callable[..., Tensor], doc: str
+    name: str, compute: Callable[..., Tensor], doc: str, *, out: bool = True
 ) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
-    """Publish ``name`` and ``name_`` of a function with the keyword `inplace`."""
+    """Publish ``name`` and ``name_`` of a function with the keyword `inplace`.
+
+    `out`: whether the former takes an `out` of the result's dtype.
+    """
 
     def out_of_place(input: Tensor, *args: Any, **keywords: Any) -> Tensor:
         return compute(input, *args, **keywords)
@@ -180,6 +186,8 @@ def two_forms(
         function.__name__ = function.__qualname__ = spelled
     out_of_place.__doc__ = doc
     in_place.__doc__ = f"In-place version of `{name}`."
+    if out:
+        out_of_place = accepts_out(out_of_place, casts=False)
     return public(method=True)(out_of_place), public(method=True, function=False)(in_place)
 
 
@@ -200,6 +208,7 @@ index_fill, index_fill_ = two_forms(
 
 
 @public(method=True)
+@functools.partial(accepts_out, casts=False, shares=False)
 def take(input: Tensor, index: Tensor) -> Tensor:
     """Elements of the flattened tensor at `index`; IndexError for one out of range."""
     _check_flat(input, index)

@@ -27,7 +27,7 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     lengths = tuple([n.__index__() for n in lengths])
     if any(n < 0 for n in lengths):
         raise ValueError(f"'shape' cannot have negative values, but got {lengths}")
-    array = indices._array
+    array = indices._array.astype("int64")
     steps = [math.prod(lengths[d + 1 :]) for d in range(len(lengths))]
     return tuple(
         Tensor._wrap(indices.backend.asarray(array // step % n))

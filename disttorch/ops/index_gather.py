@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 from disttorch.autograd.inplace import check_writable, overwrite
 from disttorch.autograd.op import Op, public
+from disttorch.dtype import TYPE_NAMES
 from disttorch.ops.index_dim import two_forms
+from disttorch.ops.out import accepts_out
 from disttorch.ops.shape import expand, ravel, reshape
 from disttorch.ops.shape_region import BasicIndex, Embed
 from disttorch.tensor import Tensor
@@ -67,20 +70,24 @@ class AddAlong(Op):
         return ctx.call(Gather, g, index, dim=ctx.dim), None
 
 
-def _check_index(
-    name: str, input: Tensor, dim: int, index: Any, dtypes: str = "int32/int64"
-) -> int:
+def _check_index(name: str, input: Tensor, dim: int, index: Any, *, in_range: bool = True) -> int:
     """Check dtype, rank and range of an index for every element; return the dimension."""
     d = input._dim(dim)
     if index.numel() and index.dtype.name not in ("int32", "int64"):
-        raise RuntimeError(f"{name}(): Expected dtype {dtypes} for index")
-    if index.ndim != input.ndim and max(index.ndim, input.ndim) > 1:
-        raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
+        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
+    if index.numel() and max(index.ndim, 1) != max(input.ndim, 1):
+        what = "input" if name == "gather" else "self"
+        raise RuntimeError(f"Index tensor must have the same number of dimensions as {what} tensor")
+    if in_range:
+        _check_range(input, d, index)
+    return d
+
+
+def _check_range(input: Tensor, d: int, index: Tensor) -> None:
     n = input.shape[d] if input.ndim else 1
     wrong = input.backend.first_outside(index._array, 0, n)
     if wrong is not None:
         raise RuntimeError(f"index {wrong} is out of bounds for dimension {d} with size {n}")
-    return d
 
 
 def _too_large(shape: Sequence[int], limit: Sequence[int], dim: int | None) -> int | None:
@@ -95,12 +102,15 @@ def _vector(tensor: Any) -> Any:
 
 
 @public(method=True)
+@functools.partial(accepts_out, casts=False, shares=False)
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """Elements ``input[i][index[i][j]][k]`` (here for `dim` 1), shaped as `index`.
 
     Raises RuntimeError for an index out of range or larger than `input` in another dimension.
     """
-    d = _check_index("gather", input, dim, index)
+    d = _check_index("gather", input, dim, index, in_range=False)
+    if not index.numel():
+        return reshape(ravel(input)[:0], index.shape)  # type: ignore[index]
     x, places = _vector(input), _vector(index)
     wrong = _too_large(places.shape, x.shape, d)
     if wrong is not None:
@@ -108,15 +118,22 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
             f"Size does not match at dimension {wrong} expected index {list(index.shape)} to be no "
             f"larger than self {list(input.shape)} apart from dimension {d}"
         )
+    _check_range(input, d, index)
     out = Gather.apply(x, places, dim=d)
     return out if index.ndim else reshape(out, ())
 
 
 @public(method=True)
+@accepts_out
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """Elements at `indices` along `dim`, the other dimensions broadcast; flattened for None."""
+    if indices.dtype.name != "int64":
+        raise RuntimeError(
+            "torch.take_along_dim(): dtype of indices should be Long but got "
+            f"{TYPE_NAMES[indices.dtype]}"
+        )
     if dim is None:
-        return gather(ravel(input), 0, ravel(indices))
+        return gather(ravel(input), 0, _wrapped(ravel(indices), input.numel()))
     if input.ndim != indices.ndim:
         raise RuntimeError(
             "torch.take_along_dim(): input and indices should have the same number of dimensions, "
@@ -126,7 +143,13 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     other = [max(n, m) if n and m else 0 for n, m in zip(input.shape, indices.shape, strict=True)]
     wide = expand(input, [n if i != d else input.shape[d] for i, n in enumerate(other)])
     places = expand(indices, [n if i != d else indices.shape[d] for i, n in enumerate(other)])
-    return gather(wide, d, places)
+    return gather(wide, d, _wrapped(places, input.shape[d]))
+
+
+def _wrapped(indices: Tensor, n: int) -> Tensor:
+    """Indices counted from the end made to count from the start."""
+    array = indices._array
+    return Tensor._wrap(indices.backend.xp.where(array < 0, array + n, array))
 
 
 # ---- scatter -------------------------------------------------------------------------------------
@@ -179,7 +202,9 @@ class ScatterAdd(Op):
 
 
 def _check_scatter(name: str, input: Tensor, dim: int, index: Tensor, src: Any) -> int:
-    d = _check_index(name, input, dim, index)
+    d = _check_index(name, input, dim, index, in_range=False)
+    if isinstance(src, Tensor) and index.numel() and max(src.ndim, 1) != max(index.ndim, 1):
+        raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
     shape, places = _vector(input).shape, _vector(index).shape
     outside = _too_large(places, shape, d) is not None
     if isinstance(src, Tensor):
@@ -196,6 +221,7 @@ def _check_scatter(name: str, input: Tensor, dim: int, index: Tensor, src: Any) 
             f"Expected index {list(index.shape)} to be no larger than self {list(input.shape)} "
             f"apart from dimension {d}"
         )
+    _check_range(input, d, index)
     return d
 
 
@@ -276,7 +302,7 @@ class ScatterReduce(Op):
         used = y[corner(ctx.shape)]
         picked = ctx.call(Gather, z, index, dim=ctx.dim)
         if ctx.how == "prod":
-            gx, gy = g * z / x, ctx.call(Gather, g, index, dim=ctx.dim) * picked / used
+            gx, gy = ctx.prod_grads(g, x, y, index)
         else:
             # Elements that equal the extremum share its gradient evenly.
             F = ctx.F
@@ -288,6 +314,22 @@ class ScatterReduce(Op):
             params = {"index": corner(ctx.shape)}
             gy = ctx.call(Embed, gy, shape=ctx.y_shape, view=BasicIndex, params=params)
         return gx, gy
+
+    def prod_grads(ctx, g: Any, x: Any, y: Any, index: Any) -> tuple[Any, Any]:
+        """Gradients of a product: all factors but one's own, also where one of them is zero."""
+        F, dim = ctx.F, ctx.dim
+        used = y[corner(ctx.shape)]
+        x_zero, y_zero = x == 0, used == 0
+        own = F.where(x_zero, F.ones_like(x), x)
+        gx = g * ctx.call(ScatterReduce, own, y, index, dim=dim, how="prod") / own
+        zeros = ctx.call(AddAlong, F.type_as(y_zero, g), index, dim=dim, shape=x.shape)
+        only = y_zero & (ctx.call(Gather, zeros, index, dim=dim) == 1)
+        lone = F.where(only, F.ones_like(used), used)
+        others = g * ctx.call(ScatterReduce, x, lone, index, dim=dim, how="prod")
+        every = g * ctx.call(ScatterReduce, x, used, index, dim=dim, how="prod")
+        divisor = F.where(y_zero, F.ones_like(used), used)
+        gathered = ctx.call(Gather, every, index, dim=dim) / divisor
+        return gx, F.where(only, ctx.call(Gather, others, index, dim=dim), gathered)
 
 
 def _identity(input: Tensor, how: str) -> Any:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from disttorch.autograd.inplace import check_writable, overwrite
 from disttorch.autograd.op import Op, public
 from disttorch.dtype import CPP_NAMES, TYPE_NAMES
+from disttorch.ops.create_fill import fitted
 from disttorch.ops.index import MaskedSelect
 from disttorch.ops.index_dim import two_forms
+from disttorch.ops.out import accepts_out
 from disttorch.ops.shape import expand
 from disttorch.ops.shape_math import broadcast_shapes_checked
 from disttorch.tensor import Tensor
@@ -75,15 +78,10 @@ def _masked_fill(input: Tensor, mask: Tensor, value: Any, *, inplace: bool = Fal
                 "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
                 f"{value.ndim} dimension(s)."
             )
-    elif (isinstance(value, complex) and not input.is_complex()) or (
-        isinstance(value, float)
-        and input._array.dtype.kind in "iu"
-        and not value.is_integer()
-        and value != value  # noqa: PLR0124 - NaN has no integer
-    ):
-        raise RuntimeError(
-            f"value cannot be converted to type {TYPE_NAMES[input.dtype]} without overflow"
-        )
+        if input.dtype.is_integral:
+            fitted(value.item(), input.dtype)  # for its check
+    else:
+        value = fitted(value, input.dtype)
     if not inplace:
         return MaskedFill.apply(input, value, mask)
     check_writable(input, expanded=True)
@@ -99,6 +97,7 @@ masked_fill, masked_fill_ = two_forms(
 
 
 @public(method=True)
+@functools.partial(accepts_out, casts=False, shares=False)
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """Elements where a bool mask is true, 1-D; tensor and mask are broadcast to each other."""
     _check_mask(input, mask, "masked_select", "masked_select: expected BoolTensor for mask")
@@ -145,7 +144,9 @@ def _masked_scatter(
     input: Tensor, mask: Tensor, source: Tensor, *, inplace: bool = False
 ) -> Tensor:
     name = "masked_scatter_" if inplace else "masked_scatter"
-    _check_mask(input, mask, name, "masked_scatter_ only supports boolean masks")
+    kind = TYPE_NAMES.get(getattr(mask, "dtype", None), "")  # type: ignore[call-overload]
+    text = f"masked_scatter_ only supports boolean masks, but got mask with dtype {kind}"
+    _check_mask(input, mask, name, text)
     if source.dtype is not input.dtype:
         raise RuntimeError(
             "masked_scatter: expected self and source to have same dtypes but got "
@@ -167,6 +168,7 @@ masked_scatter, masked_scatter_ = two_forms(
 
 
 @public(method=True)
+@accepts_out
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """Int64 indices (n, ndim) of the elements that are not zero, or one tensor a dimension."""
     xp = input.backend.xp

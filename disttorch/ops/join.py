@@ -315,7 +315,17 @@ def _dim_split(name: str, least: int, dim: Callable[[int], int]) -> Callable[...
             )
         d = dim(input.ndim)
         n = input.shape[d]
-        if isinstance(indices_or_sections, int) and n % indices_or_sections:
+        if not isinstance(indices_or_sections, (int, Sequence)) or isinstance(
+            indices_or_sections, str
+        ):
+            raise TypeError(
+                f"{name}() received an invalid combination of arguments - got (Tensor, "
+                f"{type(indices_or_sections).__name__}), but expected one of:\n"
+                " * (Tensor input, int sections)\n * (Tensor input, tuple of ints indices)"
+            )
+        if isinstance(indices_or_sections, int) and (
+            indices_or_sections == 0 or n % indices_or_sections
+        ):
             raise RuntimeError(
                 f"torch.{name} attempted to split along dimension {d}, but the size of the "
                 f"dimension {n} is not divisible by the split_size {indices_or_sections}!"

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from disttorch.autograd.op import public
-from disttorch.dtype import CPP_NAMES, TYPE_NAMES
+from disttorch.dtype import TYPE_NAMES, c_name
 from disttorch.dtype import dtype as Dtype
 from disttorch.ops.cast import cast
 from disttorch.ops.shape_math import contiguous_strides, sizes
@@ -55,19 +55,12 @@ def const_data_ptr(input: Tensor) -> int:
     return input.data_ptr()
 
 
-def cpp_name(dtype: Dtype) -> str:
-    """Name of a dtype in PyTorch's errors about two of them."""
-    return {"int64": "long int", "uint8": "unsigned char", "int16": "short int"}.get(
-        dtype.name, CPP_NAMES[dtype]
-    )
-
-
 def _memory_of(source: Any, input: Tensor) -> Array:
     """The elements of a storage in the dtype of `input`; RuntimeError for one of another dtype."""
     if isinstance(source, TypedStorage):
         if source.dtype is not input.dtype:
             raise RuntimeError(
-                f"Expected a Storage of type {cpp_name(input.dtype)} or an UntypedStorage, but "
+                f"Expected a Storage of type {c_name(input.dtype)} or an UntypedStorage, but "
                 f"got type {TYPE_NAMES[source.dtype]} for argument 1 'storage'"
             )
         source = source.untyped()
@@ -94,8 +87,8 @@ def set_(
     elif isinstance(source, Tensor) and size is None:
         if source.dtype is not input.dtype:
             raise RuntimeError(
-                f"Could not set tensor of type {cpp_name(source.dtype)} to a tensor of type "
-                f"{cpp_name(input.dtype)}"
+                f"Could not set tensor of type {c_name(source.dtype)} to a tensor of type "
+                f"{c_name(input.dtype)}"
             )
         input._array = source._array
     else:

@@ -8,28 +8,36 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from disttorch.autograd.grad_mode import STATE
-from disttorch.dtype import TYPE_NAMES, can_cast
+from disttorch.autograd.inplace import OVERLAP, refuse_expanded
+from disttorch.dtype import TYPE_NAMES, c_name, can_cast
 from disttorch.tensor import Tensor
 
 Fn = TypeVar("Fn", bound=Callable[..., Any])
 
 
-def write_out(out: Tensor, result: Tensor, name: str) -> Tensor:
+def write_out(out: Tensor, result: Tensor, name: str, casts: bool = True) -> Tensor:
     """Write `result` into `out`, resized if its shape differs, cast if its dtype does; return it.
 
-    Raises RuntimeError, with PyTorch's texts, if either requires grad or the cast loses a category;
-    warns when an `out` with elements is resized.
+    Raises RuntimeError, with PyTorch's texts, if either requires grad, the cast loses a category
+    (or, without `casts`, there is one), or elements of `out` share memory; warns when an `out` with
+    elements is resized.
     """
     if STATE.enabled and (out.requires_grad or result.requires_grad):
         raise RuntimeError(
             f"{name}(): functions with out=... arguments don't support automatic differentiation, "
             "but one of the arguments requires grad."
         )
+    if not casts and result.dtype is not out.dtype:
+        raise RuntimeError(
+            f"Expected out tensor to have dtype {c_name(result.dtype)}, but got "
+            f"{c_name(out.dtype)} instead"
+        )
     if not can_cast(result.dtype, out.dtype):
         raise RuntimeError(
             f"result type {TYPE_NAMES[result.dtype]} can't be cast to the desired output type "
             f"{TYPE_NAMES[out.dtype]}"
         )
+    refuse_expanded(out._array)
     if out._array.shape != result._array.shape:
         if out._array.size:
             warnings.warn(_resized(out, result), UserWarning, stacklevel=4)
@@ -50,8 +58,12 @@ def _resized(out: Tensor, result: Tensor) -> str:
     )
 
 
-def accepts_out(function: Fn) -> Fn:
-    """Give an operator the keyword `out`: a tensor, or a tuple of them for several results."""
+def accepts_out(function: Fn, casts: bool = True, shares: bool = True) -> Fn:
+    """Give an operator the keyword `out`: a tensor, or a tuple of them for several results.
+
+    `casts`: whether `out` may have another dtype than the result; `shares`: whether its memory may
+    be that of an input.
+    """
 
     @functools.wraps(function)
     def call(*args: Any, out: Any = None, **keywords: Any) -> Any:
@@ -59,12 +71,22 @@ def accepts_out(function: Fn) -> Fn:
         if out is None:
             return result
         name = function.__name__
+        if not shares:
+            _refuse_shared(out, args)
         if isinstance(result, Tensor):
-            return write_out(out, result, name)
-        written = [write_out(o, r, name) for o, r in zip(out, result, strict=True)]
+            return write_out(out, result, name, casts)
+        written = [write_out(o, r, name, casts) for o, r in zip(out, result, strict=True)]
         return type(result)(written)
 
     return call  # type: ignore[return-value]
+
+
+def _refuse_shared(out: Any, inputs: tuple[Any, ...]) -> None:
+    """Raise PyTorch's error if `out` shares memory with an input."""
+    for x in inputs:
+        if isinstance(x, Tensor) and isinstance(out, Tensor) and x._cell is out._cell:
+            if out._array.size and out.backend.shares_memory(x._array, out._array):
+                raise RuntimeError(OVERLAP)
 
 
 __all__ = ["accepts_out", "write_out"]

@@ -359,11 +359,14 @@ def H(input: Tensor) -> Tensor:
 
 
 def _as_dims(input: Tensor, dims: int | Sequence[int], name: str) -> tuple[int, ...]:
-    given = (dims,) if isinstance(dims, int) else tuple(dims)
-    positions = tuple([input._dim(d) for d in given])
+    positions = tuple([input._dim(d) for d in _several(dims)])
     if len(set(positions)) != len(positions):
-        raise RuntimeError(f"movedim: repeated dim in `{name}` ({list(given)})")
+        raise RuntimeError(f"movedim: repeated dim in `{name}` ({list(_several(dims))})")
     return positions
+
+
+def _several(dims: int | Sequence[int]) -> tuple[int, ...]:
+    return (dims,) if isinstance(dims, int) else tuple(dims)
 
 
 @public(method=True)
@@ -373,8 +376,8 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
     if len(given) != len(wanted):
         raise RuntimeError(
             "movedim: Invalid source or destination dims: source "
-            f"({list(given)} dims) should contain the same number of dims as destination "
-            f"({list(wanted)} dims)"
+            f"({list(_several(source))} dims) should contain the same number of dims as "
+            f"destination ({list(_several(destination))} dims)"
         )
     others = iter([d for d in range(input.ndim) if d not in given])
     places = dict(zip(wanted, given, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from disttorch.layout import contiguous_format
 from disttorch.ops.cast import clone
 from disttorch.ops.cast_complex import view_as_complex, view_as_real
 from disttorch.ops.join import Split, chunk_lengths, split, split_lengths, split_with_sizes, unbind
-from disttorch.ops.out import accepts_out
+from disttorch.ops.out import accepts_out, write_out
 from disttorch.ops.shape import expand, permute, squeeze, t, transpose, unsqueeze, view
 from disttorch.ops.shape_region import as_strided, diagonal, narrow, select, unfold
 from disttorch.tensor import Tensor
@@ -33,8 +34,20 @@ def _copying(name: str, look: Callable[..., Any], *, method: bool = False) -> Ca
             return clone(seen, memory_format=contiguous_format)
         return tuple(clone(part, memory_format=contiguous_format) for part in seen)
 
+    @functools.wraps(copy)
+    def several(input: Tensor, *args: Any, out: Any = None, **keywords: Any) -> Any:
+        parts = copy(input, *args, **keywords)
+        if out is None:
+            return parts
+        for target, part in zip(out, parts, strict=True):
+            write_out(target, part, name)
+        return None  # as PyTorch
+
     copy.__name__ = copy.__qualname__ = name
     copy.__doc__ = f"Copy of what `{name.removesuffix('_copy')}` gives a view of."
+    if look in (unbind, split, split_with_sizes):
+        several.__name__, several.__doc__ = name, copy.__doc__
+        return public(method=method)(several)
     return public(method=method)(accepts_out(copy))
 
 
@@ -56,8 +69,9 @@ narrow_copy = _copying("narrow_copy", narrow, method=True)
 permute_copy, select_copy = _copying("permute_copy", permute), _copying("select_copy", select)
 slice_copy, split_copy = _copying("slice_copy", _slice), _copying("split_copy", split)
 split_with_sizes_copy = _copying("split_with_sizes_copy", split_with_sizes)
-squeeze_copy, unsqueeze_copy = _copying("squeeze_copy", squeeze), _copying(
-    "unsqueeze_copy", unsqueeze
+squeeze_copy, unsqueeze_copy = (
+    _copying("squeeze_copy", squeeze),
+    _copying("unsqueeze_copy", unsqueeze),
 )
 t_copy, transpose_copy = _copying("t_copy", t), _copying("transpose_copy", transpose)
 unbind_copy, unfold_copy = _copying("unbind_copy", unbind), _copying("unfold_copy", unfold)

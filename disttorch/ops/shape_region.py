@@ -12,7 +12,8 @@ from disttorch.ops.shape_math import contiguous_strides, sizes
 from disttorch.tensor import Tensor
 
 __all__ = [
-    *("as_strided", "as_strided_", "swapdims_", "diagonal", "narrow", "resize_", "resize_as_", "select", "storage_offset"),
+    *("as_strided", "as_strided_", "diagonal", "narrow", "resize_", "resize_as_", "select"),
+    *("storage_offset", "swapdims_"),
     *("swapaxes_", "squeeze_", "t_", "transpose_", "unfold", "unsqueeze_"),
 ]
 
@@ -74,6 +75,8 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     d = input._dim(dim)
     n = input._array.shape[d]
+    if isinstance(start, Tensor) and (start.ndim or start._array.dtype.kind not in "iu"):
+        raise RuntimeError("start must be an 0-dim integral Tensor.")
     first = start.__index__()
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
@@ -200,8 +203,8 @@ class AsStrided(Op):
         strides = [s * item for s in stride]
         if tuple([s // item for s in x.strides]) == layout[1]:
             return ctx.backend.as_strided(x, size, strides, shift * item)
-        low, memory = _memory(ctx.xp, x.dtype, layout, (size, stride), shift)
-        _strided(ctx.backend, memory, *layout, -low)[...] = x
+        low, memory = memory_for(ctx.xp, x.dtype, layout, (size, stride), shift)
+        strided_in(ctx.backend, memory, *layout, -low)[...] = x
         return ctx.backend.as_strided(memory, size, strides, (shift - low) * item)
 
     def backward(ctx, g: Any) -> Any:
@@ -215,12 +218,12 @@ class UndoStrided(Op):
         ctx, g: Array, size: tuple[int, ...], stride: tuple[int, ...], shift: int, layout: Any
     ) -> Array:
         ctx.params = {"size": size, "stride": stride, "shift": shift, "layout": layout}
-        low, memory = _memory(ctx.xp, g.dtype, layout, (size, stride), shift)
+        low, memory = memory_for(ctx.xp, g.dtype, layout, (size, stride), shift)
         places = ctx.xp.arange(memory.shape[0])
-        written = _strided(ctx.backend, places, size, stride, shift - low)
+        written = strided_in(ctx.backend, places, size, stride, shift - low)
         ctx.backend.scatter_add(memory, written.reshape(-1), g.reshape(-1))
         uses = ctx.xp.zeros(memory.shape, g.dtype)
-        read = _strided(ctx.backend, places, *layout, -low).reshape(-1)
+        read = strided_in(ctx.backend, places, *layout, -low).reshape(-1)
         ctx.backend.scatter_add(uses, read, ctx.xp.ones(read.shape, g.dtype))
         return (memory[read] / uses[read]).reshape(layout[0])
 
@@ -235,13 +238,14 @@ def _extent(size: Sequence[int], stride: Sequence[int], start: int) -> int:
     return start + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) + 1
 
 
-def _memory(xp: Any, np_dtype: Any, layout: Any, view: Any, shift: int) -> tuple[int, Array]:
+def memory_for(xp: Any, np_dtype: Any, layout: Any, view: Any, shift: int) -> tuple[int, Array]:
     """Zeroed memory that holds both a tensor and a view; and the offset of its first element."""
     low = min(0, shift)
     return low, xp.zeros(max(_extent(*layout, 0), _extent(*view, shift)) - low, np_dtype)
 
 
-def _strided(backend: Any, memory: Array, size: Any, stride: Any, start: int) -> Array:
+def strided_in(backend: Any, memory: Array, size: Any, stride: Any, start: int) -> Array:
+    """View of 1-D memory, sizes and strides in elements."""
     item = memory.dtype.itemsize
     return backend.as_strided(memory, size, [s * item for s in stride], start * item)
 

@@ -29,9 +29,10 @@ class Flip(Op):
 
 
 @public(method=True)
-def flip(input: Tensor, *dims: Any) -> Tensor:
-    """Reverse the order of the elements along `dims`."""
-    return Flip.apply(input, dims=distinct_dims(input, sizes(dims))[: input.ndim])
+def flip(input: Tensor, *args: Any, dims: Any = ()) -> Tensor:
+    """Reverse the order of the elements along `dims`, ints or a tuple of them."""
+    along = distinct_dims(input, sizes(args or (dims,)))
+    return Flip.apply(input, dims=along[: input.ndim])
 
 
 @public(method=True)

@@ -8,13 +8,16 @@ from typing import Any
 from disttorch.autograd.inplace import ZeroRegion, memory_order_of
 from disttorch.autograd.op import Op, public
 from disttorch.ops.create_fill import fitted
+from disttorch.ops.out import accepts_out
 from disttorch.ops.shape_region import (
     AsStrided,
     BasicIndex,
     Diagonal,
     as_strided,
     diagonal,
+    memory_for,
     select,
+    strided_in,
 )
 from disttorch.tensor import Tensor
 
@@ -34,11 +37,7 @@ class ReplaceView(Op):
         inverse = sorted(range(x.ndim), key=ctx.order.__getitem__)
         out = x.transpose(ctx.order).copy(order="C").transpose(inverse)
         region = view.run(ctx.backend, out, **params)
-        if region.shape != y.shape:
-            raise RuntimeError(
-                "expected src to have a size equal to the slice of self. src size = "
-                f"{list(y.shape)}, slice size = {list(region.shape)}"
-            )
+        _check_fits(region, y)
         region[...] = y
         return out
 
@@ -60,8 +59,36 @@ class DiagonalScatter(ReplaceView):
     """x with y on a diagonal."""
 
 
-class AsStridedScatter(ReplaceView):
-    """x with y in a strided part of its memory."""
+class AsStridedScatter(Op):
+    """x with y in a strided part of its memory; the result has x's strides."""
+
+    def forward(ctx, x: Array, y: Array, size: Any, stride: Any, shift: int, layout: Any) -> Array:
+        ctx.params = {"size": size, "stride": stride, "shift": shift, "layout": layout}
+        low, memory = memory_for(ctx.xp, x.dtype, layout, (size, stride), shift)
+        out = strided_in(ctx.backend, memory, *layout, -low)
+        out[...] = x
+        region = strided_in(ctx.backend, memory, size, stride, shift - low)
+        _check_fits(region, y)
+        region[...] = y
+        return out
+
+    def backward(ctx, g: Any) -> Any:
+        gy = ctx.call(AsStrided, g, **ctx.params) if ctx.needs_grad(1) else None
+        if not ctx.needs_grad(0):
+            return None, gy
+        size, stride, shift, layout = ctx.params.values()
+        low, memory = memory_for(ctx.xp, "bool", layout, (size, stride), shift)
+        strided_in(ctx.backend, memory, size, stride, shift - low)[...] = True
+        written = ctx.constant(strided_in(ctx.backend, memory, *layout, -low))
+        return ctx.F.where(written, ctx.F.zeros_like(g), g), gy
+
+
+def _check_fits(region: Array, source: Array) -> None:
+    if region.shape != source.shape:
+        raise RuntimeError(
+            "expected src to have a size equal to the slice of self. src size = "
+            f"{list(source.shape)}, slice size = {list(region.shape)}"
+        )
 
 
 @public(method=True)
@@ -74,6 +101,7 @@ def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
 
 
 @public(method=True)
+@accepts_out
 def slice_scatter(
     input: Tensor,
     src: Tensor,
@@ -118,7 +146,7 @@ def as_strided_scatter(
         "shift": 0 if storage_offset is None else storage_offset - own,
         "layout": (input._array.shape, input.stride()),
     }
-    return AsStridedScatter.apply(input, src, view=AsStrided, params=params)
+    return AsStridedScatter.apply(input, src, **params)
 
 
 @public(method=True, function=False)
@@ -137,7 +165,7 @@ def fill_diagonal_(input: Tensor, fill_value: Any, wrap: Any = False) -> Tensor:
     as_strided(input, (n,), (width,)).fill_(number)  # type: ignore[attr-defined]
     if wrap and len(shape) == 2 and shape[0] > shape[1] + 1:
         below = input[shape[1] + 1 :]  # type: ignore[index]
-        fill_diagonal_(below, number, wrap=True) if below.shape[0] > 1 else below[0, 0].fill_(number)
+        fill_diagonal_(below, number, wrap=True) if below.shape[0] > 1 else below[0, 0].fill_(
+            number
+        )
     return input
-
-

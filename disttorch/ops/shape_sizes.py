@@ -22,6 +22,8 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
     wanted, shape = sizes(size), input._array.shape
     if not broadcasts_to(wanted, shape):
         raise RuntimeError(f"size {{{list(wanted)}}} is not expandable to size {{{list(shape)}}}.")
+    if not wanted:
+        return input.sum()  # type: ignore[attr-defined, no-any-return]
     lead = len(shape) - len(wanted)
     stretched = [d for d, n in enumerate(shape) if d < lead or (wanted[d - lead] == 1 and n != 1)]
     if not stretched:
@@ -31,7 +33,7 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
 
 @public(method=True, function=False)
 def resize(input: Tensor, *size: Any) -> Tensor:
-    """Same elements in another shape; RuntimeError for another number of them. Of PyTorch's past."""
+    """Same elements in another shape; RuntimeError for another number."""
     wanted = sizes(size)
     if math.prod(wanted) != input.numel():
         raise RuntimeError(

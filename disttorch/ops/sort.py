@@ -89,6 +89,7 @@ def argsort(
 
 
 @public(method=True)
+@accepts_out
 def msort(input: Tensor) -> Tensor:
     """Values sorted along the first dimension."""
     values: Tensor = sort(input, 0)[0]

@@ -7,6 +7,7 @@ from typing import Any
 from disttorch.autograd.op import public
 from disttorch.backends import Backend
 from disttorch.ops.create import scalar_tensor
+from disttorch.ops.out import accepts_out
 from disttorch.ops.shape_math import strict_dim
 from disttorch.tensor import Tensor
 
@@ -68,6 +69,7 @@ def unique_consecutive(
 
 
 @public()
+@accepts_out
 def searchsorted(
     sorted_sequence: Tensor,
     input: Any,
@@ -103,6 +105,8 @@ def searchsorted(
 
 def _places(backend: Backend, edges: Array, values: Array, side: str) -> Array:
     xp = backend.xp
+    if not values.size or not edges.size:
+        return xp.zeros(values.shape, "int64")
     if edges.ndim == 1:
         return backend.asarray(xp.searchsorted(edges, values, side=side))
     out = xp.empty(values.shape, "int64")
@@ -116,6 +120,7 @@ def _places(backend: Backend, edges: Array, values: Array, side: str) -> Array:
 
 
 @public()
+@accepts_out
 def bucketize(
     input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False
 ) -> Tensor:
@@ -126,6 +131,7 @@ def bucketize(
 
 
 @public()
+@accepts_out
 def isin(
     elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False
 ) -> Tensor:

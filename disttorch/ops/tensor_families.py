@@ -30,7 +30,6 @@ MODULES = (
 )
 
 
-
 def _where(input: Tensor, condition: Tensor, other: Any) -> Tensor:
     """Elements of the tensor where `condition` holds, else of `other`, a tensor or number."""
     return where(condition, input, other)  # type: ignore[no-any-return]

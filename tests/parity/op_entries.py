@@ -38,7 +38,9 @@ def ours(op: OpInfo) -> Callable[..., Any] | None:
     function = inspect.unwrap(op.op) if _is_written_in_tests(op.op) else op.op
     if _is_written_in_tests(function):
         return rebound(function)
-    return _attribute(disttorch, op.name) or getattr(disttorch.Tensor, op.name, None)
+    found = _attribute(disttorch, op.name)
+    # The function of some names is a method only: disttorch.cdouble, as torch.cdouble, is a dtype.
+    return found if callable(found) else getattr(disttorch.Tensor, op.name, None)
 
 
 def _is_written_in_tests(function: Any) -> bool:
