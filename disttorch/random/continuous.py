@@ -7,6 +7,7 @@ state, values agree with torch 2.13 on the CPU to rounding, and as many words ar
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -26,6 +27,7 @@ from disttorch.random.filling import (
 from disttorch.random.generator import Generator, default_generator
 
 _BLOCK = 16
+_FEW_BLOCKS = 1 << 10  # numbers
 
 
 def _as_real(out: Array) -> Array:
@@ -107,21 +109,32 @@ def fill_normal(
     elif out.size >= _BLOCK and out.flags.c_contiguous:
         _fill_normal_blocks(out.reshape(-1), mean, std, source)
     else:
-        visit(out, lambda flat: assign(flat, _normal_pairs(flat.size, source) * std + mean))
+        visit(out, lambda flat: assign(flat, _scaled(_normal_pairs(flat.size, source), mean, std)))
     return out
+
+
+def _scaled(normals: Array, mean: float, std: float) -> Array:
+    return normals if mean == 0.0 and std == 1.0 else normals * std + mean
 
 
 def _fill_normal_blocks(flat: Array, mean: float, std: float, source: Generator) -> None:
     """Fill 16 or more contiguous elements in blocks of 16; a last part block is drawn anew."""
     work = np.float64 if flat.dtype == np.float64 else np.float32
     unit = unit_float64 if work is np.float64 else unit_float32
-    whole = flat.size - flat.size % _BLOCK
+    rest = flat.size % _BLOCK
+    whole = flat.size - rest
+    # torch draws uniforms for every element before it overwrites the last 16.
+    unused = rest if flat.dtype == work else 0
+    if rest and whole <= _FEW_BLOCKS:  # all at once: for small arrays each call counts
+        u = unit(whole + unused + _BLOCK, source)
+        u[whole : whole + _BLOCK] = u[-_BLOCK:]
+        normals = _box_muller(u[: whole + _BLOCK], mean, std)
+        flat[:whole], flat[-_BLOCK:] = normals[:whole], normals[whole:]
+        return
     for part in chunks(whole):
         flat[part] = _box_muller(unit(part.stop - part.start, source), mean, std)
-    if flat.size > whole:
-        if flat.dtype == work:
-            # torch draws uniforms for every element before it overwrites the last 16.
-            unit(flat.size - whole, source)
+    if rest:
+        unit(unused, source)
         flat[-_BLOCK:] = _box_muller(unit(_BLOCK, source), mean, std)
 
 
@@ -149,13 +162,28 @@ def _normal_pairs(n: int, source: Generator) -> Array:
     kept, source.next_normal = source.next_normal, None
     start = [] if kept is None else [kept]
     n_pairs = max(0, n - len(start) + 1) // 2
-    u = unit_float64(2 * n_pairs, source).reshape(-1, 2)
-    radius, theta = np.sqrt(-2.0 * np.log1p(-u[:, 1])), 2.0 * math.pi * u[:, 0]
-    pairs = np.stack([radius * np.cos(theta), radius * np.sin(theta)], axis=1)
-    normals = np.concatenate([start, pairs.reshape(-1)])
-    if normals.size > n:
+    u = unit_float64(2 * n_pairs, source)
+    if n <= _FEW:
+        normals: Any = start + _normals_one_by_one(u.tolist())
+    else:
+        radius, theta = np.sqrt(-2.0 * np.log1p(-u[1::2])), 2.0 * math.pi * u[::2]
+        pairs = np.stack([radius * np.cos(theta), radius * np.sin(theta)], axis=1)
+        normals = np.concatenate([start, pairs.reshape(-1)])
+    if len(normals) > n:
         source.next_normal = float(normals[n])
-    return normals[:n]
+    return np.asarray(normals[:n], np.float64)
+
+
+_FEW = 32  # numbers that Python's arithmetic does sooner than NumPy is called
+
+
+def _normals_one_by_one(u: list[float]) -> list[float]:
+    """Box-Muller on pairs (angle, radius) of uniform numbers."""
+    normals = []
+    for angle, uniform in zip(u[::2], u[1::2], strict=True):
+        radius, theta = math.sqrt(-2.0 * math.log1p(-uniform)), 2.0 * math.pi * angle
+        normals += [radius * math.cos(theta), radius * math.sin(theta)]
+    return normals
 
 
 def fill_log_normal(

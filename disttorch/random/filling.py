@@ -57,6 +57,10 @@ def visit(out: Array, fill: Callable[[Array], None]) -> Array:
 def fill_by_chunk(out: Array, draw: Draw) -> Array:
     """Fill `out` with ``draw(n)``, a chunk at a time."""
 
+    if out.flags.c_contiguous and 0 < out.size <= _CHUNK:  # for small arrays each call counts
+        assign(out.reshape(-1), draw(out.size))
+        return out
+
     def fill(flat: Array) -> None:
         for part in chunks(flat.size):
             assign(flat[part], draw(part.stop - part.start))
@@ -82,17 +86,23 @@ def continuous_dtype(out: Array, kernel: str) -> dtype:
 # ---- uniform numbers -------------------------------------------------------------------------
 
 
+# Arrays, because NumPy takes a microsecond to make one of a number.
+_LOW_24, _LOW_53 = np.array((1 << 24) - 1, np.uint64), np.array((1 << 53) - 1, np.uint64)
+_SCALE_24, _SCALE_53 = np.array(2.0**-24, np.float32), np.array(2.0**-53)
+
+
 def unit_float32(n: int, generator: Generator) -> Array:
     """Return the next `n` numbers of [0, 1) with 24 random bits, float32 (n,)."""
     words = generator.words(n)
-    words &= np.uint64(0xFFFFFF)
+    np.bitwise_and(words, _LOW_24, words)
     # Signed integers convert to floating point several times faster than unsigned ones.
-    scale = np.float32(2.0**-24)
-    return np.multiply(words.view(np.int64), scale, dtype=np.float32, casting="unsafe")
+    units = words.view(np.int64).astype(np.float32)
+    return np.multiply(units, _SCALE_24, units)
 
 
 def unit_float64(n: int, generator: Generator) -> Array:
     """Return the next `n` numbers of [0, 1) with 53 random bits, float64 (n,)."""
     words = generator.words64(n)
-    words &= np.uint64((1 << 53) - 1)
-    return words.view(np.int64) * 2.0**-53
+    np.bitwise_and(words, _LOW_53, words)
+    units = words.view(np.int64).astype(np.float64)
+    return np.multiply(units, _SCALE_53, units)

@@ -16,6 +16,8 @@ Array = np.ndarray
 
 # From this length on torch permutes with 64-bit draws, by the inside-out shuffle.
 _LONG = 0xFFFFFFFF // 20
+# Up to this length swapping one by one takes less time than setting the passes up.
+_SHORT = 300
 
 
 def permutation(n: int, kind: dtype, generator: Generator | None = None) -> Array:
@@ -28,6 +30,8 @@ def permutation(n: int, kind: dtype, generator: Generator | None = None) -> Arra
     if kind.name == "bool" or kind.is_complex:
         raise NotImplementedError(f"\"randperm\" not implemented for '{TYPE_NAMES[kind]}'")
     source = generator or default_generator
+    if n < _SHORT:
+        return np.array(_swapped(n, source), kind.np)
     steps = np.arange(n)
     if n < _LONG:
         targets = steps.copy()
@@ -36,6 +40,15 @@ def permutation(n: int, kind: dtype, generator: Generator | None = None) -> Arra
         return shuffled(targets).astype(kind.np)
     draws = source.words64(n) % (steps + 1).astype(np.uint64)
     return shuffled_inside_out(draws.view(np.int64)).astype(kind.np)
+
+
+def _swapped(n: int, source: Generator) -> list[int]:
+    """0 .. n - 1 after swapping each position in turn with one drawn from those not before it."""
+    result = list(range(n))
+    for i, word in enumerate(source.words(max(n - 1, 0)).tolist()):
+        j = i + word % (n - i)
+        result[i], result[j] = result[j], result[i]
+    return result
 
 
 def shuffled(targets: Array) -> Array:
