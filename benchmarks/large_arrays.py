@@ -73,9 +73,7 @@ def _reductions() -> dict[str, Build]:
         "layer_norm": lambda t, x: t.nn.functional.layer_norm(x, (SHAPE[1],)),
         "mse_loss": lambda t, x: t.nn.functional.mse_loss(x, x.detach() * 0),
         "bce": lambda t, x: t.nn.functional.binary_cross_entropy(x, x.detach()),
-        "bce logits": lambda t, x: t.nn.functional.binary_cross_entropy_with_logits(
-            x, x.detach()
-        ),
+        "bce logits": lambda t, x: t.nn.functional.binary_cross_entropy_with_logits(x, x.detach()),
         "cross_entropy": lambda t, x: t.nn.functional.cross_entropy(
             x, t.zeros(SHAPE[0], dtype=t.int64)
         ),

@@ -73,7 +73,7 @@ def test_pieces_give_what_the_whole_gives(small_pieces, monkeypatch, name, layou
 
 def test_errors_are_those_of_the_whole(small_pieces):
     x = torch.ones(8, 9)
-    with pytest.raises(RuntimeError, match="The size of tensor a .9. must match the size of ten"):
+    with pytest.raises(RuntimeError, match="must match the size of tensor b"):
         x * torch.ones(8, 8)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y = x.requires_grad_() * 1

@@ -55,7 +55,7 @@ def _power_of_two(n):  # noqa: ANN001, ANN202 - all that follow take and return 
 
 @njit(**INLINE)
 def _reduced(x):  # noqa: ANN001, ANN202
-    """n and exp(r) - 1, where x = n ln 2 + r."""
+    """Return n and exp(r) - 1, where x = n ln 2 + r."""
     k = x * _LOG2E + _ROUND
     n = k - _ROUND
     r = x - n * _LN2_HIGH
@@ -70,6 +70,7 @@ def _reduced(x):  # noqa: ANN001, ANN202
 
 @njit(**INLINE)
 def exp(x):  # noqa: ANN001, ANN201
+    """Exponential function."""
     x = f4(89.0) if x > f4(89.0) else x
     x = f4(-104.0) if x < f4(-104.0) else x
     n, e = _reduced(x)
@@ -79,6 +80,7 @@ def exp(x):  # noqa: ANN001, ANN201
 
 @njit(**INLINE)
 def expm1(x):  # noqa: ANN001, ANN201
+    """exp(x) - 1, exact near 0."""
     c = f4(88.0) if x > f4(88.0) else x
     c = f4(-20.0) if c < f4(-20.0) else c
     n, e = _reduced(c)
@@ -89,6 +91,7 @@ def expm1(x):  # noqa: ANN001, ANN201
 
 @njit(**INLINE)
 def log(x):  # noqa: ANN001, ANN201
+    """Natural logarithm."""
     denormal = x < _SMALLEST
     v = x * f4(8388608.0) if denormal else x
     bits = _bits(v)
@@ -115,6 +118,7 @@ def log(x):  # noqa: ANN001, ANN201
 
 @njit(**INLINE)
 def log1p(x):  # noqa: ANN001, ANN201
+    """log(1 + x), exact near 0."""
     u = f4(1) + x
     y = log(u)
     corrected = y + (x - (u - f4(1))) / u
@@ -123,6 +127,7 @@ def log1p(x):  # noqa: ANN001, ANN201
 
 @njit(**INLINE)
 def tanh(x):  # noqa: ANN001, ANN201
+    """Hyperbolic tangent."""
     z = x * x
     p = f4(-5.70498872745e-3) * z + f4(2.06390887954e-2)
     p = p * z + f4(-5.37397155531e-2)
@@ -137,6 +142,7 @@ def tanh(x):  # noqa: ANN001, ANN201
 
 @njit(**INLINE)
 def sigmoid(x):  # noqa: ANN001, ANN201
+    """1 / (1 + exp(-x))."""
     return f4(1) / (f4(1) + exp(-x))
 
 
@@ -169,4 +175,5 @@ def softplus(x):  # noqa: ANN001, ANN201
 
 @njit(**INLINE)
 def sqrt(x):  # noqa: ANN001, ANN201
+    """Square root."""
     return np.sqrt(x)

@@ -7,7 +7,6 @@ import re
 import zlib
 from collections.abc import Callable, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,7 +98,6 @@ def _compiled(op: str, way: str, arrays: tuple[str, ...], numbers: tuple[str, ..
     # The name carries what the kernel is made from: Numba looks for it in its cache on disk by
     # name and by the age of this file.
     made_from = " ".join((expression, *arrays, "and", *numbers)).encode()
-    made_from += Path(maths.__file__).read_bytes()
     name = f"{op}_{way}_{zlib.crc32(made_from):08x}"
     lines = [
         f"def {name}({', '.join([*(f'{a}_' for a in arrays), 'out', *numbers])}):",

@@ -1,12 +1,10 @@
-"""Optimiser steps in one pass over parameter, gradient and state.
+"""Optimiser steps in one pass over parameter, gradient and state, by `step_kernels`.
 
-A kernel is called by the name of the update it replaces: `Adam.update` is `adam` here. Slots that
-a configuration has not got are None; Numba then compiles a kernel without them.
+`Adam.update` is `adam` there.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -28,63 +26,6 @@ class Before(NamedTuple):
     decay: float = 0.0  # added to the gradient, times the parameter
     keep: float = 1.0  # times the parameter
     maximize: bool = False
-
-
-# Below: p, g and slots are flat arrays, everything else numbers of their dtype. No annotations:
-# Numba infers the types.
-
-
-def _gradient(p, g, decay, maximize):  # noqa: ANN001, ANN202 - compiled
-    g = -g if maximize else g
-    return g + p * decay if decay != 0 else g
-
-
-def _sgd(p, g, buffer, decay, keep, maximize, lr, momentum, new, nesterov):  # noqa: ANN001, ANN202
-    for i in range(p.size):
-        d = gradient(p[i], g[i], decay, maximize)
-        w = p[i] * keep
-        if buffer is not None:
-            b = buffer[i] * momentum + d * new
-            buffer[i] = b
-            d = d + b * momentum if nesterov else b
-        p[i] = w - d * lr
-
-
-def _adam(p, g, m, v, highest, decay, keep, maximize, beta1, new1, beta2, new2, step, eps):  # noqa: ANN001, ANN202, E501
-    for i in range(p.size):
-        d = gradient(p[i], g[i], decay, maximize)
-        a = m[i] * beta1 + d * new1
-        b = v[i] * beta2 + d * d * new2
-        m[i] = a
-        v[i] = b
-        if highest is not None:
-            b = max(highest[i], b)
-            highest[i] = b
-        p[i] = p[i] * keep - a / (math.sqrt(b) + eps) * step
-
-
-def _rmsprop(p, g, square, buffer, mean, decay, keep, maximize, lr, alpha, new, eps, momentum):  # noqa: ANN001, ANN202, E501
-    for i in range(p.size):
-        d = gradient(p[i], g[i], decay, maximize)
-        s = square[i] * alpha + d * d * new
-        square[i] = s
-        if mean is not None:
-            a = mean[i] * alpha + d * new
-            mean[i] = a
-            s = s - a * a
-        d = d / (math.sqrt(s) + eps)
-        if buffer is not None:
-            d = buffer[i] * momentum + d
-            buffer[i] = d
-        p[i] = p[i] * keep - d * lr
-
-
-def _adagrad(p, g, total, decay, keep, maximize, lr, eps):  # noqa: ANN001, ANN202
-    for i in range(p.size):
-        d = gradient(p[i], g[i], decay, maximize)
-        s = total[i] + d * d
-        total[i] = s
-        p[i] = p[i] * keep - d / (math.sqrt(s) + eps) * lr
 
 
 # ---- from an update's arguments to a kernel's ---------------------------------------------------
@@ -115,23 +56,21 @@ def _adagrad_arguments(slots: Sequence[Array], c: Any) -> Arguments:
     return list(slots), list(c)
 
 
-_STEPS: dict[str, tuple[Callable[..., None], Callable[..., Arguments | None]]] = {
-    "SGD.update": (_sgd, _sgd_arguments),
-    "Adam.update": (_adam, _adam_arguments),
-    "RMSprop.update": (_rmsprop, _rmsprop_arguments),
-    "Adagrad.update": (_adagrad, _adagrad_arguments),
+_ARGUMENTS: dict[str, Callable[..., Arguments | None]] = {
+    "SGD.update": _sgd_arguments,
+    "Adam.update": _adam_arguments,
+    "RMSprop.update": _rmsprop_arguments,
+    "Adagrad.update": _adagrad_arguments,
 }
 
 
 @cache
 def _kernel(update: str) -> Callable[..., None]:
     # Not above: Numba is imported when the first kernel is wanted.
-    from numba.extending import register_jitable  # noqa: PLC0415
+    from disttorch.backends.cpu.jit import step_kernels  # noqa: PLC0415
 
-    from disttorch.backends.cpu.jit.compiling import compiled  # noqa: PLC0415
-
-    globals()["gradient"] = register_jitable(_gradient)
-    return compiled(_STEPS[update][0], set())
+    kernel: Callable[..., None] = getattr(step_kernels, update.partition(".")[0].lower())
+    return kernel
 
 
 def optimizer_step(update: str, flat: Sequence[Array], c: Any, before: Before | None) -> bool:
@@ -139,10 +78,10 @@ def optimizer_step(update: str, flat: Sequence[Array], c: Any, before: Before | 
 
     `update` names the NumPy formula, `c` is what it is given. False: the caller has to do it.
     """
-    known = _STEPS.get(update)
-    if known is None or flat[0].dtype.char not in "fd":
+    arguments_of = _ARGUMENTS.get(update)
+    if arguments_of is None or flat[0].dtype.char not in "fd":
         return False
-    arguments = known[1](flat[2:], c)
+    arguments = arguments_of(flat[2:], c)
     if arguments is None or not pays(update, flat[0].size):
         return False
     kernel, number = _kernel(update), flat[0].dtype.type

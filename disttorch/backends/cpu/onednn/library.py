@@ -148,5 +148,3 @@ def description() -> str:
     """Return the version in use, or why there is none."""
     found, reason = _load()
     return reason if found is None else f"oneDNN {found.version} ({found.path})"
-
-
