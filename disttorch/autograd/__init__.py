@@ -1,6 +1,6 @@
 """`disttorch.autograd`: backward, grad, Function, gradient checks, grad modes, anomaly mode."""
 
-from disttorch.autograd import function, functional, graph
+from disttorch.autograd import forward_ad, function, functional, graph
 from disttorch.autograd.anomaly import (
     detect_anomaly,
     is_anomaly_enabled,
@@ -8,6 +8,7 @@ from disttorch.autograd.anomaly import (
 )
 from disttorch.autograd.function import Function
 from disttorch.autograd.grad_mode import (
+    _unsafe_preserve_version_counter,
     enable_grad,
     inference_mode,
     is_grad_enabled,

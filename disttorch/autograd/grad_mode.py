@@ -130,7 +130,26 @@ class set_grad_enabled(_GradSwitch):
 
 
 class inference_mode(_GradSwitch):
-    """Like `no_grad`; ``inference_mode(False)`` records again."""
+    """Like `no_grad`; ``inference_mode(False)`` records again. ``@inference_mode`` works too."""
+
+    def __new__(cls, mode: Any = True) -> Any:
+        """Make the switch, or decorate the function `mode` at once."""
+        return object.__new__(cls) if isinstance(mode, bool) else cls()(mode)
 
     def __init__(self, mode: bool = True) -> None:
-        super().__init__(not mode and STATE.enabled, bool(mode))
+        super().__init__(not mode, bool(mode))
+
+
+class _unsafe_preserve_version_counter:
+    """Context in which in-place writes to a tensor, or several, leave its version as it was."""
+
+    def __init__(self, tensors: Any) -> None:
+        self.tensors = (tensors,) if hasattr(tensors, "_cell") else tuple(tensors)
+        self._versions = [t._version for t in self.tensors]
+
+    def __enter__(self) -> None:
+        """Do nothing: the versions are noted already."""
+
+    def __exit__(self, *_: object) -> None:
+        for tensor, version in zip(self.tensors, self._versions, strict=True):
+            tensor._cell[0] = version

@@ -7,7 +7,7 @@ of tangents.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from disttorch.autograd.gradient import grad
 from disttorch.autograd.node import AccumulateGrad, Node, edge_of
@@ -62,20 +62,23 @@ def zeros_like(x: Tensor) -> Tensor:
     return Tensor._wrap(x.backend.xp.zeros(x._array.shape, x._array.dtype))
 
 
-def reaches_beyond(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> bool:
-    """Whether `outputs` depend on leaves that require grad and are none of `inputs`."""
-    own = {edge[0] for edge in map(edge_of, inputs) if edge is not None}
+def reachable(outputs: Sequence[Tensor]) -> Iterator[Node]:
+    """The nodes of the graph of `outputs`."""
     stack: list[Node] = [edge[0] for edge in map(edge_of, outputs) if edge is not None]
     seen = set(stack)
     while stack:
         node = stack.pop()
-        if isinstance(node, AccumulateGrad) and node not in own:
-            return True
+        yield node
         for edge in node.edges:
             if edge is not None and edge[0] not in seen:
                 seen.add(edge[0])
                 stack.append(edge[0])
-    return False
 
 
-__all__ = ["Pushforward", "reaches_beyond", "zeros_like"]
+def reaches_beyond(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> bool:
+    """Whether `outputs` depend on leaves that require grad and are none of `inputs`."""
+    own = {edge[0] for edge in map(edge_of, inputs) if edge is not None}
+    return any(isinstance(n, AccumulateGrad) and n not in own for n in reachable(outputs))
+
+
+__all__ = ["Pushforward", "reachable", "reaches_beyond", "zeros_like"]

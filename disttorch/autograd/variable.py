@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from disttorch.tensor import Tensor
@@ -17,8 +18,27 @@ class _TensorsAreVariables(type):
 class Variable(metaclass=_TensorsAreVariables):
     """``Variable(data, requires_grad)`` is `data` as a leaf that shares its memory."""
 
-    def __new__(cls, data: Tensor, requires_grad: bool = False) -> Tensor:  # type: ignore[misc]
-        """Return a tensor; TypeError for data that is none."""
+    def __new__(  # type: ignore[misc]
+        cls, data: Tensor | None = None, requires_grad: bool = False, volatile: bool = False
+    ) -> Tensor:
+        """Return a tensor; `volatile` is what `no_grad` is now, and only warns.
+
+        Raises TypeError for data that is no tensor, RuntimeError for integers that shall require
+        grad, ValueError if both flags are set.
+        """
+        if volatile:
+            warnings.warn(
+                "volatile was removed and now has no effect. Use `with torch.no_grad():` instead.",
+                stacklevel=2,
+            )
+            if requires_grad:
+                raise ValueError("Variable can't be volatile and require_grad at the same time!")
+        if data is None:
+            return Tensor(0)
         if not isinstance(data, Tensor):
             raise TypeError(f"Variable data has to be a tensor, but got {type(data).__name__}")
+        if requires_grad and not (data.is_floating_point() or data.is_complex()):
+            raise RuntimeError(
+                "Only Tensors of floating point and complex dtype can require gradients"
+            )
         return data.detach().requires_grad_(requires_grad)

@@ -21,3 +21,18 @@ def test_a_variable_is_a_leaf_on_the_same_memory():
 def test_only_tensors_become_variables():
     with pytest.raises(TypeError, match="Variable data has to be a tensor, but got list"):
         Variable([1.0])
+
+
+def test_volatile_is_gone():
+    with pytest.warns(UserWarning, match="volatile was removed and now has no effect"):
+        assert not Variable(torch.ones(2), volatile=True).requires_grad
+    with (
+        pytest.warns(UserWarning, match="volatile was removed"),
+        pytest.raises(ValueError, match="can't be volatile and require_grad at the same time"),
+    ):
+        Variable(torch.ones(2), requires_grad=True, volatile=True)
+
+
+def test_retain_variables_is_refused_with_a_hint():
+    with pytest.raises(TypeError, match="retain_variables was renamed; pass retain_graph instead"):
+        torch.ones(1, requires_grad=True).sum().backward(retain_variables=True)
