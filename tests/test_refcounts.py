@@ -143,7 +143,84 @@ def test_a_thousand_training_steps_take_no_more_memory(no_collector):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak_kb < 1024
 
 
+def swap_names(x, y):
+    """A tensor written in place takes its history along under a new name."""
+    z = x * y
+    z += x
+    w, z = z, z[1:]
+    return (w[1:] * z).sum()
+
+
+def through_saved_hooks(x, y):
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t.numpy(), torch.tensor):
+        return (x * y).exp().sum()
+
+
+def retained(x, y):
+    z = x * y
+    z.retain_grad()
+    loss = (z / y).sum()
+    loss.backward(retain_graph=True)
+    return loss
+
+
+# Scalars made of two leaves with ten numbers each.
+PROGRAMS = {
+    "chain": lambda x, y: ((x * y + x - y) / (y + 2)).sum(),
+    "numbers": lambda x, y: (2 * x + 1 - (3 - y) / 4).mean(),
+    "functions": lambda x, y: (x.exp() + (y + 3).log() * x.tanh() - y.sigmoid().sqrt()).sum(),
+    "powers": lambda x, y: (x**2 + (y + 3) ** x).sum(),
+    "broadcast": lambda x, y: (x.unsqueeze(1) * y.unsqueeze(0)).sum(),
+    "reductions": lambda x, y: x.var() + y.norm() + x.max() + (x * y).prod(),
+    "views": lambda x, y: (x.view(2, 5).t() @ y.reshape(2, 5)).transpose(0, 1).flatten().sum(),
+    "expand": lambda x, y: (x.expand(3, 10) + y.view(1, 10)).sum(0).sum(),
+    "picks": lambda x, y: x[2] * y[-1] + x[1:7:2].sum() + y[torch.tensor([1, 1, 4])].sum(),
+    "masks": lambda x, y: x[x > 0.5].sum() + torch.where(y > 0.5, x, y).sum(),
+    "clamped": lambda x, y: (x.clamp(0.2, 0.8) * y.relu() + torch.maximum(x, y)).sum(),
+    "joined": lambda x, y: (torch.cat([x, y]).sum() + torch.stack([x, y]).max(0).values.sum()),
+    "parts": lambda x, y: sum(part.sum() for part in x.split(3)) + y.unbind()[0],
+    "scans": lambda x, y: (x.cumsum(0) * y.sort().values).sum(),
+    "losses": lambda x, y: nn.functional.cross_entropy(
+        (x * y).view(2, 5), torch.tensor([1, 3])
+    ) + nn.functional.mse_loss(x, y.detach()),
+    "swap_names": swap_names,
+    "through_saved_hooks": through_saved_hooks,
+    "retained": retained,
+}
+N_PASSES = 10_000
+
+
+def test_ten_thousand_passes_leave_no_objects_and_no_memory(no_collector):
+    x, y = torch.rand(10, requires_grad=True), torch.rand(10, requires_grad=True)
+
+    def rounds(n):
+        for _ in range(n):
+            for program in PROGRAMS.values():
+                program(x, y).backward()
+                x.grad = y.grad = None
+
+    rounds(20)
+    n_objects = len(gc.get_objects())
+    peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    rounds(-(-N_PASSES // len(PROGRAMS)))
+    assert len(gc.get_objects()) - n_objects < 20
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak_kb < 1024
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_pass_leaves_no_objects(no_collector, name):
+    x, y = torch.rand(10, requires_grad=True), torch.rand(10, requires_grad=True)
+    for _ in range(3):
+        PROGRAMS[name](x, y).backward()
+    before = len(gc.get_objects())
+    for _ in range(50):
+        PROGRAMS[name](x, y).backward()
+        PROGRAMS[name](x, y)  # and one that is dropped
+    assert len(gc.get_objects()) - before < 10
+
+
 def test_a_model_goes_when_its_last_name_does(no_collector):
+    training_step()()  # what is imported at the first use stays
     before = len(gc.get_objects())
     for _ in range(20):
         training_step()()
