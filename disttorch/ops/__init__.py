@@ -15,6 +15,7 @@ from disttorch.ops import (
     activation,
     activation_random,
     activation_smooth,
+    arguments,
     arithmetic,
     arithmetic_division,
     arithmetic_fused,
@@ -77,7 +78,16 @@ MODULES = (
     *(arithmetic, arithmetic_division, arithmetic_fused, arithmetic_integer, arithmetic_power),
     *(bitwise, calculus, compare, histogram, pointwise_bessel, pointwise_gamma, quantile),
     *(pointwise, pointwise_bounds, pointwise_round, pointwise_special, pointwise_trig),
-    *(activation, activation_random, activation_smooth, reduce, reduce_extreme, reduce_norm, reduce_spread, scan),
+    *(
+        activation,
+        activation_random,
+        activation_smooth,
+        reduce,
+        reduce_extreme,
+        reduce_norm,
+        reduce_spread,
+        scan,
+    ),
     *(cast, cast_complex, create, create_fill, create_random, create_range),
     *(index, index_dim, index_gather, index_mask, join, matmul, matmul_einsum),
     *(shape, shape_region, shape_repeat, sort, sort_unique),
@@ -106,6 +116,10 @@ METHODS = {
 }
 PUBLIC |= {name: METHODS[name] for name in tensor_families.INPLACE_FUNCTIONS if name in METHODS}
 PUBLIC |= {"detach": Tensor.detach, "detach_": Tensor.detach_}
+_QUICK_MODULES = (activation, arithmetic, matmul, pointwise, pointwise_trig)
+_QUICK = frozenset(name for module in _QUICK_MODULES for name in module.__all__)
+PUBLIC = arguments.checked(PUBLIC, _QUICK)
+METHODS |= {name: arguments.strict(METHODS[name], method=True) for name in arguments.PAIRS}
 # The formulas' namespace on Tensors: the same names as on raw arrays, from the public operators.
 RECORDED.fill({name: MARKED[name] for name in FUNCTION_NAMES if name in MARKED})
 RECORDED.fill({"cast_like": cast.cast_array_dtype})

@@ -154,15 +154,15 @@ def clip(
 
 
 @public(method=True, inplace=True)
-def clamp_min(input: Tensor, min: Bound) -> Tensor:
+def clamp_min(input: Tensor, min: Bound, *, out: Tensor | None = None) -> Tensor:
     """Limit from below."""
-    return clamp(input, min=min)
+    return clamp(input, min=min, out=out)
 
 
 @public(method=True, inplace=True)
-def clamp_max(input: Tensor, max: Bound) -> Tensor:
+def clamp_max(input: Tensor, max: Bound, *, out: Tensor | None = None) -> Tensor:
     """Limit from above."""
-    return clamp(input, max=max)
+    return clamp(input, max=max, out=out)
 
 
 class KeepWhere(PointwiseOp):

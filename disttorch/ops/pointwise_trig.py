@@ -5,7 +5,8 @@ from __future__ import annotations
 from math import pi
 from typing import Any
 
-from disttorch.autograd.op import Op, public
+from disttorch.autograd.op import Op, PointwiseOp, public
+from disttorch.ops.out import write_out
 from disttorch.ops.pointwise import Pointwise, function_of
 from disttorch.tensor import Tensor
 
@@ -168,8 +169,10 @@ atanh = function_of(Atanh)
 arctanh = function_of(Atanh, name="arctanh")
 
 
-class Deg2Rad(Pointwise):
+class Deg2Rad(PointwiseOp):
     """Degrees to radians."""
+
+    promotes = "float"
 
     def forward(ctx, x: Array) -> Array:
         return x * x.dtype.type(pi / 180)
@@ -181,8 +184,10 @@ class Deg2Rad(Pointwise):
 deg2rad = function_of(Deg2Rad)
 
 
-class Rad2Deg(Pointwise):
+class Rad2Deg(PointwiseOp):
     """Radians to degrees."""
+
+    promotes = "float"
 
     def forward(ctx, x: Array) -> Array:
         return x * x.dtype.type(180 / pi)
@@ -226,15 +231,16 @@ class Atan2(Op):
 
 
 @public(method=True, inplace=True)
-def atan2(input: Tensor, other: Tensor) -> Tensor:
+def atan2(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Angle in (-pi, pi] of the point with ordinate `input` and abscissa `other`, broadcast."""
-    return Atan2.apply(input, other)
+    y = Atan2.apply(input, other)
+    return y if out is None else write_out(out, y, "atan2")
 
 
 @public(method=True, inplace=True)
-def arctan2(input: Tensor, other: Tensor) -> Tensor:
+def arctan2(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Alias of `atan2`."""
-    return Atan2.apply(input, other)
+    return atan2(input, other, out=out)
 
 
 class Hypot(Op):
@@ -254,6 +260,7 @@ class Hypot(Op):
 
 
 @public(method=True, inplace=True)
-def hypot(input: Tensor, other: Tensor) -> Tensor:
+def hypot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Length of the hypotenuse of a right triangle with these legs, broadcast."""
-    return Hypot.apply(input, other)
+    y = Hypot.apply(input, other)
+    return y if out is None else write_out(out, y, "hypot")
