@@ -1,0 +1,125 @@
+"""What is said of an argument that should be a Tensor and is not, in PyTorch's words.
+
+Operators use their arguments without looking at them, which is what makes them quick. Where that
+fails because one is no Tensor, the error is explained afterwards (`explained`). Those that would
+take a number where PyTorch refuses it look first (`strict`): their names are in the tables here.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from disttorch.tensor import Tensor
+
+Function = Callable[..., Any]
+
+# Both operands must be Tensors.
+PAIRS = frozenset(
+    (
+        *("arctan2", "atan2", "fmax", "fmin", "gcd", "heaviside", "hypot", "igamma", "igammac"),
+        *("isclose", "lcm", "ldexp", "logaddexp", "logaddexp2", "logical_and", "logical_or"),
+        *("logical_xor", "maximum", "minimum", "nextafter"),
+    )
+)
+# The first must be one; the second may be a number, and PyTorch lists both signatures.
+OVERLOADED = frozenset(
+    (
+        *("eq", "ge", "greater", "greater_equal", "gt", "le", "less", "less_equal", "lt", "ne"),
+        *("not_equal", "copysign", "fmod", "clamp_max", "clamp_min", "max", "min"),
+    )
+)
+
+
+def explained(function: Function) -> Function:
+    """Return `function`, raising PyTorch's TypeError where an argument should be a Tensor."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **keywords: Any) -> Any:
+        try:
+            return function(*args, **keywords)
+        except AttributeError:
+            message = wrong_argument(function, args, keywords)
+            if message is None:
+                raise
+        raise TypeError(message)
+
+    return call
+
+
+def wrong_argument(
+    function: Function, args: tuple[Any, ...], keywords: dict[str, Any]
+) -> str | None:
+    """PyTorch's words for the first argument annotated as a Tensor that is none; None if all are.
+
+    Only ``x: Tensor`` counts, not ``x: Tensor | float``.
+    """
+    signature = inspect.signature(function)
+    given = signature.bind_partial(*args, **keywords).arguments
+    for position, (name, parameter) in enumerate(signature.parameters.items(), 1):
+        if parameter.annotation != "Tensor" or name not in given:
+            continue
+        if not isinstance(given[name], Tensor):
+            return _must_be_tensor(function.__name__, name, position, given[name])
+    return None
+
+
+def _must_be_tensor(function: str, name: str, position: int, given: Any) -> str:
+    kind = type(given).__name__
+    return f"{function}(): argument '{name}' (position {position}) must be Tensor, not {kind}"
+
+
+def strict(function: Function, *, method: bool = False) -> Function:
+    """Return `function` of two operands, refusing numbers as PyTorch does (TypeError)."""
+    name = function.__name__
+    both = name in PAIRS
+
+    @functools.wraps(function)
+    def call(*args: Any, **keywords: Any) -> Any:
+        for position, operand in enumerate(args[: 1 + both]):
+            if not isinstance(operand, Tensor):
+                names = list(inspect.signature(function).parameters)
+                if not both:
+                    raise TypeError(_overloads(name, names, args))
+                place = position + 1 - method
+                raise TypeError(_must_be_tensor(name, names[position], place, operand))
+        return function(*args, **keywords)
+
+    return call
+
+
+def _overloads(name: str, names: list[str], args: tuple[Any, ...]) -> str:
+    """PyTorch's error for operands that fit none of the signatures (Tensor, Tensor or Number)."""
+    given = ", ".join(type(a).__name__ for a in args)
+    forms = (f" * (Tensor {names[0]}, {kind} {names[1]}, *, Tensor out = None)" for kind in _KINDS)
+    return "\n".join(
+        (
+            f"{name}() received an invalid combination of arguments - got ({given}), but expected "
+            "one of:",
+            *forms,
+        )
+    )
+
+
+_KINDS = ("Tensor", "Number")
+
+
+def checked(functions: Mapping[str, Function], quick: frozenset[str]) -> dict[str, Function]:
+    """The public functions with checked or explained arguments; those named `quick` as they are.
+
+    A quick function hands its operands to `Op.apply`, which explains by itself.
+    """
+    return {name: _checked(name, f, quick) for name, f in functions.items()}
+
+
+def _checked(name: str, function: Function, quick: frozenset[str]) -> Function:
+    if name in PAIRS or name in OVERLOADED:
+        return strict(function)
+    if name in quick or "Tensor" not in function.__annotations__.values():
+        return function
+    return explained(function)
+
+
+__all__ = ["OVERLOADED", "PAIRS", "checked", "explained", "strict", "wrong_argument"]
