@@ -123,6 +123,8 @@ def _open_files() -> Finding:
 
 def _fast() -> Finding:
     have = [name for name in ("onednn-cpu-gomp", "numba") if _installed(name)]
+    if os.environ.get("DISTTORCH_FAST") == "0":
+        return Finding("fast extra", Verdict.FINE, "switched off by DISTTORCH_FAST=0")
     if len(have) == 2:
         return Finding("fast extra", Verdict.FINE, ", ".join(have))
     advice = "python -m pip install 'disttorch[fast]' makes convolutions and optimisers faster"

@@ -23,8 +23,8 @@ _CALLED = f"_{zlib.crc32(Path(maths.__file__).read_bytes()):08x}"
 
 def compiled(function: Callable[..., Any], relaxed: set[str] = CONTRACTED) -> Callable[..., Any]:
     """Return `function` compiled; `relaxed`: the rules of arithmetic that it may bend."""
-    # Numba finds a kernel in its cache by name and by the age of its file: with what it calls in the
-    # name, a kernel whose functions have changed is not found.
+    # Numba finds a kernel in its cache by name and by the age of its file: with what it calls in
+    # the name, a kernel whose functions have changed is not found.
     function.__qualname__ += _CALLED
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": relaxed}
     try:
