@@ -177,12 +177,13 @@ PROGRAMS = {
     "picks": lambda x, y: x[2] * y[-1] + x[1:7:2].sum() + y[torch.tensor([1, 1, 4])].sum(),
     "masks": lambda x, y: x[x > 0.5].sum() + torch.where(y > 0.5, x, y).sum(),
     "clamped": lambda x, y: (x.clamp(0.2, 0.8) * y.relu() + torch.maximum(x, y)).sum(),
-    "joined": lambda x, y: (torch.cat([x, y]).sum() + torch.stack([x, y]).max(0).values.sum()),
+    "joined": lambda x, y: torch.cat([x, y]).sum() + torch.stack([x, y]).max(0).values.sum(),
     "parts": lambda x, y: sum(part.sum() for part in x.split(3)) + y.unbind()[0],
     "scans": lambda x, y: (x.cumsum(0) * y.sort().values).sum(),
-    "losses": lambda x, y: nn.functional.cross_entropy(
-        (x * y).view(2, 5), torch.tensor([1, 3])
-    ) + nn.functional.mse_loss(x, y.detach()),
+    "losses": lambda x, y: (
+        nn.functional.cross_entropy((x * y).view(2, 5), torch.tensor([1, 3]))
+        + nn.functional.mse_loss(x, y.detach())
+    ),
     "swap_names": swap_names,
     "through_saved_hooks": through_saved_hooks,
     "retained": retained,

@@ -218,7 +218,9 @@ class _Sweep:
             if leaf.hooks is not None and leaf.hooks.after:
                 run_post_hooks(leaf.hooks, (), grads, self.grads)
 
-    def _propagate(self, node: Node, grads: list[Any]) -> Node | None:
+    def _propagate(  # noqa: PLR0912, PLR0915 - for small arrays each call counts
+        self, node: Node, grads: list[Any]
+    ) -> Node | None:
         """Run the node's formula, send the results along its edges, queue nodes now complete.
 
         Of a chain, whose links need no queue, the next node is returned.

@@ -47,12 +47,12 @@ def quick(n_inputs: int, kinds: str = ALL_KINDS, keeps: str = "") -> Callable[[O
     """Give an op whose `forward` is ``xp.<ufunc>(...)`` a short `apply`: ``@quick(2)``.
 
     It is taken by one tensor, or two of the same dtype, of a dtype of `kinds`. `keeps`: what
-    `backward` finds in `saved`, "input" (both, of two), "output" or nothing; "shape": `ctx.shape`. Such a class cannot
-    be subclassed: `apply` is bound to it.
+    `backward` finds in `saved`, "input" (both, of two), "output" or nothing; "shape": `ctx.shape`.
+    `apply` is bound to the class: one derived from it needs `quick` too.
     """
 
     def shorten(op: OpType) -> OpType:
-        _MAKERS[op] = functools.partial(_unary if n_inputs == 1 else _binary, op, kinds, keeps)
+        QUICK_OPS[op] = functools.partial(_unary if n_inputs == 1 else _binary, op, kinds, keeps)
         # Not `op.apply`, which may be the short one of a base class.
         general = next(
             vars(c)["apply"] for c in op.__mro__ if isinstance(vars(c).get("apply"), classmethod)
@@ -63,12 +63,15 @@ def quick(n_inputs: int, kinds: str = ALL_KINDS, keeps: str = "") -> Callable[[O
     return shorten
 
 
-_MAKERS: dict[type[Op], Callable[[Compute], Compute]] = {}
+# What makes the short `apply` of an op, given what does the rest.
+QUICK_OPS: dict[type[Op], Callable[[Compute], Compute]] = {}
 
 
 def quick_or(op: type[Op], otherwise: Compute) -> Compute:
     """Return a short `apply` of a `quick` op that leaves to `otherwise` what is not for it."""
-    return _MAKERS[op](otherwise)
+    short: Any = QUICK_OPS[op](otherwise)
+    short.otherwise = otherwise
+    return short  # type: ignore[no-any-return]
 
 
 def _unary(op: type[Op], kinds: str, keeps: str, general: Compute) -> Compute:

@@ -56,7 +56,6 @@ def visit(out: Array, fill: Callable[[Array], None]) -> Array:
 
 def fill_by_chunk(out: Array, draw: Draw) -> Array:
     """Fill `out` with ``draw(n)``, a chunk at a time."""
-
     if out.flags.c_contiguous and 0 < out.size <= _CHUNK:  # for small arrays each call counts
         assign(out.reshape(-1), draw(out.size))
         return out

@@ -1,0 +1,107 @@
+"""The short `apply` of an operator does what `Op.apply` does, in values, history and errors."""
+
+import inspect
+
+import pytest
+
+import disttorch as torch
+from disttorch.autograd.quick import QUICK_OPS
+
+OPS = [op for op in QUICK_OPS if not op.__subclasses__()]
+N_INPUTS = {op: len(inspect.signature(op.forward).parameters) - 1 for op in OPS}
+OPERANDS = {
+    "float32": lambda: torch.linspace(0.1, 0.9, 6),
+    "0-d": lambda: torch.tensor(0.5),
+    "float64 matrix": lambda: torch.linspace(0.1, 0.9, 6, dtype=torch.float64).view(2, 3).t(),
+    "bfloat16": lambda: torch.linspace(0.1, 0.9, 4).bfloat16(),
+    "int64": lambda: torch.arange(1, 5),
+    "uint8": lambda: torch.arange(1, 5, dtype=torch.uint8),
+    "bool": lambda: torch.tensor([True, False]),
+    "complex64": lambda: torch.tensor([0.3 + 0.4j, 0.2 - 0.1j]),
+    "empty": lambda: torch.empty(0),
+}
+
+
+def outcome(apply, op, operand, requires_grad):
+    """Everything that can be seen of a result and its gradients, or the error."""
+    inputs = [OPERANDS[operand]() for _ in range(N_INPUTS[op])]
+    if requires_grad and (inputs[0].is_floating_point() or inputs[0].is_complex()):
+        inputs[0].requires_grad_()
+    try:
+        y = apply(*inputs)
+    except (RuntimeError, TypeError, Warning) as error:
+        return type(error), str(error)
+    seen = [y.dtype, y.shape, y.requires_grad, y.is_leaf, type(y.grad_fn), y.tolist()]
+    if y.requires_grad:
+        (g,) = torch.autograd.grad(y, inputs[0], torch.ones_like(y), create_graph=True)
+        seen += [g.dtype, g.tolist(), g.requires_grad]
+    return seen
+
+
+@pytest.mark.parametrize("operand", OPERANDS)
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.__name__)
+def test_short_way_equals_the_ordinary_one(op, operand):
+    for requires_grad in (False, True):
+        short = outcome(op.apply, op, operand, requires_grad)
+        full = outcome(op.apply.otherwise, op, operand, requires_grad)
+        assert repr(short) == repr(full)
+
+
+@pytest.mark.parametrize("op", QUICK_OPS, ids=lambda op: op.__name__)
+def test_subclasses_have_an_apply_of_their_own(op):
+    for subclass in op.__subclasses__():
+        assert subclass.apply is not op.apply
+
+
+def test_what_was_saved_is_watched():
+    x, y = torch.rand(3, requires_grad=True), torch.rand(3)
+    z = x * y
+    y.mul_(2)
+    with pytest.raises(RuntimeError, match=r"\[torch.FloatTensor \[3\]\] is at version 1"):
+        z.sum().backward()
+
+
+def test_only_what_a_wanted_gradient_reads_is_kept():
+    x, y = torch.rand(3, requires_grad=True), torch.rand(3)
+    z = y * x
+    assert z.grad_fn.next_functions[0][0] is None
+    x.detach().mul_(2)  # only y's gradient would read it
+    z.sum().backward()
+    torch.testing.assert_close(x.grad, y)
+
+
+def test_shapes_that_do_not_broadcast_raise_pytorchs_error():
+    with pytest.raises(RuntimeError, match=r"The size of tensor a \(2\) must match"):
+        torch.ones(2) + torch.ones(3)
+
+
+INPLACE = {
+    "tensor": lambda x: x.add_(torch.ones(3)),
+    "number": lambda x: x.mul_(2.0),
+    "itself": lambda x: x.add_(x),
+    "row": lambda x: x.sub_(torch.ones(1)),
+    "alpha": lambda x: x.add_(torch.ones(3), alpha=2),
+    "operator": lambda x: x.__itruediv__(torch.full((3,), 2.0)),
+}
+AFTER = {
+    **{"tensor": [2.0, 3.0, 4.0], "number": [2.0, 4.0, 6.0], "itself": [2.0, 4.0, 6.0]},
+    **{"row": [0.0, 1.0, 2.0], "alpha": [3.0, 4.0, 5.0], "operator": [0.5, 1.0, 1.5]},
+}
+
+
+@pytest.mark.parametrize("name", INPLACE)
+def test_writing_in_place_bumps_the_version_and_keeps_the_memory(name):
+    x = torch.tensor([1.0, 2.0, 3.0])
+    alias = x.view(3)
+    assert INPLACE[name](x) is x
+    assert alias.tolist() == AFTER[name]
+    assert x._version == alias._version == 1
+
+
+def test_writing_in_place_to_a_leaf_is_refused():
+    x = torch.ones(3, requires_grad=True)
+    with pytest.raises(RuntimeError, match="a leaf Variable that requires grad"):
+        x.mul_(torch.ones(3))
+    with torch.no_grad():
+        x.mul_(torch.full((3,), 2.0))
+    assert x.tolist() == [2.0, 2.0, 2.0]
