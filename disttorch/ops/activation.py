@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from disttorch.autograd.op import PointwiseOp, public
+from disttorch.dtype import TYPE_NAMES, finfo
 from disttorch.ops.kinds import refuse_kinds
+from disttorch.ops.out import accepts_out
 from disttorch.ops.pointwise_bounds import KeepWhere
 from disttorch.tensor import Tensor
 
@@ -109,9 +111,15 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     One weight for all or one a channel (dimension 1).
     RuntimeError for a weight with another number of elements.
     """
+    if weight.ndim > 1:
+        raise RuntimeError(
+            f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.ndim}"
+        )
     if weight.numel() != 1:
+        if input.ndim == 0:
+            raise RuntimeError("Not allow zero-dim input tensor.")
         channels = input.shape[1] if input.ndim > 1 else 1
-        if weight.ndim != 1 or channels != weight.numel():
+        if channels != weight.numel():
             raise RuntimeError(
                 f"Mismatch of parameter numbers and input channel size. Found parameter numbers = "
                 f"{weight.numel()} and channel size = {channels}."
@@ -200,14 +208,19 @@ class Shrink(PointwiseOp):
 
 
 @public(method=True)
+@accepts_out
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """Return x where ``|x| > lambd``, 0 elsewhere."""
     return Shrink.apply(input, edge=lambd, shift=0.0)
 
 
 @public(function=False)
+@accepts_out
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """Return x moved by `lambd` toward 0, 0 for what is within; RuntimeError for lambd < 0."""
     if lambd < 0:
-        raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd}.")
+        raise RuntimeError(
+            f"lambda must be in range [0, {finfo(input.dtype).max:.6g}] for input dtype "
+            f"{TYPE_NAMES[input.dtype]}, but found {lambd:g}"
+        )
     return Shrink.apply(input, edge=lambd, shift=lambd)

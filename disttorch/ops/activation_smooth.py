@@ -8,6 +8,7 @@ from typing import Any
 from disttorch.autograd.op import PointwiseOp, public
 from disttorch.ops.arithmetic import add, div
 from disttorch.ops.kinds import refuse_kinds
+from disttorch.ops.out import accepts_out
 from disttorch.ops.pointwise_round import abs
 from disttorch.ops.pointwise_special import Erf, Sigmoid
 from disttorch.tensor import Tensor
@@ -60,6 +61,7 @@ class GeluTanh(PointwiseOp):
 
 
 @public(function=False)
+@accepts_out
 def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
     """Return x * P(N(0, 1) < x), exact or ``approximate="tanh"``; RuntimeError for others."""
     if approximate == "none":
@@ -148,6 +150,7 @@ class Softplus(PointwiseOp):
 
 
 @public(function=False)
+@accepts_out
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + exp(beta * x)) / beta, linear where ``beta * x > threshold``."""
     return Softplus.apply(input, beta=beta, threshold=threshold)
@@ -168,6 +171,7 @@ class LogSigmoid(PointwiseOp):
 
 
 @public(function=False)
+@accepts_out
 def logsigmoid(input: Tensor) -> Tensor:
     """Logarithm of the sigmoid, without underflow."""
     return LogSigmoid.apply(input)

@@ -134,6 +134,7 @@ def _convolve(
     if input.ndim == n + 1:
         batched = _convolve(n, unsqueeze(input, 0), weight, bias, stride, padding, dilation, groups)
         return reshape(batched, batched.shape[1:])
+    check.check_weight_rank(input, weight)
     n_kernel = weight.ndim - 2
     stride = per_dim(stride, n_kernel, "stride")
     dilation = per_dim(dilation, n_kernel, "dilation")

@@ -11,7 +11,10 @@ from disttorch.tensor import Tensor
 
 Ints = int | Sequence[int]
 
-_CPP_NAMES = {"Half": "c10::Half", "BFloat16": "c10::BFloat16", "Long": "long"}
+_CPP_NAMES = {
+    **{"Half": "c10::Half", "BFloat16": "c10::BFloat16", "Long": "long int"},
+    **{"ComplexFloat": "c10::complex<float>", "ComplexDouble": "c10::complex<double>"},
+}
 
 
 def per_dim(value: Ints, n: int, name: str) -> Sizes:
@@ -38,6 +41,18 @@ def check_input_rank(input: Tensor, n: int, name: str) -> None:
         )
 
 
+def check_weight_rank(input: Tensor, weight: Tensor) -> None:
+    """RuntimeError unless the weight has a kernel, of as many dimensions as the image."""
+    if weight.ndim < 3:
+        raise RuntimeError("weight should have at least three dimensions")
+    if weight.ndim != input.ndim:
+        raise RuntimeError(
+            f"Expected {weight.ndim}-dimensional input for {weight.ndim}-dimensional "
+            f"weight{list(weight.shape)}, but got {input.ndim}-dimensional input of size "
+            f"{list(input.shape)} instead"
+        )
+
+
 def check_geometry(stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> None:
     """RuntimeError for numbers that no window can have."""
     if min(stride) <= 0:
@@ -45,7 +60,8 @@ def check_geometry(stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) 
     if min(padding) < 0:
         raise RuntimeError("negative padding is not supported")
     if min(dilation) <= 0:
-        raise RuntimeError(f"dilation should be greater than zero, but got {list(dilation)}")
+        given = f", but got {list(dilation)}" if min(dilation) == 0 else ""
+        raise RuntimeError(f"dilation should be greater than zero{given}")
     if groups <= 0:
         raise RuntimeError("non-positive groups is not supported")
 
@@ -56,10 +72,12 @@ def check_operands(
     """RuntimeError unless channels, bias and dtypes of batched operands fit together."""
     given = f"Given {'transposed=1' if transposed else f'groups={groups}'}, "
     shape = f"weight of size {list(weight.shape)}, "
-    if weight.shape[0] % groups:
+    if weight.shape[0] < groups or weight.shape[0] % groups:
+        wanted = "at least" if weight.shape[0] < groups else "divisible by"
+        sizes = list(weight.shape) if weight.shape[0] < groups else [list(weight.shape)]
         raise RuntimeError(
-            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, "
-            f"but got weight of size [{list(weight.shape)}] instead"
+            f"Given groups={groups}, expected weight to be {wanted} {groups} at dimension 0, "
+            f"but got weight of size {sizes} instead"
         )
     n_in = weight.shape[0] if transposed else weight.shape[1] * groups
     n_out = weight.shape[1] * groups if transposed else weight.shape[0]

@@ -52,8 +52,9 @@ class ElementLoss(Op):
         ctx.save(*range(2 + len(more)))
         ctx.reduction, ctx.settings = reduction, settings
         if reduction == "none":
-            return ctx.values(x, t, *more)
+            return ctx.values(x, t, *more).astype(_real(x.dtype), copy=False)
         ctx.count, total = ctx.total(x, t, *more)
+        total = total.astype(_real(x.dtype), copy=False)
         if reduction == "sum":
             return total
         return total / ctx.count if ctx.count else total * float("nan")
@@ -98,6 +99,11 @@ class ElementLoss(Op):
         return make() if ctx.needs_grad(1) else None
 
 
+def _real(np_dtype: Any) -> Any:
+    """The dtype of a loss: that of the operands' absolute values."""
+    return {"complex64": "float32", "complex128": "float64"}.get(np_dtype.name, np_dtype)
+
+
 class MseLoss(ElementLoss):
     """(x - t) squared."""
 
@@ -119,7 +125,7 @@ class L1Loss(ElementLoss):
         return ctx.xp.abs(x - t)
 
     def slopes(ctx, x: Any, t: Any) -> tuple[Any, Any]:
-        d = ctx.F.sign(x - t)
+        d = ctx.F.sgn(x - t)
         return d, ctx.of_target(lambda: -d)
 
 

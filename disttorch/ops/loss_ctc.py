@@ -41,7 +41,7 @@ class CtcLoss(Op):
     def backward(ctx, g: Any) -> Any:
         (log_probs,) = ctx.saved
         if ctx.F.recorded:
-            raise RuntimeError("the derivative of '_ctc_loss_backward' is not implemented.")
+            raise RuntimeError("derivative for aten::_ctc_loss_backward is not implemented")
         xp, lattice = ctx.xp, ctx.lattice
         log_counts = ctx.alpha + lattice.backward()
         share = lattice.by_class(log_counts)

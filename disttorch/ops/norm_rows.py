@@ -183,6 +183,11 @@ def group_norm(
     return GroupNorm.apply(input, *affine, depth=depth, eps=eps)
 
 
+def _wide(x: Array) -> Array:
+    """16-bit floats in float32, in which their squares do not overflow."""
+    return x.astype("float32") if x.dtype.itemsize == 2 else x
+
+
 class RmsNorm(Op):
     """x over the root of its mean square in each row of `depth` elements."""
 
@@ -191,7 +196,7 @@ class RmsNorm(Op):
     def forward(ctx, x: Array, depth: int, eps: float) -> Array:
         ctx.save(0)
         ctx.depth, ctx.eps = depth, eps
-        rows = x.reshape(x.size // depth if depth else 0, depth)
+        rows = _wide(x.reshape(x.size // depth if depth else 0, depth))
         scale = 1 / ctx.xp.sqrt((rows * rows).sum(1, keepdims=True) / max(1, depth) + eps)
         return (rows * scale).reshape(x.shape).astype(x.dtype, copy=False)
 
@@ -200,7 +205,10 @@ class RmsNorm(Op):
         F, n, shape = ctx.F, max(1, ctx.depth), g.shape
         rows = (-1, ctx.depth) if ctx.depth else (0, 0)
         x, g = F.reshape(x, rows), F.reshape(g, rows)
+        if not F.recorded:
+            x, g = _wide(x), _wide(g)
         scale = 1 / F.sqrt(F.sum(x * x, 1, True) / n + ctx.eps)
+        x, scale = F.conj(x), F.conj(scale)
         gx = scale * (g - x * (scale * scale * (F.sum(g * x, 1, True) / n)))
         return F.reshape(gx, shape)
 

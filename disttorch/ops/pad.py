@@ -105,7 +105,10 @@ def indexed_pad(input: Tensor, pads: Pads, mode: str) -> Tensor:
         if a or b:
             n = input.shape[dim]
             _check_reach(input, dim, a, b, mode)
-            positions[dim] = tuple(_SOURCES[mode](i, n) for i in range(-a, n + b))
+            if mode == "circular":
+                positions[dim] = _wrapped(n, a, b)
+            else:
+                positions[dim] = tuple(_SOURCES[mode](i, n) for i in range(-a, n + b))
     return IndexedPad.apply(input, positions=positions) if positions else input.clone()
 
 
@@ -113,10 +116,15 @@ def _reflected(i: int, n: int) -> int:
     return -i if i < 0 else i if i < n else 2 * (n - 1) - i
 
 
+def _wrapped(n: int, a: int, b: int) -> tuple[int, ...]:
+    """Positions of a circular pad; negative pads cut first, and what is left goes round."""
+    kept = range(max(0, -a), n - max(0, -b))
+    return tuple(kept[i % len(kept)] for i in range(-max(0, a), len(kept) + max(0, b)))
+
+
 _SOURCES = {
     "reflect": _reflected,
     "replicate": lambda i, n: min(max(i, 0), n - 1),
-    "circular": lambda i, n: i % n,
 }
 
 

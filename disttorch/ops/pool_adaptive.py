@@ -138,6 +138,8 @@ def _grid(input: Tensor, output_size: OutputSize, n: int, kind: str) -> Sizes:
                 f"Expected 2 to 3 dimensions, but got {input.ndim}-dimensional tensor for argument "
                 f"#1 'self' (while checking arguments for {function})"
             )
+        if input.ndim <= n and not isinstance(output_size, int):
+            raise ValueError(f"Input dimension should be at least {n + 1}")
         colon = ":" if kind == "max" else ""
         raise RuntimeError(
             f"{function}(): Expected {n + 1}D or {n + 2}D tensor, but got{colon} "
@@ -149,6 +151,12 @@ def _grid(input: Tensor, output_size: OutputSize, n: int, kind: str) -> Sizes:
         else (tuple(output_size) * (n if len(output_size) == 1 else 1))
     )
     if len(given) != n:
+        if n == 1:
+            raise RuntimeError(
+                f"{function}() argument 'output_size' should contain one int (got {len(given)})"
+            )
+        if kind == "max":
+            raise RuntimeError(f"{function}(): internal error: output_size.size() must be {n}")
         raise RuntimeError(f"{function}: output_size must be {n}")
     sizes = input.shape[-n:]
     out = tuple(s if o is None else int(o) for o, s in zip(given, sizes, strict=True))
@@ -159,11 +167,26 @@ def _grid(input: Tensor, output_size: OutputSize, n: int, kind: str) -> Sizes:
                 f"input has sizes {list(input.shape)} with dimension {dim} being empty"
             )
     if min(out) < 0:
-        raise RuntimeError(
-            f"{function}: elements of output_size must be greater than or equal to 0 but received "
-            "{" + ", ".join(str(o) for o in out) + "}"
-        )
+        _refuse_negative(input, out, function, kind)
     return out
+
+
+def _refuse_negative(input: Tensor, out: Sizes, function: str, kind: str) -> None:
+    """PyTorch's errors for negative sizes; one dimension counts as a row of an image."""
+    n = len(out)
+    if kind == "max":
+        negative = next(o for o in out if o < 0)
+        lead = list(input.shape[: input.ndim - n]) + [1] * (n == 1)
+        raise RuntimeError(
+            f"Trying to create tensor with negative dimension {negative}: {[*lead, *out]}"
+        )
+    name = function.replace("1d", "2d")
+    shown = ", ".join(str(o) for o in ((1, *out) if n == 1 else out[:2]))
+    shown += f",{out[2]}" if n == 3 else ""
+    raise RuntimeError(
+        f"{name}: elements of output_size must be greater than or equal to 0 but received "
+        f"{{{shown}}}"
+    )
 
 
 def _even(sizes: Sequence[int], out: Sizes) -> Pooling | None:

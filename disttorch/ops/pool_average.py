@@ -7,6 +7,7 @@ from typing import Any
 
 from disttorch.autograd.op import Op, public
 from disttorch.backends.window import Sizes, Window
+from disttorch.ops.out import accepts_out
 from disttorch.ops.pool_check import Ints, Pooling, pooling
 from disttorch.ops.shape import reshape, unsqueeze
 from disttorch.tensor import Tensor
@@ -26,7 +27,9 @@ class AvgPool(Op):
         ctx.window, ctx.sizes, ctx.divisor = window, tuple(x.shape[2:]), divisor
         y = ctx.backend.sum_pool(x, window, out_sizes)
         by = counts(ctx.backend, divisor, y.dtype)
-        return y / by if y.dtype.kind not in "iu" else y // by
+        if y.dtype.kind not in "iu":
+            return y / by
+        return ctx.xp.trunc(y / by).astype(y.dtype)  # integers are divided as in C
 
     def backward(ctx, g: Any) -> Any:
         return ctx.call(AvgPoolGrad, g, sizes=ctx.sizes, window=ctx.window, divisor=ctx.divisor)
@@ -100,7 +103,7 @@ def _avg_pool_of_rank(n: int) -> Callable[..., Tensor]:
         "`divisor_override` replaces the number of elements. RuntimeError if the window does not "
         "fit the image."
     )
-    return public(function=n == 1)(avg_pool)
+    return public(function=n == 1)(accepts_out(avg_pool))
 
 
 avg_pool1d, avg_pool2d, avg_pool3d = (_avg_pool_of_rank(n) for n in (1, 2, 3))

@@ -44,12 +44,18 @@ def pooling(
     RuntimeError if they clash.
     """
     n = next(int(c) for c in function if c.isdigit())
-    check_rank(input, n, function)
     kernel = per_dim(kernel_size, n, "kernel_size", function)
     # PyTorch's schema makes an absent stride an empty list.
     steps = kernel if stride in (None, (), []) else per_dim(stride, n, "stride", function)
     pads = per_dim(padding, n, "padding", function)
     spread = per_dim(dilation, n, "dilation", function)
+    if function == "max_pool1d":
+        check_rank(input, n, function)
+    for name, numbers in (("kernel_size", kernel), ("stride", steps), ("dilation", spread)):
+        if function == "max_pool1d" and min(numbers) <= 0:
+            raise RuntimeError(
+                f"max_pool1d() {name} must be greater than zero, but got {numbers[0]}"
+            )
     if min(steps) == 0 or min(kernel) == 0:
         raise RuntimeError("stride should not be zero")
     if min(spread) <= 0:
@@ -57,6 +63,7 @@ def pooling(
         given = " ".join(f"dilation{a}: {d}" for a, d in zip(names, spread, strict=True))
         raise RuntimeError(f"dilation should be greater than zero, but got {given}")
     _check_padding(function, kernel, pads, spread)
+    check_rank(input, n, function)
     window = Window(kernel, steps, pads, spread)
     out_sizes = _output_sizes(input.shape[-n:], window, ceil_mode)
     _check_output(input, function, kernel, out_sizes)

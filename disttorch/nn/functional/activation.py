@@ -30,6 +30,7 @@ def _with_inplace(function: Callable[..., Tensor]) -> tuple[Callable[..., Tensor
         p.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
         for p in signature.parameters.values()
     ]
+    activate.__module__ = __name__  # where pickle finds it
     activate.__signature__ = signature.replace(parameters=[*settings, flag])  # type: ignore[attr-defined]
     return activate, in_place
 

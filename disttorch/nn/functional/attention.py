@@ -256,6 +256,7 @@ def _extend(
         for name, static in (("key", static_k), ("value", static_v)):
             if static is not None:
                 raise AssertionError(f"bias cannot be added to static {name}.")
-        keys.extend(_heads(bias_k, heads), _heads(bias_v, heads))
+        extra = (b.reshape(1, 1, -1) for b in (bias_k, bias_v))
+        keys.extend(*(_heads(b, heads) for b in extra))
     if zeros:
         keys.extend(*(t.new_zeros((1, 1, 1, t.shape[-1])) for t in (keys.k, keys.v)))

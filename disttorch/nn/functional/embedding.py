@@ -20,6 +20,8 @@ def embedding(
     Row `padding_idx` gets no gradient. With `max_norm` the rows used are scaled down to that
     `norm_type`-norm first, in place. AssertionError for a `padding_idx` out of range.
     """
+    if weight.ndim != 2:
+        raise RuntimeError("'weight' must be 2-D")
     n = weight.shape[0]
     if padding_idx is None:
         padding_idx = -1

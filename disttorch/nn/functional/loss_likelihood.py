@@ -92,8 +92,7 @@ def linear_cross_entropy(
     `linear_weight` is (C, *K, I): scores are (N, C, *K). `options`, about how to save memory, is
     accepted and changes nothing. RuntimeError for ranks that do not fit.
     """
-    if input.ndim not in (1, 2):
-        raise RuntimeError(f"expected input to be 1D or 2D, got {input.ndim}D")
+    _check_linear(input, linear_weight, target, linear_bias, ignore_index)
     n_classes, *more = linear_weight.shape[:-1]
     rows = linear_weight.reshape(-1, linear_weight.shape[-1])
     bias = None if linear_bias is None else linear_bias.reshape(-1)
@@ -106,3 +105,30 @@ def linear_cross_entropy(
         reduction=reduction,
         label_smoothing=label_smoothing,
     )
+
+
+def _check_linear(input: Any, weight: Any, target: Any, bias: Any, ignore_index: Any) -> None:
+    """RuntimeError with PyTorch's texts for arguments that do not belong together."""
+    if input.ndim not in (1, 2):
+        raise RuntimeError(f"expected input with dimensionality 1 or 2, got {input.ndim}")
+    if weight.ndim < 2:
+        raise RuntimeError(
+            f"expected linear_weight with dimensionality at least 2, got {weight.ndim}"
+        )
+    if input.shape[-1] != weight.shape[-1]:
+        raise RuntimeError(
+            "expected equal input and linear_weight last dimensions (in_features), got "
+            f"{input.shape[-1]} and {weight.shape[-1]}, respectively"
+        )
+    if weight.ndim > 2 and input.ndim == 1:
+        raise RuntimeError(
+            f"K-dimensional loss defined by linear_weight shape {tuple(weight.shape)} requires "
+            f"batched input, (N, {input.shape[-1]}), got unbatched input with shape "
+            f"{tuple(input.shape)}"
+        )
+    if bias is not None and bias.shape != weight.shape[:-1]:
+        raise RuntimeError(
+            f"expected linear_bias shape {tuple(weight.shape[:-1])}, got {tuple(bias.shape)}"
+        )
+    if ignore_index is not None and target.is_floating_point():
+        raise RuntimeError("ignore_index cannot be specified when target contains probabilities")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from disttorch.dtype import TYPE_NAMES
 from disttorch.nn.functional.loss import Flag, legacy_reduction
 from disttorch.ops.activation_smooth import logsigmoid
 from disttorch.ops.distance import pairwise_distance
@@ -67,7 +68,7 @@ def soft_margin_loss(
 ) -> Tensor:
     """log(1 + exp(-target input)), target 1 or -1."""
     reduction = _chosen(size_average, reduce, reduction)
-    return reduced((-target * input).exp().log1p(), reduction)
+    return reduced((input * -target).exp().log1p(), reduction)
 
 
 def cosine_embedding_loss(
@@ -106,9 +107,11 @@ def _check_classes(name: str, input: Any, target: Any, same_shape: bool) -> None
     wanted = input.shape if same_shape else input.shape[:-1]
     if tuple(target.shape) != tuple(wanted) and not (not wanted and target.numel() == 1):
         raise RuntimeError(
-            f"inconsistent target size, expected {list(wanted) or [1]} but got {list(target.shape)}"
+            f"{name}: target tensor should be 1-D with size equal to the number of input samples "
+            f"(batch size). Expected target size {list(wanted)}, but got {list(target.shape)}. "
+            f"Input has shape {list(input.shape)}."
             if not same_shape
-            else f"inconsistent target size: {list(target.shape)} for tensor of size: "
+            else f"inconsistent target size: {list(target.shape)} for input of size: "
             f"{list(input.shape)}"
         )
 
@@ -133,7 +136,14 @@ def multi_margin_loss(
     if weight is not None and weight.ndim != 1:
         raise ValueError("weight must be one-dimensional")
     _check_classes("multi_margin_loss", input, target, same_shape=False)
-    rows = input.reshape(-1, input.shape[-1])
+    n_classes = input.shape[-1] if input.ndim else 1
+    if weight is not None and weight.numel() != n_classes:
+        raise RuntimeError(
+            f"inconsistent weight size, expected {n_classes} but got {list(weight.shape)}"
+        )
+    if target.dtype.name != "int64":
+        raise RuntimeError(f"expected scalar type Long but found {TYPE_NAMES[target.dtype]}")
+    rows = input.reshape(-1, n_classes)
     labels = target.reshape(-1)
     outside = input.backend.first_outside(labels._array, 0, rows.shape[1])
     if outside is not None:

@@ -116,9 +116,10 @@ def _check_unpool(n: int, input: Tensor, indices: Tensor) -> None:
             f"with {input.ndim} dimensions."
         )
     if input.shape != indices.shape:
+        row = [1] * (n == 1)  # one dimension counts as a row of an image
         raise RuntimeError(
             "Expected shape of indices to be same as that of the input tensor "
-            f"({list(input.shape)}) but got indices tensor with shape: {list(indices.shape)}"
+            f"({[*input.shape, *row]}) but got indices tensor with shape: {[*indices.shape, *row]}"
         )
 
 

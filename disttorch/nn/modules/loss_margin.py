@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from disttorch.nn.modules.distance import PairwiseDistance
 from disttorch.nn.modules.function_module import defaults
 from disttorch.nn.modules.loss import _LEGACY, _Loss, _WeightedLoss
 
@@ -89,6 +90,8 @@ class TripletMarginWithDistanceLoss(_Loss):
     def configure(self, values: dict[str, Any]) -> None:
         """ValueError unless the margin is positive."""
         _check_margin(type(self).__name__, values["margin"])
+        if values["distance_function"] is None:
+            values["distance_function"] = PairwiseDistance()
         super().configure(values)
 
 

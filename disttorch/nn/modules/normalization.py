@@ -148,7 +148,11 @@ class LocalResponseNorm(FunctionModule):
 
 
 class CrossMapLRN2d(Module):
-    """Local response norm of (N, C, H, W) over channels; an even `size` counts one less."""
+    """Local response norm of (N, C, H, W) over channels; an even `size` counts one less.
+
+    PyTorch's running sum never drops the first channel's square, and its gradient disagrees with
+    that; here both are those of the formula, and equal PyTorch's up to (size + 1) / 2 channels.
+    """
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
         super().__init__()

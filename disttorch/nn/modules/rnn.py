@@ -284,18 +284,15 @@ class RNNBase(Module):
 class RNN(RNNBase):
     """h = tanh(w_ih x + b_ih + w_hh h + b_hh), or ReLU by `nonlinearity`."""
 
-    def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, *args: Any, **kwargs: Any
-    ) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         if "proj_size" in kwargs:
             raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
-        nonlinearity, *rest = args or (kwargs.pop("nonlinearity", "tanh"),)
+        nonlinearity = args[3] if len(args) > 3 else kwargs.pop("nonlinearity", "tanh")
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(
                 f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'."
             )
-        mode = f"RNN_{nonlinearity.upper()}"
-        super().__init__(mode, input_size, hidden_size, num_layers, *rest, **kwargs)
+        super().__init__(f"RNN_{nonlinearity.upper()}", *args[:3], *args[4:], **kwargs)
         self.nonlinearity = nonlinearity
 
 
