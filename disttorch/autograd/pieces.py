@@ -8,7 +8,6 @@ nothing of it: they run on slices, with a context of their own for each piece.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -134,12 +133,6 @@ def forward(ctx: Op, arrays: Sequence[Any], params: dict[str, Any]) -> Any:
     return y
 
 
-@cache
-def _piece_of(op: type[Op]) -> type[Op]:
-    """`op` whose `saved` is a plain attribute, for the contexts of pieces."""
-    return type(op.__name__, (op,), {"saved": None})
-
-
 def by_kernel(node: Op, g: Array, saved: Sequence[Any]) -> Array | None:
     """The gradient of the first input by a kernel, if there is one and no other is wanted."""
     backend, (first, *others) = node.backend, node.edges
@@ -169,7 +162,7 @@ def backward(node: Op, g: Array) -> Any:
     if gx is not None:
         return gx
     cut = _Cut(backend, arrays, g.shape)
-    views, kind = cut.views(arrays), _piece_of(type(node))
+    views, kind = cut.views(arrays), type(node)
     if cut.n < 2 or backend.n_threads() < 2:
         return node.backward(g)
 
@@ -178,7 +171,7 @@ def backward(node: Op, g: Array) -> Any:
         ctx.__dict__.update(node.__dict__)
         ctx.backend, ctx.F, ctx.edges, ctx.metas = backend, node.F, node.edges, node.metas
         part = cut.part(views, i)
-        ctx.saved = tuple(part[1:])  # type: ignore[misc] - what `_piece_of` is for
+        ctx._saved = [(value, None, 0, None) for value in part[1:]]
         return ctx.backward(part[0])
 
     first = compute(0)

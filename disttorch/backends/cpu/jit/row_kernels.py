@@ -1,80 +1,112 @@
 """Compiled loops over rows start to stop of (rows, n) matrices of float32.
 
 Imported when the first of them is wanted: it imports Numba, which infers the types. What each
-computes is told by the NumPy code that it stands for, in `softmax`, `norm` and `sums`. Sums run in
-vectors: several totals, added up at the end.
+computes is told by the NumPy code that it stands for, in `softmax`, `norm` and `sums`.
 """
 
-from functools import partial
-
 import numpy as np
+from numba import njit
 
-from disttorch.backends.cpu.jit import compiling
-from disttorch.backends.cpu.jit.maths import exp, log, sqrt
+from disttorch.backends.cpu.jit.compiling import compiled
+from disttorch.backends.cpu.jit.maths import INLINE, exp, log, sqrt
 
-compiled = partial(compiling.compiled, relaxed={"contract", "reassoc", "nsz"})
+# Sums run in vectors: several totals, added up at the end. They are functions of their own, since
+# only there may the order of additions change.
+_in_vectors = njit(**{**INLINE, "fastmath": {"contract", "reassoc", "nsz"}})
+
+
+@_in_vectors
+def _sum(x, r):  # noqa: ANN001, ANN202 - Numba infers types, here and below
+    total = np.float32(0)
+    for j in range(x.shape[1]):
+        total += x[r, j]
+    return total
+
+
+@_in_vectors
+def _sum_exp(x, r, less):  # noqa: ANN001, ANN202
+    total = np.float32(0)
+    for j in range(x.shape[1]):
+        total += exp(x[r, j] - less)
+    return total
+
+
+@_in_vectors
+def _sum_square(x, r, less):  # noqa: ANN001, ANN202
+    total = np.float32(0)
+    for j in range(x.shape[1]):
+        d = x[r, j] - less
+        total += d * d
+    return total
+
+
+@_in_vectors
+def _dot(x, y, r, less):  # noqa: ANN001, ANN202
+    total = np.float32(0)
+    for j in range(x.shape[1]):
+        total += x[r, j] * (y[r, j] - less)
+    return total
+
+
+@_in_vectors
+def _weighted_sum(x, w, r):  # noqa: ANN001, ANN202
+    total = np.float32(0)
+    for j in range(x.shape[1]):
+        total += x[r, j] * w[j]
+    return total
+
+
+@_in_vectors
+def _weighted_dot(x, w, y, r, less):  # noqa: ANN001, ANN202
+    total = np.float32(0)
+    for j in range(x.shape[1]):
+        total += x[r, j] * w[j] * (y[r, j] - less)
+    return total
 
 
 @compiled
-def softmax(x, top, out, start, stop):  # noqa: ANN001, ANN201, D103 - see above
+def softmax(x, top, out, start, stop):  # noqa: ANN001, ANN201, D103 - see the module
     for r in range(start, stop):
-        total = np.float32(0)
         for j in range(x.shape[1]):
-            e = exp(x[r, j] - top[r])
-            out[r, j] = e
-            total += e
-        share = np.float32(1) / total
+            out[r, j] = exp(x[r, j] - top[r])
+        share = np.float32(1) / _sum(out, r)
         for j in range(x.shape[1]):
             out[r, j] *= share
 
 
 @compiled
-def log_softmax(x, top, out, start, stop):  # noqa: ANN001, ANN201, D103 - see above
+def log_softmax(x, top, out, start, stop):  # noqa: ANN001, ANN201, D103 - see the module
     for r in range(start, stop):
-        total = np.float32(0)
-        for j in range(x.shape[1]):
-            total += exp(x[r, j] - top[r])
-        less = log(total)
+        less = log(_sum_exp(x, r, top[r]))
         for j in range(x.shape[1]):
             out[r, j] = (x[r, j] - top[r]) - less
 
 
 @compiled
-def softmax_backward(g, y, out, start, stop):  # noqa: ANN001, ANN201, D103 - see above
+def softmax_backward(g, y, out, start, stop):  # noqa: ANN001, ANN201, D103 - see the module
     for r in range(start, stop):
-        total = np.float32(0)
-        for j in range(g.shape[1]):
-            total += g[r, j] * y[r, j]
+        total = _dot(g, y, r, np.float32(0))
         for j in range(g.shape[1]):
             out[r, j] = y[r, j] * (g[r, j] - total)
 
 
 @compiled
-def log_softmax_backward(g, y, out, start, stop):  # noqa: ANN001, ANN201, D103 - see above
+def log_softmax_backward(g, y, out, start, stop):  # noqa: ANN001, ANN201, D103 - see the module
     for r in range(start, stop):
-        total = np.float32(0)
-        for j in range(g.shape[1]):
-            total += g[r, j]
+        total = _sum(g, r)
         for j in range(g.shape[1]):
             out[r, j] = g[r, j] - exp(y[r, j]) * total
 
 
 @compiled
-def row_norm(x, w, b, eps, y, mean, scale, start, stop):  # noqa: ANN001, ANN201, D103 - see above
-    n = x.shape[1]
+def row_norm(x, w, b, eps, y, mean, scale, start, stop):  # noqa: ANN001, ANN201, D103 - see the module
+    n = np.float32(x.shape[1])
     for r in range(start, stop):
-        total = np.float32(0)
-        for j in range(n):
-            total += x[r, j]
-        m = total / np.float32(n)
-        total = np.float32(0)
-        for j in range(n):
-            d = x[r, j] - m
-            total += d * d
-        s = np.float32(1) / sqrt(total / np.float32(n) + eps)
+        m = _sum(x, r) / n
+        s = np.float32(1) / sqrt(_sum_square(x, r, m) / n + eps)
         mean[r, 0] = m
         scale[r, 0] = s
-        for j in range(n):
+        for j in range(x.shape[1]):
             v = (x[r, j] - m) * s
             if w is not None:
                 v *= w[j]
@@ -84,18 +116,15 @@ def row_norm(x, w, b, eps, y, mean, scale, start, stop):  # noqa: ANN001, ANN201
 
 
 @compiled
-def row_norm_backward(g, x, w, mean, scale, gx, gw, gb, start, stop):  # noqa: ANN001, ANN201, D103 - see above
-    n = x.shape[1]
+def row_norm_backward(g, x, w, mean, scale, gx, gw, gb, start, stop):  # noqa: ANN001, ANN201, D103
+    n = np.float32(x.shape[1])
     for r in range(start, stop):
         m, s = mean[r, 0], scale[r, 0]
-        total, along = np.float32(0), np.float32(0)
-        for j in range(n):
-            d = g[r, j] * w[j] if w is not None else g[r, j]
-            total += d
-            along += d * ((x[r, j] - m) * s)
-        total /= np.float32(n)
-        along /= np.float32(n)
-        for j in range(n):
+        if w is None:
+            total, along = _sum(g, r) / n, _dot(g, x, r, m) * s / n
+        else:
+            total, along = _weighted_sum(g, w, r) / n, _weighted_dot(g, w, x, r, m) * s / n
+        for j in range(x.shape[1]):
             xhat = (x[r, j] - m) * s
             d = g[r, j] * w[j] if w is not None else g[r, j]
             gw[j] += g[r, j] * xhat
@@ -104,7 +133,7 @@ def row_norm_backward(g, x, w, mean, scale, gx, gw, gb, start, stop):  # noqa: A
 
 
 @compiled
-def cumsum(x, out, start, stop):  # noqa: ANN001, ANN201, D103 - see above
+def cumsum(x, out, start, stop):  # noqa: ANN001, ANN201, D103 - see the module
     for r in range(start, stop):
         total = 0.0  # in float64, as PyTorch does
         for j in range(x.shape[1]):
