@@ -87,7 +87,7 @@ newaxis = None
 _LAZY = {
     *("amp", "cpu", "distributions"),
     *("cuda", "distributed", "fft", "linalg", "meter", "nn", "optim", "serialization", "signal"),
-    *("func", "special", "testing", "utils", "vision"),
+    *("func", "overrides", "special", "testing", "utils", "vision"),
 }
 _LAZY_NAMES = {"load": "serialization", "save": "serialization", "vmap": "func"}
 _LAZY_NAMES |= dict.fromkeys(
@@ -104,6 +104,8 @@ _LAZY_NAMES |= dict.fromkeys(
 
 # Ops need Tensor and Tensor's methods are ops: they meet here, once.
 bind_methods({**_AUTOGRAD_METHODS, **ops.METHODS})
+# Subclasses of Tensor dispatch their operators; what does it is imported with the first of them.
+bind_methods({"_overrides": staticmethod(lambda: _import_module("disttorch.overrides"))})
 globals().update({**ops.PUBLIC, **_TENSOR_TYPES, **STORAGE_TYPES})
 bind_state_type(Tensor._wrap)
 _keep_freed_memory()
@@ -114,6 +116,10 @@ def __getattr__(name: str) -> object:
         return _import_module(f"disttorch.{name}")
     if name in _LAZY_NAMES:
         return getattr(_import_module(f"disttorch.{_LAZY_NAMES[name]}"), name)
+    if name.startswith("_foreach_"):
+        functions: dict[str, object] = _import_module("disttorch.ops.foreach").FUNCTIONS
+        if name in functions:
+            return functions[name]
     raise AttributeError(f"module 'disttorch' has no attribute {name!r}")
 
 

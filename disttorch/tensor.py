@@ -17,7 +17,7 @@ import copy
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from disttorch.backends import Backend, backend_for, backend_of
 from disttorch.device import device as Device
@@ -79,6 +79,25 @@ class Tensor(HostValues):
     _accumulator: Any
     # NumPy operators with a Tensor on the right hand side defer to ours.
     __array_priority__ = 1000
+    # Imports `disttorch.overrides`, which lies above; set when `disttorch` is imported.
+    _overrides: ClassVar[Callable[[], Any] | None] = None
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        # Parameters and buffers are for `Tensor` itself what they are: tensors.
+        if Tensor._overrides is not None and cls.__torch_function__ != Tensor._no_torch_function:
+            Tensor._overrides().install(cls)
+
+    @staticmethod
+    def _no_torch_function(func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """The `__torch_function__` of classes whose operators return plain tensors."""
+        return NotImplemented
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call `func` and return tensors as instances of `cls`; subclasses may do otherwise."""
+        overrides = Tensor._overrides()  # type: ignore[misc]
+        return overrides.default_torch_function(cls, func, types, args, kwargs)
 
     @classmethod
     def _wrap(cls, array: Array) -> Tensor:
@@ -406,10 +425,12 @@ class Tensor(HostValues):
 
     def as_subclass(self, cls: Any) -> Any:
         """Return the same tensor as an instance of a subclass of Tensor; gradients flow."""
-        out = cls._wrap(self._array)
-        out._cell, out._view = self._cell, self._view
-        out._requires_grad = self.requires_grad
-        out._grad_fn, out._output_nr = self.grad_fn, self._output_nr
+        # A leaf stays the only owner of its gradient.
+        own = self.view_as(self) if self.requires_grad and self.is_leaf else self  # type: ignore[attr-defined]
+        out = cls._wrap(own._array)
+        out._cell, out._view = own._cell, own._view
+        out._requires_grad = own.requires_grad
+        out._grad_fn, out._output_nr = own.grad_fn, own._output_nr
         return out
 
     def __format__(self, spec: str) -> str:

@@ -29,6 +29,8 @@ class Parameter(Tensor, metaclass=_ParameterType):
     Raises RuntimeError for `data` of integer dtype unless `requires_grad` is False.
     """
 
+    __torch_function__ = Tensor._no_torch_function  # type: ignore[assignment]
+
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Any:
         """Make a parameter of an existing tensor, or an empty one."""
         if data is None:
@@ -62,6 +64,8 @@ class _BufferType(type):
 
 class Buffer(Tensor, metaclass=_BufferType):
     """A tensor that a module registers as buffer when it is assigned; saved if `persistent`."""
+
+    __torch_function__ = Tensor._no_torch_function  # type: ignore[assignment]
 
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Any:
         """Mark a tensor that shares the memory of `data` (an empty one by default)."""
@@ -140,6 +144,7 @@ class UninitializedBuffer(UninitializedTensorMixin, Tensor):
     """A buffer without a shape, for modules that see it in their first input."""
 
     cls_to_become = Tensor
+    __torch_function__ = Tensor._no_torch_function  # type: ignore[assignment]
 
     def __new__(
         cls, requires_grad: bool = False, device: Any = None, dtype: Dtype | None = None
