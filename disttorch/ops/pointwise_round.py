@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from disttorch.autograd.inplace import overwrite
 from disttorch.autograd.op import Op, PointwiseOp, public
 from disttorch.dtype import finfo, from_numpy_dtype
 from disttorch.ops.kinds import refuse_kinds
@@ -12,8 +13,8 @@ from disttorch.ops.pointwise import function_of
 from disttorch.tensor import Tensor
 
 __all__ = [
-    *("abs", "absolute", "angle", "ceil", "fix", "floor", "frac", "nan_to_num", "nextafter"),
-    *("round", "sgn", "sign", "trunc"),
+    *("abs", "abs_", "absolute", "absolute_", "angle", "ceil", "fix", "floor", "frac"),
+    *("nan_to_num", "nextafter", "round", "sgn", "sign", "trunc"),
 ]
 
 Array = Any
@@ -136,8 +137,22 @@ class Abs(PointwiseOp):
         return g * ctx.F.sgn(x)
 
 
-abs = function_of(Abs)
-absolute = function_of(Abs, name="absolute")
+abs = function_of(Abs, inplace=False)
+absolute = function_of(Abs, inplace=False, name="absolute")
+
+
+@public(method=True, function=False)
+def abs_(input: Tensor) -> Tensor:
+    """In-place version of `abs`; RuntimeError for complex tensors, whose lengths are real."""
+    if input.is_complex():
+        raise RuntimeError("In-place abs is not supported for complex tensors.")
+    return overwrite(input, abs(input))
+
+
+@public(method=True, function=False)
+def absolute_(input: Tensor) -> Tensor:
+    """Alias of `abs_`."""
+    return abs_(input)
 
 
 class Sgn(Op):

@@ -220,6 +220,8 @@ class Prod(Op):
     def backward(ctx, g: Any) -> Any:
         x, y = ctx.saved
         F = ctx.F
+        if not x.ndim:
+            return g
         g = restore_dims(F, g, ctx.dim, ctx.keepdim)
         if not ctx.has_zero:
             return g * F.conj(restore_dims(F, y, ctx.dim, ctx.keepdim) / x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -76,7 +77,8 @@ def _check_not_empty(input: Tensor, dim: Dims, name: str) -> None:
         )
     for d in normalized_dims(input, dim):
         if input.shape[d] == 0:
-            raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
+            call = name if name == "aminmax" else f"{name}()"
+            raise IndexError(f"{call}: Expected reduction dim {d} to have non-zero size.")
 
 
 @public(method=True)
@@ -96,8 +98,17 @@ def amin(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
 
 
 @public(method=True)
+@functools.partial(accepts_out, casts=False)
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Any:
-    """Smallest and largest element of all or along `dim`: fields min and max."""
+    """Smallest and largest element of all or along `dim`: fields min and max.
+
+    RuntimeError for no elements, IndexError for none along `dim`.
+    """
+    if dim is None and not input.numel():
+        raise RuntimeError(
+            "aminmax(): cannot compute aminmax over an empty dimension as the operation has no "
+            "identity."
+        )
     _check_not_empty(input, dim, "aminmax")
     dims = normalized_dims(input, dim)
     pair = [op.apply(input, dim=dims, keepdim=keepdim) for op in (Amin, Amax)]

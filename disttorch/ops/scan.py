@@ -63,7 +63,7 @@ class Cumprod(Op):
     def backward(ctx, g: Any) -> Any:
         x, y = ctx.saved
         F, dim = ctx.F, ctx.dim
-        if not g.ndim or x.shape[dim] == 1:
+        if not g.ndim or x.shape[dim] <= 1:
             return g
         if not ctx.has_zero:
             return _reverse_cumsum(ctx, g * F.conj(y), dim) / F.conj(x)

@@ -8,6 +8,7 @@ from disttorch.autograd.op import Op, public
 from disttorch.dtype import TYPE_NAMES
 from disttorch.dtype import dtype as Dtype
 from disttorch.ops.cast import cast
+from disttorch.ops.out import write_out
 from disttorch.tensor import Tensor
 
 __all__ = ["log_softmax", "softmax"]
@@ -60,21 +61,29 @@ def _prepared(input: Tensor, dim: int, dtype: Dtype | None, name: str) -> tuple[
 
 
 @public(method=True)
-def softmax(input: Tensor, dim: int, dtype: Dtype | None = None) -> Tensor:
+def softmax(
+    input: Tensor, dim: int, dtype: Dtype | None = None, *, out: Tensor | None = None
+) -> Tensor:
     """Return exp(input) normalised to sum 1 along `dim`; computed in `dtype` if given.
 
     Raises NotImplementedError for integers, IndexError for a `dim` out of range.
     """
     x, dim = _prepared(input, dim, dtype, "softmax")
     if x.ndim == 0:
-        return Softmax.apply(x.reshape(1), dim=0).reshape(())
-    return Softmax.apply(x, dim=dim)
+        y = Softmax.apply(x.reshape(1), dim=0).reshape(())
+    else:
+        y = Softmax.apply(x, dim=dim)
+    return y if out is None else write_out(out, y, "softmax")
 
 
 @public(method=True)
-def log_softmax(input: Tensor, dim: int, dtype: Dtype | None = None) -> Tensor:
+def log_softmax(
+    input: Tensor, dim: int, dtype: Dtype | None = None, *, out: Tensor | None = None
+) -> Tensor:
     """Return log(softmax(input, dim)), computed without overflow or loss of digits."""
     x, dim = _prepared(input, dim, dtype, "log_softmax")
     if x.ndim == 0:
-        return LogSoftmax.apply(x.reshape(1), dim=0).reshape(())
-    return LogSoftmax.apply(x, dim=dim)
+        y = LogSoftmax.apply(x.reshape(1), dim=0).reshape(())
+    else:
+        y = LogSoftmax.apply(x, dim=dim)
+    return y if out is None else write_out(out, y, "log_softmax")
