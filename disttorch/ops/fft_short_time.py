@@ -31,15 +31,17 @@ def _flag(value: Any) -> str:
 
 
 def _padded(x: Tensor, amount: int, mode: str) -> Tensor:
-    """`amount` elements more at both ends of (batch, n)."""
-    n = x._array.shape[-1]
+    """`amount` elements more at both ends of the last dimension."""
+    n, lead = x._array.shape[-1], x.ndim - 1
     if mode == "constant":
-        return Pad.apply(x, pads=((0, 0), (amount, amount)), value=0)
+        return Pad.apply(x, pads=(*((0, 0),) * lead, (amount, amount)), value=0)
     if mode != "reflect" or amount >= n:
-        return indexed_pad(x.unsqueeze(0), ((0, 0), (0, 0), (amount, amount)), mode).squeeze(0)  # type: ignore[attr-defined, no-any-return]
+        wide = x.reshape((*(1,) * (2 - lead), *x._array.shape))  # type: ignore[attr-defined]
+        pads = (*((0, 0),) * (wide.ndim - 1), (amount, amount))
+        return indexed_pad(wide, pads, mode).reshape((*x._array.shape[:-1], -1))  # type: ignore[attr-defined, no-any-return]
     if not amount:
         return x
-    before, after = x[:, 1 : amount + 1], x[:, n - amount - 1 : n - 1]  # type: ignore[index]
+    before, after = x[..., 1 : amount + 1], x[..., n - amount - 1 : n - 1]  # type: ignore[index]
     return cat([before.flip(-1), x, after.flip(-1)], -1)
 
 
@@ -117,10 +119,8 @@ def stft(
     if align_to_window is not None and center:
         raise RuntimeError("stft only supports align_to_window for center = False.")
     x = input
-    if center and input.ndim in (1, 2) and input._array.dtype.kind in "fc":
-        rows = input if input.ndim == 2 else input.unsqueeze(0)  # type: ignore[attr-defined]
-        x = _padded(rows, n_fft // 2, pad_mode)
-        x = x if input.ndim == 2 else x.squeeze(0)  # type: ignore[attr-defined]
+    if center and input.ndim and input._array.dtype.kind in "fc":
+        x = _padded(input, n_fft // 2, pad_mode)
     flags = (
         f"normalized={int(normalized)}, onesided={_flag(onesided)}, "
         f"return_complex={_flag(return_complex)}, align_to_window={_flag(align_to_window)}"

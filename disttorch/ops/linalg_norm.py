@@ -56,7 +56,7 @@ def _refuse_empty(x: Tensor, order: float, dims: tuple[int, ...], all_of_it: boo
     if x.numel() or not (order < 0 or order == inf):
         return
     name = "linalg.vector_norm cannot compute the"
-    shown = int(order) if order == int(order or 1) and abs(order) != inf else order
+    shown = order if abs(order) == inf or order % 1 else int(order)
     if all_of_it:
         raise RuntimeError(
             f"{name} {shown} norm on an empty tensor because the operation does not have an "

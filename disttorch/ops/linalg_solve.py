@@ -153,7 +153,7 @@ def linalg_solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
 def linalg_tensorinv(A: Tensor, ind: int = 2) -> Tensor:
     """Inverse of the map from the last dimensions to the first `ind`; see tensordot."""
     if ind <= 0:
-        raise RuntimeError("Expected a strictly positive integer for 'ind'")
+        raise RuntimeError(f"Expected a strictly positive integer for 'ind', but got {ind}")
     shape = A._array.shape
     n, m = math.prod(shape[ind:]), math.prod(shape[:ind])
     if n != m:

@@ -58,11 +58,10 @@ def check_systems(a: Tensor, b: Tensor, name: str, left: bool = True) -> None:
         raise RuntimeError(f"{name}: The input tensor B must have at least 2 dimensions.")
     (m, n), (rows, columns) = a._array.shape[-2:], b._array.shape[-2:]
     if (rows if left else columns) != (m if left else n):
-        shapes = f"{m}x{n} and {rows}x{columns}"
-        shapes = shapes if left else f"{rows}x{columns} and {m}x{n}"
         equation = "AX = B" if left else "XA = B"
         raise RuntimeError(
-            f"{name}: Incompatible shapes of A and B for the equation {equation} ({shapes})"
+            f"{name}: Incompatible shapes of A and B for the equation {equation} "
+            f"({m}x{n} and {rows}x{columns})"
         )
 
 
