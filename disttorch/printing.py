@@ -257,7 +257,7 @@ def tensor_repr(tensor: Tensor) -> str:
         tensor._array,
         device=str(tensor.device),
         requires_grad=tensor.requires_grad,
-        grad_fn_name=None if grad_fn is None else grad_fn.name(),
+        grad_fn_name=None if grad_fn is None else grad_fn.name().rpartition("::")[2],
         name="tensor" if class_name in ("Tensor", "Parameter") else class_name,
         to_host=tensor.backend.to_host,
     )
