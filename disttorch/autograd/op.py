@@ -37,7 +37,7 @@ from disttorch.autograd.broadcasting import mismatch
 from disttorch.autograd.grad_mode import STATE
 from disttorch.autograd.node import Edge, Node, accumulator_of, next_sequence
 from disttorch.autograd.promotion import promote
-from disttorch.autograd.saved import Entry, Packed, pack, unpack
+from disttorch.autograd.saved import FREED, Entry, Packed, pack, saved_value, unpack
 from disttorch.backends import BACKEND_BY_TYPE, Backend, backend_of
 from disttorch.tensor import Tensor, refuse_mixed_devices
 
@@ -126,6 +126,11 @@ class Op(Node):
             else:
                 return values
         return unpack(ctx, entries, recorded)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_saved_"):
+            return saved_value(self, name.removeprefix("_saved_"))
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def needs_grad(ctx, i: int) -> bool:
         """Whether the gradient of input `i` is wanted; formulas skip costly ones that are not."""
@@ -268,14 +273,6 @@ class PointwiseOp(Op):
     pointwise = ("forward", "backward")
 
 
-FREED = (
-    "Trying to backward through the graph a second time (or directly access saved tensors after "
-    "they have already been freed). Saved intermediate values of the graph are freed when you call "
-    ".backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the "
-    "graph a second time or if you need to access saved tensors after calling backward."
-)
-
-
 @cache
 def backward_name(op: type) -> str:
     """PyTorch's name for an op's node; a class may give its own as `torch_name`."""
@@ -352,7 +349,7 @@ def _share_memory(
 ) -> None:
     """Give outputs that are views of `source`'s memory its version counter and view record."""
     for k, y in enumerate(outputs):
-        if not op.may_copy or _shares(source._array, y._array):  # type: ignore[attr-defined]
+        if not op.may_copy or shares_memory(source._array, y._array):  # type: ignore[attr-defined]
             y._cell = source._cell
             if not STATE.enabled:
                 made = {"view": op, "inference": STATE.inference, "k": k if several else None}
@@ -363,7 +360,8 @@ def _share_memory(
                 y._view = (source, NthOutput, {"view": op, "k": k, **params}, source._cell[1])
 
 
-def _shares(a: Array, b: Array) -> bool:
+def shares_memory(a: Array, b: Array) -> bool:
+    """Whether `b`, made of `a`, is a view of its memory."""
     base = b.base
     if base is not None and (base is a or base is a.base):  # sooner than comparing addresses
         return True
@@ -462,4 +460,5 @@ __all__ = [
     "ambiguous_write",
     "backward_name",
     "public",
+    "shares_memory",
 ]

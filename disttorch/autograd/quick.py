@@ -17,7 +17,7 @@ from disttorch.autograd.anomaly import STATE as ANOMALY
 from disttorch.autograd.grad_mode import STATE
 from disttorch.autograd.inplace import inplace_variant
 from disttorch.autograd.node import accumulator_of, next_sequence
-from disttorch.autograd.op import Op
+from disttorch.autograd.op import Op, shares_memory
 from disttorch.autograd.saved import SAVED_HOOKS, pack
 from disttorch.backends import BACKEND_BY_TYPE, Backend
 from disttorch.tensor import Tensor
@@ -235,3 +235,43 @@ def _fits_inplace(target: Tensor, other: Any) -> bool:
         and (other._cell is not target._cell or other is target)
         and not ((target._requires_grad or other._requires_grad) and STATE.enabled)
     )
+
+
+class ViewOp(Op):
+    """A view with one input and one output; `forward` notes on `ctx` what `backward` reads."""
+
+    view = True
+
+    @classmethod
+    def apply(cls, *inputs: Any, **params: Any) -> Any:
+        """View a Tensor and record it if it requires grad: `Op.apply`, cut short."""
+        (x,) = inputs
+        if not isinstance(x, Tensor) or not STATE.enabled or ANOMALY.enabled:
+            return super().apply(x, **params)
+        if x._view is not None:
+            x._refresh()
+        array = x._array
+        node: Op = _new(cls)
+        node.backend = BACKEND_BY_TYPE[type(array)]
+        out = node.forward(array, **params)
+        y: Tensor = _new(Tensor)
+        y._array = out
+        if not cls.may_copy or shares_memory(array, out):
+            y._cell = cell = x._cell
+            y._view = (x, cls, params, cell[1])
+        else:
+            y._cell, y._view = [0, 0], None
+        y._grad = y._accumulator = None
+        y._output_nr = 0
+        if not (x._requires_grad and cls.differentiable):
+            y._requires_grad = False
+            y._grad_fn = None
+            return y
+        node.hooks, node._saved = None, ()
+        fn = x._grad_fn
+        node.edges = ((accumulator_of(x), 0) if fn is None else (fn, x._output_nr),)
+        node.metas = ((out.shape, out.dtype),)
+        node.seq = next_sequence()
+        y._requires_grad = True
+        y._grad_fn = node
+        return y

@@ -209,6 +209,8 @@ def getitem(input: Tensor, index: Any) -> Tensor:
         if not -n <= index < n:
             raise IndexError(f"index {index} is out of bounds for dimension 0 with size {n}")
         return BasicIndex.apply(input, index=(index, Ellipsis))
+    if index is None:
+        return BasicIndex.apply(input, index=(None, Ellipsis))
     parsed = parse(input, index)
     if parsed.basic is not None:
         input = BasicIndex.apply(input, index=parsed.basic)
@@ -307,7 +309,7 @@ def _set_raw(input: Tensor, parsed: Parsed, value: Any) -> None:
     if parsed.template is None:
         try:
             array[key] = value
-        except (OverflowError, TypeError) as error:
+        except (OverflowError, TypeError, ValueError) as error:
             raise RuntimeError(
                 f"value cannot be converted to type {CPP_NAMES[input.dtype]} without overflow"
             ) from error

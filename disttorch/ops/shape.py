@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from disttorch.autograd.op import Op, public
+from disttorch.autograd.op import public
+from disttorch.autograd.quick import ViewOp
 from disttorch.dtype import TYPE_NAMES
 from disttorch.dtype import dtype as Dtype
 from disttorch.ops.cast_complex import conj
@@ -30,11 +31,10 @@ __all__ = [
 Array = Any
 
 
-class Reshape(Op):
+class Reshape(ViewOp):
     """Same elements in row-major order; a view where strides allow."""
 
     torch_name = "ViewBackward0"
-    view = True
     may_copy = True
 
     def forward(ctx, x: Array, shape: tuple[int, ...]) -> Array:
@@ -46,8 +46,9 @@ class Reshape(Op):
 
 
 @public(method=True)
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, *args: Any, shape: Any = ()) -> Tensor:
     """Same elements in another shape (one -1 is inferred): a view if possible, else a copy."""
+    shape = args or (shape,)
     return Reshape.apply(input, shape=resolve_shape(sizes(shape), input._array.size))
 
 
@@ -57,10 +58,9 @@ def reshape_as(input: Tensor, other: Tensor) -> Tensor:
     return reshape(input, other.shape)
 
 
-class ViewDtype(Op):
+class ViewDtype(ViewOp):
     """The same memory as elements of another dtype."""
 
-    view = True
     differentiable = False
 
     def forward(ctx, x: Array, np_dtype: Any) -> Array:
@@ -85,11 +85,12 @@ def _view_dtype(input: Tensor, dtype: Dtype) -> Tensor:
 
 
 @public(method=True, function=False)
-def view(input: Tensor, *shape: Any) -> Tensor:
+def view(input: Tensor, *args: Any, size: Any = (), dtype: Dtype | None = None) -> Tensor:
     """View the memory with another shape (one -1 is inferred) or as another dtype.
 
     Raises RuntimeError where the strides allow no view; `reshape` copies then.
     """
+    shape = args or (size if dtype is None else dtype,)
     if len(shape) == 1 and isinstance(shape[0], Dtype):
         return _view_dtype(input, shape[0])
     array = input._array
@@ -138,6 +139,8 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     d = input._dim(dim)
     shape = input._array.shape
     parts = tuple(int(n) for n in sizes)
+    if not parts:
+        raise RuntimeError("unflatten: sizes must be non-empty")
     known = math.prod(n for n in parts if n != -1)
     if parts.count(-1) == 1 and known and shape[d] % known == 0:
         parts = tuple(shape[d] // known if n == -1 else n for n in parts)
@@ -226,10 +229,8 @@ atleast_3d = _at_least("atleast_3d", 3)
 # ---- order of dimensions ------------------------------------------------------------------------
 
 
-class Permute(Op):
+class Permute(ViewOp):
     """Dimensions in another order, a view."""
-
-    view = True
 
     def forward(ctx, x: Array, dims: tuple[int, ...]) -> Array:
         ctx.dims = dims
@@ -241,9 +242,9 @@ class Permute(Op):
 
 
 @public(method=True)
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, *args: Any, dims: Any = ()) -> Tensor:
     """View with the dimensions in the given order."""
-    order = sizes(dims)
+    order = sizes(args or (dims,))
     if len(order) != input.ndim:
         raise RuntimeError(
             f"permute(sparse_coo): number of dimensions in the tensor input does not match the "
@@ -256,10 +257,8 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     return Permute.apply(input, dims=order)
 
 
-class Transpose(Op):
+class Transpose(ViewOp):
     """Two dimensions swapped, a view."""
-
-    view = True
 
     def forward(ctx, x: Array, dim0: int, dim1: int) -> Array:
         ctx.dim0, ctx.dim1 = dim0, dim1
@@ -396,10 +395,8 @@ def moveaxis(
 # ---- broadcasting --------------------------------------------------------------------------------
 
 
-class Expand(Op):
+class Expand(ViewOp):
     """Broadcast to a shape, a view."""
-
-    view = True
 
     def forward(ctx, x: Array, shape: tuple[int, ...]) -> Array:
         return ctx.backend.broadcast_writable(x, shape)
@@ -438,9 +435,9 @@ def _expanded_shape(input: Tensor, wanted: tuple[int, ...]) -> tuple[int, ...]:
 
 
 @public(method=True, function=False)
-def expand(input: Tensor, *size: Any, implicit: bool = False) -> Tensor:
+def expand(input: Tensor, *args: Any, size: Any = (), implicit: bool = False) -> Tensor:
     """Repeat dimensions of length 1 without copying; -1 keeps a dimension's length."""
-    return Expand.apply(input, shape=_expanded_shape(input, sizes(size)))
+    return Expand.apply(input, shape=_expanded_shape(input, sizes(args or (size,))))
 
 
 @public(method=True, function=False)

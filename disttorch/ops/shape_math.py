@@ -20,8 +20,12 @@ def sizes(given: tuple[Any, ...]) -> tuple[int, ...]:
 
 def resolve_shape(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
     """Fill in one -1; RuntimeError, with PyTorch's text, if the shape does not hold `numel`."""
-    if math.prod(shape) == numel and (not shape or min(shape) >= 0):
+    product = math.prod(shape)
+    if product == numel and (not shape or min(shape) >= 0):
         return shape
+    if product < 0 and min(shape) == -1 and shape.count(-1) == 1 and numel % product == 0:
+        at = shape.index(-1)
+        return (*shape[:at], numel // -product, *shape[at + 1 :])
     if shape.count(-1) > 1:
         raise RuntimeError("only one dimension can be inferred")
     for i, n in enumerate(shape):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from disttorch.autograd.op import Op, public
+from disttorch.autograd.quick import ViewOp
 from disttorch.layout import contiguous_format
 from disttorch.ops.shape_math import contiguous_strides, sizes
 from disttorch.tensor import Tensor
@@ -33,10 +34,8 @@ class Embed(Op):
         return ctx.call(ctx.view_op, g, **ctx.params)
 
 
-class BasicIndex(Op):
+class BasicIndex(ViewOp):
     """x[index] with ints, slices, None and one Ellipsis, a view."""
-
-    view = True
 
     def forward(ctx, x: Array, index: tuple[Any, ...]) -> Array:
         ctx.shape, ctx.index = x.shape, index
@@ -94,10 +93,8 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
 # ---- diagonals -----------------------------------------------------------------------------------
 
 
-class Diagonal(Op):
+class Diagonal(ViewOp):
     """Diagonal of two dimensions as the last dimension, a view."""
-
-    view = True
 
     def forward(ctx, x: Array, offset: int, dim1: int, dim2: int) -> Array:
         ctx.shape = x.shape
@@ -274,6 +271,13 @@ def as_strided(
     offset, nbytes = input.backend.storage(array)
     own = offset // item
     start = own if storage_offset is None else storage_offset
+    if len(size) != len(stride):
+        raise RuntimeError("mismatch in length of strides and shape")
+    if any(s < 0 for s in stride):
+        raise RuntimeError(
+            "as_strided: Negative strides are not supported at the moment, got strides: "
+            f"{list(stride)}"
+        )
     needed = _extent(size, stride, start) * item
     if needed > nbytes or start < 0:
         raise RuntimeError(
