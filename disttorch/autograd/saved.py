@@ -161,6 +161,40 @@ def modified_message(
     )
 
 
+FREED = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after "
+    "they have already been freed). Saved intermediate values of the graph are freed when you call "
+    ".backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the "
+    "graph a second time or if you need to access saved tensors after calling backward."
+)
+# Names of saved inputs and outputs as PyTorch's nodes show them, by their place.
+_PLACES = {
+    **{"self": 0, "input": 0, "other": 1, "exponent": 1, "mat2": 1, "weight": 1, "index": 1},
+    **{"end": 1, "target": 1, "indices": -2, "result": -1, "result0": -1, "result1": -2},
+}
+
+
+def saved_value(node: Op, name: str) -> Any:
+    """What a user reads as ``grad_fn._saved_<name>``: a tensor, None if nobody needs it, a number.
+
+    Raises AttributeError for what the node does not keep, RuntimeError once it is freed.
+    """
+    place = _PLACES.get(name)
+    if node._saved is None and place is not None:
+        raise RuntimeError(FREED)
+    for entry in node._saved or ():
+        if entry[3] == place is not None:
+            (value,) = unpack(node, [entry], False)
+            edge = node.edges[place] if place >= 0 else (node, -1 - place)
+            differentiable = value.dtype.kind in "fcV"
+            return with_history(Tensor._wrap(value), edge if differentiable else None)
+    if place is not None and any(entry[3] is None for entry in node._saved or ()):
+        return next(entry[0] for entry in node._saved or () if entry[3] is None)
+    if name in node.__dict__:
+        return node.__dict__[name]
+    raise AttributeError(f"'{node.name()}' object has no attribute '_saved_{name}'")
+
+
 def replace_input(entries: list[Entry], array: Any, copy: Any) -> None:
     """Point a saved first input that is `array` at a copy, before `array` is overwritten."""
     for position, entry in enumerate(entries):

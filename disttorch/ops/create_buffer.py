@@ -11,7 +11,7 @@ from disttorch.dtype import dtype as Dtype
 from disttorch.ops.create import require_grad
 from disttorch.tensor import Tensor
 
-__all__ = ["from_dlpack", "from_file", "frombuffer"]
+__all__ = ["from_dlpack", "from_file", "frombuffer", "to_dlpack"]
 
 
 @public()
@@ -54,12 +54,33 @@ def frombuffer(
     return require_grad(Tensor._wrap(array), requires_grad)
 
 
+class _Capsule:
+    """A bare DLPack capsule of host memory as an object that hands it out."""
+
+    def __init__(self, capsule: Any) -> None:
+        self.capsule = capsule
+
+    def __dlpack__(self, **_: Any) -> Any:
+        return self.capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0  # the host
+
+
+@public()
+def to_dlpack(tensor: Tensor) -> Any:
+    """Return a DLPack capsule of the tensor's memory, which one consumer may take."""
+    return tensor.__dlpack__()
+
+
 @public()
 def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
     """Tensor on the memory of another library's array, which must know ``__dlpack__``.
 
     Raises RuntimeError for anything else.
     """
+    if type(ext_tensor).__name__ == "PyCapsule":
+        ext_tensor = _Capsule(ext_tensor)
     if isinstance(ext_tensor, Tensor):
         ext_tensor.__dlpack__()  # refuses what must not be shared
         return ext_tensor.detach()

@@ -35,7 +35,11 @@ def _check_vector(index: Any, name: str) -> None:
     if index.ndim > 1:
         raise IndexError(f"{name}(): Index is supposed to be a vector")
     if index.dtype.name not in ("int32", "int64"):
-        raise RuntimeError(f"{name}(): Expected dtype int32 or int64 for index")
+        text = f"{name}(): Expected dtype int32 or int64 for index"
+        if name == "index_add_":
+            kind = TYPE_NAMES[index.dtype]
+            text = f"{name}(): Expected dtype int32/int64 for index but got: {kind}"
+        raise RuntimeError(text)
 
 
 @public(method=True)
@@ -211,6 +215,10 @@ index_fill, index_fill_ = two_forms(
 @functools.partial(accepts_out, casts=False, shares=False)
 def take(input: Tensor, index: Tensor) -> Tensor:
     """Elements of the flattened tensor at `index`; IndexError for one out of range."""
+    if index.dtype.name != "int64":
+        raise RuntimeError(
+            f"take(): Expected a long tensor for index, but got {TYPE_NAMES[index.dtype]}"
+        )
     _check_flat(input, index)
     return Take.apply(reshape(input, (-1,)), index, template=along(0))
 
@@ -234,7 +242,7 @@ def _put(
 ) -> Tensor:
     _check_flat(input, index)
     if index.numel() != source.numel():
-        raise RuntimeError(
+        raise IndexError(
             "put_(): Expected source and index to have the same number of elements, but got "
             f"source.numel() = {source.numel()}, index.numel() = {index.numel()}"
         )

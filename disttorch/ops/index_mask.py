@@ -149,7 +149,7 @@ def _masked_scatter(
     _check_mask(input, mask, name, text)
     if source.dtype is not input.dtype:
         raise RuntimeError(
-            "masked_scatter: expected self and source to have same dtypes but got "
+            "masked_scatter: expected self and source to have same dtypes but got"
             f"{TYPE_NAMES[input.dtype]} and {TYPE_NAMES[source.dtype]}"
         )
     shape = broadcast_shapes_checked(mask.shape, input.shape)

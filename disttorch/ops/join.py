@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from disttorch.autograd.op import Op, public
+from disttorch.dtype import TYPE_NAMES
 from disttorch.ops.out import accepts_out
 from disttorch.ops.shape import atleast_1d, atleast_2d, atleast_3d, reshape
 from disttorch.ops.shape_math import strict_dim
@@ -290,6 +291,11 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
         )
     d = input._dim(dim)
     n = input._array.shape[d]
+    if isinstance(indices_or_sections, Tensor) and indices_or_sections.dtype.name != "int64":
+        raise RuntimeError(
+            "tensor_split expected tensor_indices_or_sections to have dtype of long, but got "
+            f"{TYPE_NAMES[indices_or_sections.dtype]}"
+        )
     at = (
         indices_or_sections.tolist()
         if isinstance(indices_or_sections, Tensor)

@@ -116,21 +116,27 @@ class Repeat(Op):
 
 
 @public(method=True, function=False)
-def repeat(input: Tensor, *repeats: Any) -> Tensor:
+def repeat(input: Tensor, *args: Any, repeats: Any = ()) -> Tensor:
     """Repeat along each dimension, new ones in front; RuntimeError for fewer than there are."""
-    times = sizes(repeats)
+    times = sizes(args or (repeats,))
     if len(times) < input.ndim:
         raise RuntimeError(
             "Number of dimensions of repeat dims can not be smaller than number of dimensions of "
             "tensor"
         )
+    if any(n < 0 for n in times):
+        own = (1,) * (len(times) - input.ndim) + input._array.shape
+        wanted = [n * m for n, m in zip(times, own, strict=True)]
+        raise RuntimeError(
+            f"Trying to create tensor with negative dimension {min(wanted)}: {wanted}"
+        )
     return Repeat.apply(input, times=times)
 
 
 @public(method=True)
-def tile(input: Tensor, *dims: Any) -> Tensor:
+def tile(input: Tensor, *args: Any, dims: Any = ()) -> Tensor:
     """Repeat along the last dimensions, as `repeat` with ones in front."""
-    times = sizes(dims)
+    times = sizes(args or (dims,))
     return Repeat.apply(input, times=(1,) * (input.ndim - len(times)) + times)
 
 

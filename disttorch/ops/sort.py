@@ -141,6 +141,8 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any
     """Value and int64 index of the `k`-th smallest element along `dim`, counted from 1."""
     d = input._dim(dim)
     n = input._array.shape[d] if input.ndim else 1
+    if not n:
+        raise IndexError(f"kthvalue(): Expected reduction dim {d} to have non-zero size.")
     if not 1 <= k <= n:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {d}")
     if input.is_complex():

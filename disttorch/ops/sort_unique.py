@@ -97,6 +97,11 @@ def searchsorted(
         raise RuntimeError(
             f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}"
         )
+    if side == "left" and right:
+        raise RuntimeError(
+            "torch.searchsorted(): side and right can't be set to opposites, got side of left "
+            "while right was True"
+        )
     if sorter is not None:
         edges = backend.xp.take_along_axis(edges, sorter._array, -1)
     places = _places(backend, edges, values, "right" if right or side == "right" else "left")

@@ -21,6 +21,7 @@ from disttorch.ops import (
     shape_scatter,
     shape_sizes,
 )
+from disttorch.ops.cast_complex import imag, real
 from disttorch.ops.pointwise_bounds import where
 from disttorch.tensor import Tensor
 
@@ -35,8 +36,17 @@ def _where(input: Tensor, condition: Tensor, other: Any) -> Tensor:
     return where(condition, input, other)  # type: ignore[no-any-return]
 
 
-# Methods whose arguments stand in another order than those of the function of their name.
-METHODS = {"where": _where}
+def _set_real(input: Tensor, value: Any) -> None:
+    real(input)[...] = value  # type: ignore[index]
+
+
+def _set_imag(input: Tensor, value: Any) -> None:
+    imag(input)[...] = value  # type: ignore[index]
+
+
+# What differs from the function of its name: `where` takes its arguments in another order, the
+# parts of complex numbers can be assigned to.
+METHODS = {"where": _where, "real": property(real, _set_real), "imag": property(imag, _set_imag)}
 
 INPLACE_FUNCTIONS = (
     *("abs_", "acos_", "acosh_", "addmv_", "arccos_", "arccosh_", "arcsin_", "arcsinh_"),

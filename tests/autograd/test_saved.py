@@ -78,3 +78,16 @@ def test_hooks_pack_and_unpack():
     assert [1.0, 2.0] in packed
     a = x.detach().numpy()
     np.testing.assert_allclose(x.grad.numpy(), np.cos(a) * np.exp(a) + np.sin(a) * np.exp(a))
+
+
+def test_nodes_show_what_they_saved():
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    product, power = x * x, x.exp()
+    assert product.grad_fn._saved_self.tolist() == product.grad_fn._saved_other.tolist() == [1, 2]
+    assert power.grad_fn._saved_result.grad_fn is power.grad_fn
+    assert (x * 2).grad_fn._saved_self is None
+    with pytest.raises(AttributeError, match="'ExpBackward0' object has no attribute '_saved_foo'"):
+        _ = power.grad_fn._saved_foo
+    power.sum().backward()
+    with pytest.raises(RuntimeError, match="directly access saved tensors"):
+        _ = power.grad_fn._saved_result
