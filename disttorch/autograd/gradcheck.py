@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from disttorch.autograd.gradient import grad
+from disttorch.autograd.pushforward import Pushforward, zeros_like
 from disttorch.tensor import Tensor
 
 __all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
@@ -78,7 +79,7 @@ def gradcheck(
     GradcheckError (False without `raise_exception`) on a mismatch, ValueError if no input
     requires grad (https://docs.pytorch.org/docs/stable/generated/torch.autograd.gradcheck.html).
     """
-    _refuse_forward_mode(
+    _check_options(
         check_batched_grad, check_batched_forward_grad, check_forward_ad, check_backward_ad
     )
     arguments = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
@@ -89,7 +90,12 @@ def gradcheck(
         if not outputs:
             _check_constant(problem)
             return True
-        _check_derivatives(problem, _directions(problem, outputs, fast_mode))
+        directions = _directions(problem, outputs, fast_mode)
+        if check_forward_ad:
+            _check_pushforward(problem, directions)
+        if not check_backward_ad:
+            return True
+        _check_derivatives(problem, directions)
         _check_backward_is_linear(outputs, checked)
         if check_undefined_grad:
             _check_undefined_grads(problem)
@@ -164,15 +170,24 @@ def _first_gradients(func: Function, n_arguments: int) -> Function:
     return first_gradients
 
 
-def _refuse_forward_mode(
+def _check_options(
     batched: bool, batched_forward: bool, forward_ad: bool, backward_ad: bool
 ) -> None:
-    """Raise for the options that belong to forward-mode and batched differentiation."""
-    if forward_ad or batched_forward or batched or not backward_ad:
-        raise NotImplementedError(
-            "gradcheck: there is no forward-mode or batched differentiation to check; leave "
-            "check_forward_ad, check_batched_grad and check_batched_forward_grad at False and "
-            "check_backward_ad at True"
+    """Raise PyTorch's errors for options that need another.
+
+    A batch of gradients is one sweep after the other here, so there is nothing more to check.
+    """
+    if not (forward_ad or backward_ad):
+        raise AssertionError(
+            "Expected at least one of check_forward_ad or check_backward_ad to be True"
+        )
+    if batched and not backward_ad:
+        raise AssertionError(
+            "Setting check_batched_grad=True requires check_backward_ad to be True"
+        )
+    if batched_forward and not forward_ad:
+        raise AssertionError(
+            "Setting check_batched_forward_grad=True requires check_forward_ad to be True"
         )
 
 
@@ -317,6 +332,26 @@ def _check_derivatives(
                     f"numerical:{expected}\nanalytical:{actual}\n"
                 )
         _check_repeatable(problem, outputs, o, d, rows)
+
+
+def _check_pushforward(
+    problem: _Problem, directions: tuple[list[_Directions], list[_Directions]]
+) -> None:
+    """Compare numerical derivatives along the inputs with those of forward mode."""
+    outputs = problem.outputs()
+    push = Pushforward(outputs, problem.checked)
+    for i, (x, along) in enumerate(zip(problem.checked, directions[0], strict=True)):
+        expected = _numerical(problem, x, along)
+        for v, wanted in zip(along.vectors, expected, strict=True):
+            tangents = [zeros_like(z) for z in problem.checked]
+            tangents[i] = Tensor._wrap(x.backend.asarray(v.astype(x._array.dtype)))
+            for o, (found, w) in enumerate(zip(push(tangents), wanted, strict=True)):
+                actual = np.zeros_like(w) if found is None else _host(found)
+                if not np.allclose(actual, w, problem.rtol, problem.atol, equal_nan=True):
+                    raise GradcheckError(
+                        f"Jacobian computed with forward mode mismatch for output {o} with respect "
+                        f"to input {i},\nnumerical:{w}\nanalytical:{actual}\n"
+                    )
 
 
 def _check_repeatable(

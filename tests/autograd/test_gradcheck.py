@@ -124,5 +124,29 @@ def test_inputs_that_cannot_be_checked():
         gradcheck(lambda x: x * 2, (leaf(1, 2, dtype=torch.float32),), eps=1e-2, atol=1e-2)
     with pytest.raises(RuntimeError, match="has a dimension with stride 0"):
         gradcheck(lambda x: x, (torch.ones(1, dtype=torch.float64).expand(3).requires_grad_(),))
-    with pytest.raises(NotImplementedError, match="forward-mode"):
-        gradcheck(lambda x: x, (leaf(1),), check_forward_ad=True)
+
+
+@pytest.mark.parametrize("fast_mode", [False, True], ids=["full", "fast"])
+def test_forward_mode_is_checked_too(fast_mode):
+    options = {"fast_mode": fast_mode, "check_forward_ad": True, "check_batched_grad": True}
+    assert gradcheck(lambda x, y: (x * y, x.sum()), (leaf(1, 2), leaf(3, 4)), **options)
+    assert gradcheck(lambda z: z * z.conj(), (leaf(1 + 2j, dtype=torch.complex128),), **options)
+    assert gradgradcheck(torch.sin, (leaf(1, 2),), check_fwd_over_rev=True)
+    with pytest.raises(RuntimeError, match="computed with forward mode mismatch for output 0"):
+        gradcheck(scaled(2.0), (leaf(1, 2),), check_forward_ad=True, check_backward_ad=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"check_backward_ad": False}, "at least one of check_forward_ad or check_backward_ad"),
+        ({"check_batched_forward_grad": True}, "requires check_forward_ad to be True"),
+        (
+            {"check_batched_grad": True, "check_forward_ad": True, "check_backward_ad": False},
+            "check_batched_grad=True requires check_backward_ad",
+        ),
+    ],
+)
+def test_options_that_need_another(options, message):
+    with pytest.raises(AssertionError, match=message):
+        gradcheck(lambda x: x, (leaf(1),), **options)
