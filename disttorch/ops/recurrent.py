@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from disttorch.autograd.op import public
 from disttorch.ops.dropout import dropout as drop
@@ -27,6 +27,11 @@ __all__ = [
 ]
 
 Layer = Callable[..., tuple[Tensor, ...]]
+
+
+class _Network(NamedTuple):
+    layer: Layer  # runs one layer in one direction
+    n_states: int
 
 
 def _grouped(params: Sequence[Tensor], has_biases: bool, n_groups: int) -> list[list[Any]]:
@@ -82,53 +87,59 @@ def _rnn_layer(rectified: bool, x: Tensor, states: Any, weights: Any, **how: Any
     return RnnLayer.apply(x, *states, *weights[:4], rectified=rectified, **how)
 
 
+def _padded(
+    network: _Network,
+    input: Tensor,
+    hx: Any,
+    params: Sequence[Tensor],
+    has_biases: bool,
+    num_layers: int,
+    dropout: float,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+) -> tuple[Tensor, ...]:
+    """Run on input (T, N, I), or (N, T, I) if `batch_first`: sequences of one length."""
+    steps_first = input.transpose(0, 1) if batch_first else input  # type: ignore[attr-defined]
+    n_steps, n, depth = steps_first.shape
+    if not n_steps:
+        raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
+    data = steps_first.reshape(n_steps * n, depth)
+    settings = (has_biases, num_layers, dropout, train, bidirectional)
+    y, *states = _packed(network, data, (n,) * n_steps, hx, params, *settings)
+    y = y.reshape(n_steps, n, y.shape[1])  # type: ignore[attr-defined]
+    return (y.transpose(0, 1) if batch_first else y), *states
+
+
+def _packed(
+    network: _Network,
+    data: Tensor,
+    batch_sizes: Any,
+    hx: Any,
+    params: Sequence[Tensor],
+    has_biases: bool,
+    num_layers: int,
+    dropout: float,
+    train: bool,
+    bidirectional: bool,
+) -> tuple[Tensor, ...]:
+    """Run on data (rows, I), of which step t has ``batch_sizes[t]``."""
+    sizes = tuple(int(n) for n in batch_sizes)
+    groups = _grouped(params, has_biases, num_layers * (2 if bidirectional else 1))
+    states = (hx,) if network.n_states == 1 else tuple(hx)
+    rate = dropout if train else 0.0
+    return _run(network.layer, data, sizes, states, groups, rate, bidirectional)
+
+
 def _network(name: str, layer: Layer, n_states: int) -> Callable[..., tuple[Tensor, ...]]:
     """Make ``lstm``, ``gru``, ``rnn_tanh`` or ``rnn_relu``."""
-
-    def padded(
-        input: Tensor,
-        hx: Any,
-        params: Sequence[Tensor],
-        has_biases: bool,
-        num_layers: int,
-        dropout: float,
-        train: bool,
-        bidirectional: bool,
-        batch_first: bool,
-    ) -> tuple[Tensor, ...]:
-        steps_first = input.transpose(0, 1) if batch_first else input  # type: ignore[attr-defined]
-        n_steps, n, depth = steps_first.shape
-        if not n_steps:
-            raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
-        data = steps_first.reshape(n_steps * n, depth)
-        y, *states = packed(
-            data, (n,) * n_steps, hx, params, has_biases, num_layers, dropout, train, bidirectional
-        )
-        y = y.reshape(n_steps, n, y.shape[1])
-        return (y.transpose(0, 1) if batch_first else y), *states
-
-    def packed(
-        data: Tensor,
-        batch_sizes: Any,
-        hx: Any,
-        params: Sequence[Tensor],
-        has_biases: bool,
-        num_layers: int,
-        dropout: float,
-        train: bool,
-        bidirectional: bool,
-    ) -> tuple[Tensor, ...]:
-        sizes = tuple(int(n) for n in batch_sizes)
-        groups = _grouped(params, has_biases, num_layers * (2 if bidirectional else 1))
-        states = (hx,) if n_states == 1 else tuple(hx)
-        rate = dropout if train else 0.0
-        return _run(layer, data, sizes, states, groups, rate, bidirectional)
+    kind = _Network(layer, n_states)
 
     def network(input: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
         second = args[0] if args else None
-        is_packed = "batch_sizes" in kwargs or "data" in kwargs
-        is_packed = is_packed or (isinstance(second, Tensor) and second.dtype.name == "int64")
-        return (packed if is_packed else padded)(input, *args, **kwargs)
+        packed = "batch_sizes" in kwargs
+        packed = packed or (isinstance(second, Tensor) and second.dtype.name == "int64")
+        return (_packed if packed else _padded)(kind, input, *args, **kwargs)
 
     network.__name__ = network.__qualname__ = name
     states = "(h, c)" if n_states == 2 else "h"

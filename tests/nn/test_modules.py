@@ -196,7 +196,7 @@ ROWS += [
     ("MaxUnpool3d(2)", (1, 1, 1, 1, 2), ("value", 1, [[[[[1, 14]]]]])),
     ("FractionalMaxPool2d(2, output_size=(4, 3))", IMAGE),
     ("FractionalMaxPool3d(2, output_ratio=0.5)", VOLUME),
-    ("CrossMapLRN2d(3)", (2, 2, 3, 4)),
+    ("CrossMapLRN2d(3)", (2, 1, 3, 4)),
     ("SyncBatchNorm(4)", IMAGE),
 ]
 IDS = [row[0] for row in ROWS]
