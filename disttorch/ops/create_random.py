@@ -37,6 +37,17 @@ def _sampled(backend: Backend, shape: tuple[int, ...], np_dtype: Any, fill: Fill
     return array
 
 
+def _sampled_like(
+    out: Tensor | None, backend: Backend, shape: tuple[int, ...], np_dtype: Any, fill: Fill
+) -> Array:
+    """`_sampled`, drawn in the order of `out`'s memory, and in that memory, where it fits."""
+    fits = out is not None and out._array.shape == shape and out._array.dtype == np_dtype
+    if out is None or not fits or out.requires_grad:
+        return _sampled(backend, shape, np_dtype, fill)
+    backend.sample(out._array, fill)
+    return out._array
+
+
 def _sized(name: str, fill: Fill, doc: str) -> Callable[..., Tensor]:
     def create(
         *args: Any,
@@ -52,7 +63,7 @@ def _sized(name: str, fill: Fill, doc: str) -> Callable[..., Tensor]:
         backend = backend_for(chosen_device(device))
         np_dtype = (as_dtype(dtype) or (out.dtype if out is not None else get_default_dtype())).np
         shape = shape_argument(name, args, size)
-        array = _sampled(backend, shape, np_dtype, lambda a: fill(a, generator=generator))
+        array = _sampled_like(out, backend, shape, np_dtype, lambda a: fill(a, generator=generator))
         return finish(array, name, out, requires_grad)
 
     return _published(create, name, doc)
@@ -192,8 +203,8 @@ def normal(
         backend = backend_for(chosen_device(device))
         np_dtype = (as_dtype(dtype) or (out.dtype if out is not None else get_default_dtype())).np
         shape = shape_argument("normal", (), size)
-        array = _sampled(
-            backend, shape, np_dtype, lambda a: random.fill_normal(a, mean, std, generator)
+        array = _sampled_like(
+            out, backend, shape, np_dtype, lambda a: random.fill_normal(a, mean, std, generator)
         )
         return finish(array, "normal", out, requires_grad)
     backend = given[0].backend
@@ -201,8 +212,8 @@ def normal(
     if isinstance(std, Tensor) and std.numel() and bool((std._array < 0).any()):
         raise RuntimeError("normal expects all elements of std >= 0.0")
     shape = broadcast_shapes_checked(*(a.shape for a in arrays))
-    noise = _sampled(
-        backend, shape, arrays[0].dtype, lambda a: random.fill_normal(a, 0.0, 1.0, generator)
+    noise = _sampled_like(
+        out, backend, shape, arrays[0].dtype, lambda a: random.fill_normal(a, 0.0, 1.0, generator)
     )
     scale, shift = (t._array if isinstance(t, Tensor) else t for t in (std, mean))
     drawn = (noise * scale + shift).astype(arrays[0].dtype, copy=False)
@@ -305,6 +316,8 @@ def multinomial(
             f"{TYPE_NAMES[input.dtype]}"
         )
     weights = input.backend.to_host(input._array)
+    if out is not None and out.dtype is not int64:
+        raise RuntimeError(f"multinomial expects Long tensor out, got: {TYPE_NAMES[out.dtype]}")
     drawn = random.multinomial(weights, num_samples, replacement, generator)
     return finish(input.backend.asarray(drawn), "multinomial", out)
 

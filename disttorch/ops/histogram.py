@@ -181,7 +181,7 @@ def histogramdd(
     chosen = list(bins) if isinstance(bins, (list, tuple)) else [bins] * n
     if len(chosen) != n:
         raise RuntimeError(
-            f"torch.histogramdd: bins tensor should have {n} elements, but got {len(chosen)}"
+            "histogramdd: The size of bins must be equal to the innermost dimension of the input."
         )
     x, xp = input._array.reshape(-1, n), input.backend.xp
     edges = _edges(x, chosen, range, xp)

@@ -258,6 +258,10 @@ def _check_multinomial(weights: Array, n_samples: int, replacement: bool) -> Non
     if n_categories > _MAX_CATEGORIES:
         raise RuntimeError("number of categories cannot exceed 2^24")
     if not (np.all(weights >= 0) and np.all(np.isfinite(weights))):
+        if replacement and n_samples != 1:
+            negative = not np.all(weights >= 0)  # NaN counts as such
+            met = "probability entry < 0" if negative else "probability entry = infinity or NaN"
+            raise RuntimeError(f"invalid multinomial distribution (encountering {met})")
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
     if np.any(weights.sum(axis=-1) == 0):
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")

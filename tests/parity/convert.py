@@ -80,12 +80,6 @@ def _with_seed(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
 
 
-def _seeded(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """What the wrapper of PyTorch's test data does for operators that draw random numbers."""
-    disttorch.manual_seed(42)
-    return function(*args, **kwargs)
-
-
 def rebound(function: Callable[..., Any]) -> Callable[..., Any]:
     """A copy of a Python function, and of those it closes over, whose `torch` is disttorch."""
     if isinstance(function, functools.partial):
@@ -94,8 +88,6 @@ def rebound(function: Callable[..., Any]) -> Callable[..., Any]:
         return function
     names = dict(function.__globals__)
     names["torch"] = disttorch
-    if "wrapper_set_seed" in names:
-        names["wrapper_set_seed"] = _seeded
     if "wrapper_set_seed" in names:
         names["wrapper_set_seed"] = _with_seed
     closure = tuple(types.CellType(rebound(c.cell_contents)) for c in function.__closure__ or ())
