@@ -29,7 +29,7 @@ import re
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, ClassVar, TypeVar
 
 from disttorch.autograd import anomaly, pieces
@@ -37,8 +37,9 @@ from disttorch.autograd.broadcasting import mismatch
 from disttorch.autograd.grad_mode import STATE
 from disttorch.autograd.node import Edge, Node, accumulator_of, next_sequence
 from disttorch.autograd.promotion import promote
-from disttorch.autograd.saved import FREED, Entry, Packed, pack, saved_value, unpack
+from disttorch.autograd.saved import FREED, SAVED_NAMES, Entry, Packed, pack, saved_value, unpack
 from disttorch.backends import BACKEND_BY_TYPE, Backend, backend_of
+from disttorch.inference import THREADS, mark
 from disttorch.tensor import Tensor, refuse_mixed_devices
 
 Array = Any
@@ -127,10 +128,13 @@ class Op(Node):
                 return values
         return unpack(ctx, entries, recorded)
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_saved_"):
-            return saved_value(self, name.removeprefix("_saved_"))
-        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+    def __init_subclass__(cls) -> None:
+        # Properties for what users read as `grad_fn._saved_<name>`: a `__getattr__` would slow down
+        # every attribute of every node, and with them a chain of small operators by a tenth.
+        code = getattr(cls.forward, "__code__", None)
+        names = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount] if code else ()
+        for name in names:
+            setattr(cls, f"_saved_{name}", property(partial(saved_value, name=name)))
 
     def needs_grad(ctx, i: int) -> bool:
         """Whether the gradient of input `i` is wanted; formulas skip costly ones that are not."""
@@ -204,6 +208,10 @@ class Op(Node):
             _share_memory(cls, inputs[0], outputs, params, type(result) is tuple)
         if requires_grad and cls.differentiable and STATE.enabled:
             ctx._record(inputs, arrays, outputs)
+        elif THREADS:
+            for made in outputs:
+                if made._view is None:
+                    mark(made)
         return outputs if type(result) is tuple else y
 
     def _record(ctx, inputs: Any, arrays: list[Any], outputs: tuple[Tensor, ...]) -> None:
@@ -265,6 +273,10 @@ class Op(Node):
     def name(self) -> str:
         """Return PyTorch's name of the backward node: class Add is ``AddBackward0``."""
         return backward_name(type(self))
+
+
+for _name in SAVED_NAMES:
+    setattr(Op, f"_saved_{_name}", property(partial(saved_value, name=_name)))
 
 
 class PointwiseOp(Op):

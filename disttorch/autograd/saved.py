@@ -173,6 +173,8 @@ _PLACES = {
     **{"end": 1, "target": 1, "indices": -2, "result": -1, "result0": -1, "result1": -2},
 }
 
+SAVED_NAMES = tuple(_PLACES)
+
 
 def saved_value(node: Op, name: str) -> Any:
     """What a user reads as ``grad_fn._saved_<name>``: a tensor, None if nobody needs it, a number.

@@ -31,6 +31,7 @@ class Pointwise(PointwiseOp):
     from_output: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         if cls.forward is Pointwise.forward:
             quick(1, "f", "output" if cls.from_output else "input")(cls)
 
@@ -67,7 +68,6 @@ def function_of(
     op: type[Op], *, inplace: bool = True, name: str | None = None
 ) -> Callable[..., Tensor]:
     """Return the public function, method and in-place method of an op with one input."""
-
     apply = op.apply
 
     def function(input: Tensor, *, out: Tensor | None = None) -> Tensor:

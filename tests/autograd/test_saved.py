@@ -86,7 +86,7 @@ def test_nodes_show_what_they_saved():
     assert product.grad_fn._saved_self.tolist() == product.grad_fn._saved_other.tolist() == [1, 2]
     assert power.grad_fn._saved_result.grad_fn is power.grad_fn
     assert (x * 2).grad_fn._saved_self is None
-    with pytest.raises(AttributeError, match="'ExpBackward0' object has no attribute '_saved_foo'"):
+    with pytest.raises(AttributeError, match="object has no attribute '_saved_foo'"):
         _ = power.grad_fn._saved_foo
     power.sum().backward()
     with pytest.raises(RuntimeError, match="directly access saved tensors"):
