@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,6 @@ import numpy as np
 from disttorch.backends.base import Backend, register_backend
 from disttorch.backends.cpu import blas, exponentials, masks, norm, pool, sums
 from disttorch.backends.cpu import softmax as softmax_rows
-from disttorch.backends.cpu.jit.pointwise import backward_kernel, forward_kernel
-from disttorch.backends.cpu.jit.steps import optimizer_step
-from disttorch.backends.cpu.onednn import convolution
 from disttorch.backends.cpu.scatter import scatter_add
 from disttorch.backends.cpu.threads import get_num_threads
 from disttorch.backends.cpu.workers import run_pieces
@@ -24,6 +22,15 @@ from disttorch.errors import MissingExtraError
 _CPU = device("cpu")
 
 
+def _late(module: str, name: str) -> Any:
+    """A function of a neighbouring module that is imported when it is first called."""
+
+    def call(*args: Any) -> Any:
+        return getattr(import_module(f"disttorch.backends.cpu.{module}"), name)(*args)
+
+    return staticmethod(call)
+
+
 class NumpyBackend(Backend):
     """Arrays in host memory."""
 
@@ -31,9 +38,9 @@ class NumpyBackend(Backend):
     xp = np
     array_type = np.ndarray
 
-    conv_forward = staticmethod(convolution.conv_forward)
-    conv_backward_input = staticmethod(convolution.conv_backward_input)
-    conv_backward_weight = staticmethod(convolution.conv_backward_weight)
+    conv_forward = _late("onednn.convolution", "conv_forward")
+    conv_backward_input = _late("onednn.convolution", "conv_backward_input")
+    conv_backward_weight = _late("onednn.convolution", "conv_backward_weight")
     max_pool = staticmethod(pool.max_pool)
     max_pool_taps = staticmethod(pool.max_pool_taps)
     tap_indices = staticmethod(pool.tap_indices)
@@ -63,9 +70,9 @@ class NumpyBackend(Backend):
 
     run_pieces = staticmethod(run_pieces)
     n_threads = staticmethod(get_num_threads)
-    forward_kernel = staticmethod(forward_kernel)
-    backward_kernel = staticmethod(backward_kernel)
-    optimizer_step = staticmethod(optimizer_step)
+    forward_kernel = _late("jit.pointwise", "forward_kernel")
+    backward_kernel = _late("jit.pointwise", "backward_kernel")
+    optimizer_step = _late("jit.steps", "optimizer_step")
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,7 +130,9 @@ class NumpyBackend(Backend):
 
         `shared`: writes go to the file, which is made or grown as needed.
         """
-        if shared and (not os.path.exists(path) or os.path.getsize(path) < size * np_dtype.itemsize):
+        if shared and (
+            not os.path.exists(path) or os.path.getsize(path) < size * np_dtype.itemsize
+        ):
             with open(path, "ab") as file:
                 file.truncate(size * np_dtype.itemsize)
         return np.asarray(np.memmap(path, np_dtype, "r+" if shared else "c", shape=(size,)))

@@ -54,7 +54,7 @@ class _Workers:
 
     def _serve(self) -> None:
         # Here and not above: the backend's module needs this one.
-        from disttorch.backends.cpu.numpy_backend import silence_floating_point_warnings  # noqa: PLC0415, I001
+        from disttorch.backends.cpu.numpy_backend import silence_floating_point_warnings  # noqa: PLC0415
 
         silence_floating_point_warnings()  # a setting of each thread
         _THIS.is_worker = True
