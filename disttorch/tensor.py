@@ -24,6 +24,7 @@ from disttorch.device import device as Device
 from disttorch.dtype import TYPE_NAMES, dtype, from_numpy_dtype
 from disttorch.dtype import dtype as Dtype
 from disttorch.host_values import HostValues
+from disttorch.inference import THREADS, InferenceCell, mark, refuse_write
 from disttorch.layout import channels_last_3d, contiguous_format, layout, memory_order, strided
 from disttorch.printing import tensor_repr
 from disttorch.size import Size
@@ -108,6 +109,8 @@ class Tensor(HostValues):
         self._requires_grad = False
         self._grad_fn = self._grad = self._view = self._accumulator = None
         self._output_nr = 0
+        if THREADS:
+            mark(self)
         return self
 
     # ---- what it is -------------------------------------------------------------------------
@@ -298,6 +301,8 @@ class Tensor(HostValues):
         if self.grad_fn is not None:
             hint = "" if value else _NO_GRAD_HINT
             raise RuntimeError(f"you can only change requires_grad flags of leaf variables.{hint}")
+        if value and type(self._cell) is InferenceCell:
+            refuse_write(self._cell, "requires_grad")
         if value and not (self.is_floating_point() or self.is_complex()):
             raise RuntimeError(
                 "only Tensors of floating point and complex dtype can require gradients"
@@ -365,6 +370,8 @@ class Tensor(HostValues):
 
     @property
     def _version(self) -> int:
+        if type(self._cell) is InferenceCell:
+            raise RuntimeError("Inference tensors do not track version counter.")
         return self._cell[0]
 
     @property

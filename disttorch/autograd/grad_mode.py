@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from disttorch.inference import THREADS
+
 Fn = TypeVar("Fn", bound=Callable[..., Any])
 
 
@@ -31,6 +33,11 @@ def is_inference_mode_enabled() -> bool:
     return STATE.inference
 
 
+def _note_thread() -> None:
+    """Let those who make tensors know whether this thread is in inference mode."""
+    (THREADS.add if STATE.inference else THREADS.discard)(threading.get_ident())
+
+
 class _GradSwitch:
     """Context manager and decorator that sets the recording switch and puts it back."""
 
@@ -44,9 +51,12 @@ class _GradSwitch:
         STATE.enabled = self.enabled
         if self.inference is not None:
             STATE.inference = self.inference
+            _note_thread()
 
     def __exit__(self, *_: object) -> None:
         STATE.enabled, STATE.inference = self._before.pop()
+        if self.inference is not None:
+            _note_thread()
 
     def clone(self) -> _GradSwitch:
         """Return a fresh switch with the same setting, one for each decorated call."""

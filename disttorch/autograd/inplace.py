@@ -17,6 +17,7 @@ from disttorch.autograd.op import NthOutput, Op, UnrecordedView, ambiguous_write
 from disttorch.autograd.saved import replace_input
 from disttorch.backends import backend_of
 from disttorch.dtype import TYPE_NAMES, can_cast
+from disttorch.inference import refuse_write
 from disttorch.tensor import Tensor
 
 Array = Any
@@ -32,6 +33,8 @@ def check_writable(tensor: Tensor, expanded: bool = False) -> None:
 
     `expanded` True allows elements that share memory: for writes of one number to all of them.
     """
+    if type(tensor._cell) is not list:
+        refuse_write(tensor._cell)
     if STATE.enabled and tensor.requires_grad:
         base = None
         if tensor._view is not None:

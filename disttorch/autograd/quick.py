@@ -20,6 +20,7 @@ from disttorch.autograd.node import accumulator_of, next_sequence
 from disttorch.autograd.op import Op, shares_memory
 from disttorch.autograd.saved import SAVED_HOOKS, pack
 from disttorch.backends import BACKEND_BY_TYPE, Backend
+from disttorch.inference import THREADS, mark
 from disttorch.tensor import Tensor
 
 OpType = TypeVar("OpType", bound=type[Op])
@@ -100,6 +101,8 @@ def _unary(op: type[Op], kinds: str, keeps: str, general: Compute) -> Compute:
         y._output_nr = 0
         y._requires_grad = recorded
         y._grad_fn = _node_of_one(op, backend, keeps, x, y) if recorded else None
+        if THREADS and not recorded:
+            mark(y)
         return y
 
     return apply
@@ -110,7 +113,7 @@ def _node_of_one(op: type[Op], backend: Backend, keeps: str, x: Tensor, y: Tenso
     node: Op = _new(op)
     node.backend, node.hooks = backend, None
     fn = x._grad_fn
-    node.edges = ((accumulator_of(x), 0) if fn is None else (fn, x._output_nr),)
+    node.edges = ((x._accumulator or accumulator_of(x), 0) if fn is None else (fn, x._output_nr),)
     out = y._array
     node.metas = ((out.shape, out.dtype),)
     node.seq = next_sequence()
@@ -161,6 +164,8 @@ def _binary(op: type[Op], kinds: str, keeps: str, general: Compute) -> Compute:
         z._output_nr = 0
         z._requires_grad = recorded
         z._grad_fn = _node_of_two(op, backend, keeps, x, y, z) if recorded else None
+        if THREADS and not recorded:
+            mark(z)
         return z
 
     return apply
@@ -173,10 +178,10 @@ def _node_of_two(op: type[Op], backend: Backend, keeps: str, x: Tensor, y: Tenso
     edge_x = edge_y = None
     if x._requires_grad:
         fn = x._grad_fn
-        edge_x = (accumulator_of(x), 0) if fn is None else (fn, x._output_nr)
+        edge_x = (x._accumulator or accumulator_of(x), 0) if fn is None else (fn, x._output_nr)
     if y._requires_grad:
         fn = y._grad_fn
-        edge_y = (accumulator_of(y), 0) if fn is None else (fn, y._output_nr)
+        edge_y = (y._accumulator or accumulator_of(y), 0) if fn is None else (fn, y._output_nr)
     node.edges = (edge_x, edge_y)
     out = z._array
     node.metas = ((out.shape, out.dtype),)
@@ -201,7 +206,7 @@ def quick_inplace(op: type[Op], function: Callable[..., Tensor]) -> Callable[...
 
     @functools.wraps(general)
     def write(self: Tensor, *args: Any, **keywords: Any) -> Tensor:
-        if len(args) != 1 or keywords:
+        if len(args) != 1 or keywords or type(self._cell) is not list:
             return general(self, *args, **keywords)
         (other,) = args
         array = self._array
@@ -269,7 +274,9 @@ class ViewOp(Op):
             return y
         node.hooks, node._saved = None, ()
         fn = x._grad_fn
-        node.edges = ((accumulator_of(x), 0) if fn is None else (fn, x._output_nr),)
+        node.edges = (
+            (x._accumulator or accumulator_of(x), 0) if fn is None else (fn, x._output_nr),
+        )
         node.metas = ((out.shape, out.dtype),)
         node.seq = next_sequence()
         y._requires_grad = True

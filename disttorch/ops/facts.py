@@ -9,6 +9,7 @@ from disttorch.autograd.op import public
 from disttorch.autograd.promotion import operand_dtype
 from disttorch.backends.cpu.numpy_backend import CPU
 from disttorch.dtype import dtype as Dtype
+from disttorch.inference import InferenceCell
 from disttorch.tensor import Tensor
 
 __all__ = [
@@ -45,7 +46,10 @@ is_nonzero = _asked(
     method=True,
 )
 is_inference = _asked(
-    "is_inference", lambda t: False, "Always False: inference mode marks no tensors.", method=True
+    "is_inference",
+    lambda t: type(t._cell) is InferenceCell,
+    "Whether it was made in inference mode.",
+    method=True,
 )
 is_neg = _asked("is_neg", lambda t: False, "Always False: negation is never deferred.", method=True)
 is_distributed = _asked(

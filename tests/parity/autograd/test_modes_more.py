@@ -13,6 +13,60 @@ program = Programs()
 
 
 @program
+def inference_tensors_are_marked(t):
+    x = leaf(t, 1, 2)
+    plain = t.ones(2)
+    with t.inference_mode():
+        made = t.ones(2)
+        computed = x * 2
+        view_of_plain = plain.view(2, 1)
+        view_of_made = made.view(2, 1)
+        inside = (made.is_inference(), computed.is_inference(), x.is_inference())
+        written = plain.add_(1).is_inference()
+        tensor = t.tensor([1.0])
+        clone = made.clone()
+    return (
+        inside,
+        written,
+        [v.is_inference() for v in (made, computed, view_of_plain, view_of_made, tensor, clone)],
+        made.clone().is_inference(),
+        made.view(1, 2).is_inference(),
+        (made * 2).is_inference(),
+        made.detach().is_inference(),
+        t.is_inference(made),
+        made.requires_grad,
+        computed.requires_grad,
+        computed.is_leaf,
+    )
+
+
+@program
+def inference_tensors_are_guarded(t):
+    x = leaf(t, 1, 2)
+    with t.inference_mode():
+        made = t.ones(2, dtype=t.float64)
+        made.add_(1)
+        versions = errors(lambda: made._version)
+    return versions, errors(
+        lambda: made.add_(1),
+        lambda: made.mul_(2),
+        made.zero_,
+        lambda: made.copy_(t.ones(2, dtype=t.float64)),
+        made.requires_grad_,
+        lambda: setattr(made, "requires_grad", True),
+        lambda: made._version,
+        lambda: (x * made).sum().backward(),
+        lambda: (made * x).sum().backward(),
+        lambda: (x + made).sum().backward(),
+        lambda: (x * made.clone()).sum().backward(),
+        lambda: made.view(2, 1).add_(1),
+        made.backward,
+        lambda: made.requires_grad_(False),
+        lambda: made.sum().item(),
+    )
+
+
+@program
 def inference_mode_forms(t):
     x = leaf(t, 1, 2)
     seen = []
