@@ -153,11 +153,10 @@ def _check(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causa
     """RuntimeError with PyTorch's texts for operands that do not fit together."""
     tensors = {"query": query, "key": key, "value": value}
     if len({t.dtype for t in tensors.values()}) > 1:
-        kinds = " ".join(f"{name}.dtype: {t.dtype}" for name, t in tensors.items())
-        kinds = kinds.replace(" value", " and value").replace("torch.", "")
+        kinds = " ".join(f"{name}.dtype: {_short(t)}" for name, t in tensors.items())
         raise RuntimeError(
             "Expected query, key, and value to have the same dtype, but got "
-            f"{kinds.replace('disttorch.', '')} instead."
+            f"{kinds.replace(' value', ' and value')} instead."
         )
     if min(t.ndim for t in tensors.values()) < 2:
         ranks = " ".join(f"{name}.dim: {t.ndim}" for name, t in tensors.items())

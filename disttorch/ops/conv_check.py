@@ -96,11 +96,11 @@ def check_operands(
 
 def _check_dtypes(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
     x, w = TYPE_NAMES[input.dtype], TYPE_NAMES[weight.dtype]
-    if x != w:
-        raise RuntimeError(f"expected scalar type {x} but found {w}")
     if bias is not None and bias.dtype != input.dtype:
         x, b = (_CPP_NAMES.get(n, n.lower()) for n in (x, TYPE_NAMES[bias.dtype]))
         raise RuntimeError(f"Input type ({x}) and bias type ({b}) should be the same")
+    if x != w:
+        raise RuntimeError(f"expected scalar type {x} but found {w}")
 
 
 def check_kernel_fits(input: Tensor, kernel: Sizes, padding: Sizes, dilation: Sizes) -> None:

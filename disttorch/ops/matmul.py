@@ -334,6 +334,9 @@ def linear(
         raise RuntimeError(
             f"mat1 and mat2 shapes cannot be multiplied ({rows}x{shape[-1]} and {n}x{m})"
         )
+    if bias is not None and input.dtype != weight.dtype:
+        names = " and ".join(TYPE_NAMES[t.dtype] for t in (input, weight))
+        raise RuntimeError(f"mat1 and mat2 must have the same dtype, but got {names}")
     _check_dtypes(input, weight)
     if bias is not None:
         if bias._array.shape not in ((m,), (1,), ()):

@@ -50,7 +50,7 @@ def max_unpool(input: Tensor, indices: Tensor, sizes: Sizes) -> Tensor:
     if outside is not None:
         shape = "x".join(str(n) for n in sizes)
         raise RuntimeError(
-            f"Found an invalid max index: {outside} (output volumes are of size {shape}"
+            f"Found an invalid max index: {outside} (output volumes are of size {shape})"
         )
     return MaxUnpool.apply(input, indices, sizes=sizes)  # type: ignore[no-any-return]
 

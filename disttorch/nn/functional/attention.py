@@ -21,12 +21,12 @@ Mask = Tensor | None
 def canonical_mask(mask: Mask, name: str, other: Mask, other_name: str, like: Tensor) -> Mask:
     """Return a mask that is added to scores: -inf where a bool mask is True.
 
-    RuntimeError for dtypes other than bool and floating ones; a warning for two different kinds.
+    AssertionError for dtypes other than bool and floating ones; a warning for two different kinds.
     """
     if mask is None:
         return None
     if mask.dtype != bool_dtype and not mask.is_floating_point():
-        raise RuntimeError(f"only bool and floating types of {name} are supported")
+        raise AssertionError(f"only bool and floating types of {name} are supported")
     if other is not None and other.dtype != mask.dtype:
         warnings.warn(
             f"Support for mismatched {name} and {other_name} is deprecated. Use same type for both "

@@ -55,7 +55,7 @@ def _starts(input: Any, offsets: Any, include_last: bool) -> list[int]:
     if starts and starts[0] != 0:
         raise RuntimeError(
             "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from "
-            f"position 0. However, got {starts[0]}"
+            f"position 0. However, got {starts[0]}\n[ torch.LongTensor{{}} ]"
         )
     if starts and starts[-1] > n:
         raise RuntimeError(

@@ -54,7 +54,7 @@ def interpolate(
         )
     if antialias and not (mode in ("bilinear", "bicubic", "lanczos") and input.ndim == 4):
         raise ValueError(
-            "Anti-alias option is restricted to bilinear, bicubic and lanczos modes and requires a "
+            "Anti-alias option is restricted to bilinear, bicubic, and lanczos modes and requires a "
             "4-D tensor as input"
         )
     if recompute_scale_factor:

@@ -31,7 +31,7 @@ def _labels(targets: Tensor, lengths: tuple[int, ...], n: int, blank: int) -> Te
             raise RuntimeError(
                 f"Expected tensor to have size {sum(lengths)} at dimension 0, but got size "
                 f"{targets.shape[0]} for argument #2 'targets' (while checking arguments for "
-                "ctc_loss_cpu)"
+                "ctc_loss_allocate_outputs)"
             )
         rows = iter(targets.split(list(lengths)))  # type: ignore[attr-defined]
     else:
@@ -39,7 +39,7 @@ def _labels(targets: Tensor, lengths: tuple[int, ...], n: int, blank: int) -> Te
             raise RuntimeError(
                 f"Expected tensor to have size at least {longest} at dimension 1, but got size "
                 f"{targets.shape[1]} for argument #2 'targets' (while checking arguments for "
-                "ctc_loss_cpu)"
+                "ctc_loss_allocate_outputs)"
             )
         rows = (row[:k] for row, k in zip(targets, lengths, strict=True))  # type: ignore[index, misc]
     xp = targets.backend.xp
@@ -79,7 +79,7 @@ def ctc_loss(
     if max(steps, default=0) > n_steps:
         raise RuntimeError(
             f"Expected input_lengths to have value at most {n_steps}, but got value {max(steps)} "
-            "(while checking arguments for ctc_loss_cpu)"
+            "(while checking arguments for ctc_loss_allocate_outputs)"
         )
     labels = _labels(targets, counts, n, blank)
     loss: Any = CtcLoss.apply(

@@ -71,7 +71,7 @@ def _unpooled_sizes(
         low, high = default[d] - stride[d], default[d] + stride[d]
         if not low < given[d] < high:
             raise ValueError(
-                f'invalid output_size "{list(given)}" (dim {d} must be between {low} and {high})'
+                f'invalid output_size "{given}" (dim {d} must be between {low} and {high})'
             )
     return given
 

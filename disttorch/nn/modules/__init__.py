@@ -34,7 +34,12 @@ from disttorch.nn.modules.attention import (
     MultiheadAttention,
 )
 from disttorch.nn.modules.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
-from disttorch.nn.modules.container import ModuleDict, ModuleList, Sequential
+from disttorch.nn.modules.container import (
+    Container,
+    ModuleDict,
+    ModuleList,
+    Sequential,
+)
 from disttorch.nn.modules.container_params import ParameterDict, ParameterList
 from disttorch.nn.modules.conv import (
     Conv1d,
@@ -218,6 +223,7 @@ __all__ = [
     "ConstantPad1d",
     "ConstantPad2d",
     "ConstantPad3d",
+    "Container",
     "Conv1d",
     "Conv2d",
     "Conv3d",

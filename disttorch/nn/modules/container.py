@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+import warnings
 from collections import OrderedDict
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, Self
@@ -249,3 +250,17 @@ class ModuleDict(Module):
         """Add or replace modules from a mapping or from (key, module) pairs."""
         for key, module in items_of(modules, "ModuleDict", "ModuleDict"):
             self[key] = module
+
+
+class Container(Module):
+    """The base class of a former Lua library's containers: modules by keyword (deprecated)."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__()
+        warnings.warn(
+            "nn.Container is deprecated. All of it's functionality is now implemented in "
+            "nn.Module. Subclass that instead.",
+            stacklevel=2,
+        )
+        for name, module in kwargs.items():
+            self.add_module(name, module)

@@ -217,7 +217,7 @@ class _ConvTransposeNd(_ConvNd):
         limits = zip(smallest, wanted, largest, strict=True)
         if any(not low <= size <= high for low, size, high in limits):
             raise ValueError(
-                f"requested an output size of {list(wanted)}, but valid sizes range from "
+                f"requested an output size of {wanted}, but valid sizes range from "
                 f"{smallest} to {largest} (for an input of {input.shape[2:]})"
             )
         return tuple(size - low for size, low in zip(wanted, smallest, strict=True))

@@ -94,6 +94,13 @@ class Module(Registry, Hooks, StateDict):
             return self.forward(*args, **kwargs)
         return HookedCall(self, args, kwargs).run()
 
+    def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
+        """Call `forward`, and the hooks around it: what libraries override or wrap."""
+        return Module.__call__(self, *args, **kwargs)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Accept PyTorch's request to compile `forward`; there is no compiler, it runs as it is."""
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         fresh = Module()
         self.__dict__.update({**fresh.__dict__, **state})
