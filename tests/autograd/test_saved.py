@@ -91,3 +91,10 @@ def test_nodes_show_what_they_saved():
     power.sum().backward()
     with pytest.raises(RuntimeError, match="directly access saved tensors"):
         _ = power.grad_fn._saved_result
+
+
+def test_saved_indices_have_no_history():
+    x = torch.tensor([[1.0, 3.0], [2.0, 0.0]], requires_grad=True)
+    values = x.max(1, keepdim=True).values
+    (g,) = torch.autograd.grad(values.sum(), x, create_graph=True)
+    assert not g.requires_grad

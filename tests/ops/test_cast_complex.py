@@ -5,6 +5,8 @@ Expected results are those of PyTorch 2.13.
 
 import pytest
 
+import disttorch as torch
+
 # Expression, dtype of the tensors in its result (None: not asked), the result as lists.
 VALUES = (
     ("torch.complex(x,x)", "complex64", [[0j, (1 + 1j), (2 + 2j)], [(3 + 3j), (4 + 4j), (5 + 5j)]]),
@@ -53,3 +55,11 @@ def test_values(check, expression, dtype, expected):
 @pytest.mark.parametrize(("expression", "error", "text"), ERRORS)
 def test_errors(check_error, expression, error, text):
     check_error(expression, error, text)
+
+
+def test_conjugates_of_numbers_in_recorded_formulas():
+    x = torch.tensor([1 + 2j], requires_grad=True)
+    seed = torch.tensor([1 + 0j])
+    for create_graph in (False, True):
+        (g,) = torch.autograd.grad(x * 2j, x, seed, create_graph=create_graph)
+        assert g.tolist() == [-2j]

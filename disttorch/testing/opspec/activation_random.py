@@ -6,7 +6,7 @@ import numpy as np
 
 from disttorch.testing.opspec.spec import OpSpec, elementwise
 
-EXEMPT = {"rrelu_": "in place: tests/ops/test_elementwise_inplace.py"}
+EXEMPT = {"rrelu_": "in place: tests/ops/test_activation_random.py"}
 
 SPECS = (
     OpSpec(

@@ -34,7 +34,7 @@ def renorm(x: np.ndarray, p: float, dim: int, maxnorm: float) -> np.ndarray:
     return x * np.where(size > maxnorm, maxnorm / (size + 1e-7), 1.0)
 
 
-EXEMPT = {"renorm_": "in place: tests/ops/test_elementwise_inplace.py"}
+EXEMPT = {"renorm_": "in place: tests/ops/test_reduce_norm.py"}
 
 SPECS = (
     OpSpec(
