@@ -169,6 +169,18 @@ class Backend(Kernels, LinearAlgebra, SpecialFunctions):
         """Return the sum over `axis` (None: all) in x's dtype."""
         return x.sum(axis=axis, keepdims=keepdims, dtype=x.dtype)
 
+    def sum_squares(
+        self, x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
+    ) -> Array:
+        """Return the sum of the squares of real x over `axis` (None: all)."""
+        return self.add_up(x * x, axis, keepdims)
+
+    def log_sum_exp(self, x: Array, axis: tuple[int, ...]) -> Array:
+        """Return log(sum(exp(x))) over `axis`, whose dimensions are kept; x is not empty."""
+        top = x.real.max(axis=axis, keepdims=True)
+        top = self.xp.where(self.xp.isfinite(top), top, top.dtype.type(0))  # inf - inf is NaN
+        return self.xp.log(self.add_up(self.xp.exp(x - top), axis, True)) + top
+
     def cumsum(self, x: Array, axis: int) -> Array:
         """Return the running sum along `axis` in x's dtype."""
         return self.xp.cumsum(x, axis=axis, dtype=x.dtype)

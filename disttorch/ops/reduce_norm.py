@@ -40,7 +40,7 @@ class Norm(Op):
                 flat = x.reshape(-1)
                 squares = xp.dot(flat, flat)
                 return xp.sqrt(squares.reshape((1,) * x.ndim) if ctx.keepdim else squares)
-            return xp.sqrt(xp.sum(x * x, **over))
+            return xp.sqrt(ctx.backend.sum_squares(x, ctx.dim, ctx.keepdim))
         size = xp.abs(x)
         if p == inf:
             return xp.max(size, **over)
@@ -152,10 +152,8 @@ class Logsumexp(Op):
         xp = ctx.xp
         if not x.size:
             return xp.log(xp.sum(x, axis=dim, keepdims=keepdim))
-        top = x.real.max(axis=dim, keepdims=True)
-        top = xp.where(xp.isfinite(top), top, top.dtype.type(0))  # inf - inf would be NaN
-        y = xp.log(xp.sum(xp.exp(x - top), axis=dim, keepdims=keepdim, dtype=x.dtype))
-        return y + (top if keepdim else top.squeeze(dim))
+        y = ctx.backend.log_sum_exp(x, dim)
+        return y if keepdim else y.squeeze(dim)
 
     def backward(ctx, g: Any) -> Any:
         x, y = ctx.saved

@@ -71,6 +71,13 @@ def test_pieces_give_what_the_whole_gives(small_pieces, monkeypatch, name, layou
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_gradient_in_pieces_becomes_a_leafs_without_a_copy(small_pieces):
+    x = torch.ones(40, requires_grad=True)
+    x.exp().backward(torch.ones(40))
+    assert x.grad._array.base is None
+    assert x.exp()._array.base is None
+
+
 def test_errors_are_those_of_the_whole(small_pieces):
     x = torch.ones(8, 9)
     with pytest.raises(RuntimeError, match="must match the size of tensor b"):

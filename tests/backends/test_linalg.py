@@ -1,4 +1,4 @@
-"""Blocked algorithms on matrices of several blocks, and what stops a factorisation."""
+"""The algorithms of every backend on matrices of several blocks; what stops a factorisation."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 import disttorch
 import disttorch.testing.fake_device
 from disttorch.backends import backend_for
-from disttorch.backends.linalg import _BLOCK
+from disttorch.backends.linalg import _BLOCK, LinearAlgebra
 
 CPU = backend_for(disttorch.device("cpu"))
 SIZES = ((3, 3), (_BLOCK + 7, _BLOCK + 7), (2 * _BLOCK + 5, _BLOCK + 3), (_BLOCK + 3, 2 * _BLOCK))
@@ -25,7 +25,7 @@ def random_matrices(*shape, dtype="float64", seed=0):
 @pytest.mark.parametrize("size", SIZES)
 def test_lu_multiplies_back(size, dtype):
     a = random_matrices(2, *size, dtype=dtype)
-    packed, pivots, info = CPU.lu_factor(a)
+    packed, pivots, info = LinearAlgebra.lu_factor(CPU, a)
     k = min(size)
     low = np.tril(packed[..., :k], -1) + np.eye(size[0], k)
     order = CPU.pivot_permutation(pivots, size[0])
@@ -37,7 +37,7 @@ def test_lu_multiplies_back(size, dtype):
 
 def test_lu_says_which_element_is_zero():
     a = np.stack([np.eye(3), np.diag([1.0, 0, 1]), np.zeros((3, 3))])
-    assert CPU.lu_factor(a)[2].tolist() == [0, 2, 1]
+    assert LinearAlgebra.lu_factor(CPU, a)[2].tolist() == [0, 2, 1]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -47,7 +47,7 @@ def test_triangular_solution_over_several_blocks(upper, unitriangular, dtype):
     n = 2 * _BLOCK + 5
     a = random_matrices(n, n, dtype=dtype) / n + 2 * np.eye(n)
     b = random_matrices(2, n, 3, dtype=dtype, seed=1)
-    x = CPU.solve_triangular(a, b, upper, unitriangular)
+    x = LinearAlgebra.solve_triangular(CPU, a, b, upper, unitriangular)
     t = np.triu(a) if upper else np.tril(a)
     if unitriangular:
         t = t - np.diag(np.diagonal(t)) + np.eye(n)
@@ -56,7 +56,9 @@ def test_triangular_solution_over_several_blocks(upper, unitriangular, dtype):
 
 def test_triangular_solution_divides_by_zero_as_lapack_does():
     a = np.array([[1.0, 0], [1, 0]])
-    x = CPU.solve_triangular(a, np.array([[1.0], [3]]), upper=False, unitriangular=False)
+    x = LinearAlgebra.solve_triangular(
+        CPU, a, np.array([[1.0], [3]]), upper=False, unitriangular=False
+    )
     assert x.tolist() == [[1.0], [np.inf]]
 
 
@@ -96,7 +98,7 @@ def test_factorisations_run_on_the_fake_device():
     fake = backend_for(disttorch.device("fake"))
     a = random_matrices(_BLOCK + 2, _BLOCK + 2)
     packed, _, _ = fake.lu_factor(fake.asarray(a))
-    np.testing.assert_allclose(packed.get(), CPU.lu_factor(a)[0])
+    np.testing.assert_allclose(packed.get(), LinearAlgebra.lu_factor(CPU, a)[0])
     singular = fake.asarray(np.zeros((2, 2)))
     assert fake.inverse(singular)[1].item() == 1
     assert fake.cholesky(singular)[1].item() == 1

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from disttorch.backends.base import Backend, register_backend
-from disttorch.backends.cpu import blas, exponentials, masks, norm, pool, sums
+from disttorch.backends.cpu import blas, exponentials, lapack, masks, norm, pool, sums
 from disttorch.backends.cpu import softmax as softmax_rows
 from disttorch.backends.cpu.scatter import scatter_add
 from disttorch.backends.cpu.threads import get_num_threads
@@ -57,6 +57,7 @@ class NumpyBackend(Backend):
     softmax_backward = staticmethod(softmax_rows.softmax_backward)
     log_softmax_backward = staticmethod(softmax_rows.log_softmax_backward)
     add_up = staticmethod(sums.add_up)
+    sum_squares = staticmethod(sums.sum_squares)
     cumsum = staticmethod(sums.cumsum)
     log1p = staticmethod(exponentials.log1p)
     expm1 = staticmethod(exponentials.expm1)
@@ -84,6 +85,11 @@ class NumpyBackend(Backend):
     def device_of(self, array: np.ndarray) -> device:
         """Return ``device("cpu")``."""
         return _CPU
+
+    def log_sum_exp(self, x: np.ndarray, axis: tuple[int, ...]) -> np.ndarray:
+        """Return log(sum(exp(x))) over `axis`, whose dimensions are kept; x is not empty."""
+        y = sums.log_sum_exp_of_rows(x, axis)
+        return super().log_sum_exp(x, axis) if y is None else y
 
     def asarray(self, value: Any, np_dtype: Any = None) -> np.ndarray:
         """Return `value` as an ndarray, without a copy where it is one of the right dtype."""
@@ -172,6 +178,17 @@ class NumpyBackend(Backend):
     def sample(self, array: np.ndarray, fill: Callable[[Any], Any]) -> None:
         """Let `fill(ndarray)` write random numbers into `array`."""
         fill(array)
+
+    def lu_factor(self, a: np.ndarray) -> Any:
+        """Factorise (..., m, n) by LAPACK where NumPy brings it: packed L and U, pivots, info."""
+        return lapack.lu_factor(a) or super().lu_factor(a)
+
+    def solve_triangular(
+        self, a: np.ndarray, b: np.ndarray, upper: bool, unitriangular: bool
+    ) -> np.ndarray:
+        """Return x with ``a x = b`` for triangular a, by BLAS where NumPy brings it."""
+        x = lapack.solve_triangular(a, b, upper, unitriangular)
+        return super().solve_triangular(a, b, upper, unitriangular) if x is None else x
 
     def axpby(self, a: float, x: np.ndarray, b: float, y: np.ndarray, scratch: np.ndarray) -> None:
         """Do ``y = a * x + b * y`` in place, by BLAS where it pays."""

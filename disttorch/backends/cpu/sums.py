@@ -28,6 +28,33 @@ def add_up(x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool =
     return np.add.reduce(x, axis, x.dtype, None, keepdims)  # what x.sum calls, with less ado
 
 
+def sum_squares(
+    x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
+) -> Array:
+    """Sum of squares over `axis` (None: all); large float rows without the squares in between."""
+    if x.size >= _SMALL and x.dtype.char in "fd" and x.flags.c_contiguous:
+        first = _first_of_trailing(axis, x.ndim)
+        if first is not None:
+            rows = x.reshape(math.prod(x.shape[:first]), -1)
+            total = np.vecdot(rows, rows)
+            return total.reshape(x.shape[:first] + (1,) * (x.ndim - first) * keepdims)
+    return add_up(x * x, axis, keepdims)
+
+
+def log_sum_exp_of_rows(x: Array, axis: tuple[int, ...]) -> Array | None:
+    """log(sum(exp(x))) over trailing dimensions, kept, by a kernel; None without one."""
+    first = _first_of_trailing(axis, x.ndim)
+    if first is None or not x.flags.c_contiguous:
+        return None
+    rows = x.reshape(math.prod(x.shape[:first]), -1)
+    kernel = row_kernel("log_sum_exp", rows)
+    if kernel is None:
+        return None
+    top, y = rows.max(1), np.empty(len(rows), x.dtype)
+    run_rows(kernel, (rows, np.where(np.isfinite(top), top, np.float32(0)), y), rows.shape)
+    return y.reshape(x.shape[:first] + (1,) * (x.ndim - first))
+
+
 def _first_of_trailing(axis: int | tuple[int, ...] | None, ndim: int) -> int | None:
     """The first summed dimension if the summed ones are the last, else None."""
     if axis is None:

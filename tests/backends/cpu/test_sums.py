@@ -28,6 +28,10 @@ def test_sum(shape, dtype, order, keepdims):
         assert np.shape(found) == expected.shape
         assert found.dtype == x.dtype
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-3)
+        squares = sums.sum_squares(x, axis, keepdims)
+        expected = (x.astype("float64") ** 2).sum(axis=axis, keepdims=keepdims)
+        assert np.shape(squares) == expected.shape
+        np.testing.assert_allclose(squares, expected, rtol=1e-5, atol=1e-3)
 
 
 def test_sums_of_what_is_not_finite():

@@ -83,6 +83,12 @@ def log_softmax(x, top, out, start, stop):  # noqa: ANN001, ANN201, D103 - see t
 
 
 @compiled
+def log_sum_exp(x, top, out, start, stop):  # noqa: ANN001, ANN201, D103 - see the module
+    for r in range(start, stop):
+        out[r] = log(_sum_exp(x, r, top[r])) + top[r]
+
+
+@compiled
 def softmax_backward(g, y, out, start, stop):  # noqa: ANN001, ANN201, D103 - see the module
     for r in range(start, stop):
         total = _dot(g, y, r, np.float32(0))

@@ -5,6 +5,7 @@ import pytest
 
 from disttorch.backends.cpu import norm, softmax, sums
 from disttorch.backends.cpu.jit import rows
+from disttorch.backends.cpu.numpy_backend import CPU
 
 pytest.importorskip("numba", reason="the `fast` extra is not installed")
 
@@ -59,6 +60,14 @@ def test_row_norm(both, monkeypatch, shape, affine, n_threads):
     found, expected = both(norm.row_norm_backward, g, x, w, *expected[1:])
     for a, e in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, e, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_log_sum_exp(both, shape):
+    x = _array(shape) * 10
+    x[0], x[1, 0], x[2, 0] = -np.inf, np.inf, np.nan
+    found, expected = both(CPU.log_sum_exp, x, (1,))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_running_sum(both):
