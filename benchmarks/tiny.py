@@ -55,6 +55,9 @@ def elementwise():
     gx.grad = None
 """
 
+# Statements that write ``buffer += ...`` run inside a function of timeit's.
+PREPARE = "global buffer"
+
 ARITHMETIC = (
     *("x * y", "gx * gy", "gs * gs", "gx + gy", "gx - gy", "gx / gy", "x / y", "gx + 1", "2 * gx"),
     *("1 - gx", "-gx", "gx ** 2", "s + s", "x + x1", "torch.add(x, y)", "x.mul(y)", "x // y"),
@@ -104,14 +107,13 @@ OBJECT = (
     *("hidden.detach()", "x.double()", "x.float()", "x.to(torch.float64)", "x.long()", "len(x)"),
     *("x.numpy()", "gx.is_leaf", "x.dim()", "x.is_contiguous()"),
 )
-BACKWARD = ("number()", "chain()", "loss()", "elementwise()")
 # These last as long as several operators.
+BACKWARD = ("number()", "chain()", "loss()", "elementwise()")
 STATEMENTS = (
     *(*ARITHMETIC, *COMPARISON, *POINTWISE, *REDUCTION, *SHAPE, *INDEX, *PRODUCTS, *CREATION),
     *(*OBJECT, *BACKWARD),
 )
-# Attributes that cost torch less than a call of a Python function: there is nothing to win.
-LIMIT = 1.5
+LIMIT = 1.5  # times torch's; more is marked
 
 # What ``gx * gy`` consists of, each stage with those before it.
 STAGES = (
@@ -154,7 +156,7 @@ def ratios(
     """Best seconds of each statement, one for each library, rounds in turn."""
     spaces = [namespace(library) for library in libraries]
     for statement in statements:
-        timers = [Timer(statement, "global buffer", globals=names) for names in spaces]
+        timers = [Timer(statement, PREPARE, globals=names) for names in spaces]
         seconds(timers[0], 3)
         counts = [max(1, int(ROUND_S / seconds(timer, 3))) for timer in timers]
         best = [float("inf")] * len(timers)
