@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from disttorch import random
+from disttorch import amp, random
 from disttorch.autograd.engine import accumulates_into_all_leaves, current_sweep
 from disttorch.autograd.function import Function
 from disttorch.autograd.grad_mode import enable_grad, no_grad
@@ -162,6 +162,7 @@ class _Repetition:
         self._args = [_kept(a) for a in args]
         self._keywords = {name: _kept(value) for name, value in keywords.items()}
         self._random_state = random.get_rng_state() if preserve_rng_state else None
+        self._precision = _precision()
 
     def run(self) -> None:
         """Call the function once more, recorded."""
@@ -170,8 +171,30 @@ class _Repetition:
         with random.fork_rng(enabled=self._random_state is not None):
             if self._random_state is not None:
                 random.set_rng_state(self._random_state)
-            with enable_grad(), self._context:
+            with enable_grad(), _as_in(self._precision), self._context:
                 self._function(*args, **keywords)
+
+
+def _precision() -> dict[str, dict[str, Any]]:
+    """The autocast settings of this thread, by device type."""
+    return {
+        kind: {
+            "enabled": amp.is_autocast_enabled(kind),
+            "dtype": amp.get_autocast_dtype(kind),
+            "cache_enabled": amp.is_autocast_cache_enabled(),
+        }
+        for kind in ("cpu", "cuda")
+    }
+
+
+@contextlib.contextmanager
+def _as_in(settings: dict[str, dict[str, Any]]) -> Iterator[None]:
+    """Run with these autocast settings."""
+    with contextlib.ExitStack() as stack:
+        for kind, options in settings.items():
+            if options["enabled"] or amp.is_autocast_enabled(kind):
+                stack.enter_context(amp.autocast(kind, **options))
+        yield
 
 
 def _kept(value: Any) -> Any:
@@ -315,6 +338,7 @@ class CheckpointFunction(Function):
         check_backward_validity(args)
         ctx.run_function = run_function
         ctx.random_state = random.get_rng_state() if preserve_rng_state else None
+        ctx.precision = _precision()
         ctx.plain = [None if isinstance(a, Tensor) else a for a in args]
         ctx.positions = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
         ctx.save_for_backward(*(args[i] for i in ctx.positions))
@@ -338,7 +362,7 @@ class CheckpointFunction(Function):
         with random.fork_rng(enabled=ctx.random_state is not None):
             if ctx.random_state is not None:
                 random.set_rng_state(ctx.random_state)
-            with enable_grad():
+            with enable_grad(), _as_in(ctx.precision):
                 result = ctx.run_function(*own)
         outputs = (result,) if isinstance(result, Tensor) else result
         pairs = [

@@ -198,6 +198,25 @@ def refused(t):
 
 
 @program
+def precision(t):
+    results = []
+    for reentrant in (True, False):
+        seen = []
+
+        def block(x, seen=seen):
+            y = x @ x.t()
+            seen.append((str(y.dtype), t.is_autocast_enabled("cpu")))
+            return y.float()
+
+        x = t.ones(2, 2, requires_grad=True)
+        with t.autocast("cpu", dtype=t.bfloat16):
+            y = t.utils.checkpoint.checkpoint(block, x, use_reentrant=reentrant)
+        y.sum().backward()
+        results.append([seen, x.grad])
+    return results
+
+
+@program
 def tickets_seen_by_functions(t):
     class Square(t.autograd.Function):
         @staticmethod
