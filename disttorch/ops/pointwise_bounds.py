@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from disttorch.autograd.op import Op, PointwiseOp, public
+from disttorch.autograd.quick import quick
 from disttorch.autograd.promotion import promote
 from disttorch.dtype import TYPE_NAMES, promote_types, scalar_dtype
 from disttorch.dtype import bool as bool_dtype
@@ -34,6 +35,7 @@ class Extreme(PointwiseOp):
         return getattr(ctx.xp, ctx.ufunc)(x, y)
 
 
+@quick(2, "fViu", keeps="input")
 class Maximum(Extreme):
     """The larger of x and y, NaN if either is."""
 
@@ -45,6 +47,7 @@ class Maximum(Extreme):
         return half * (x >= y) + half * (x > y), half * (x <= y) + half * (x < y)
 
 
+@quick(2, "fViu", keeps="input")
 class Minimum(Extreme):
     """The smaller of x and y, NaN if either is."""
 

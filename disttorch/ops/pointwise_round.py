@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from disttorch.autograd.inplace import overwrite
 from disttorch.autograd.op import Op, PointwiseOp, public
+from disttorch.autograd.quick import quick
 from disttorch.dtype import finfo, from_numpy_dtype
 from disttorch.ops.kinds import refuse_kinds
 from disttorch.ops.out import write_out
@@ -35,6 +36,7 @@ class Rounding(Op):
         return ctx.F.zeros_like(g)
 
 
+@quick(1, "f")
 class Floor(Rounding):
     """Largest integer that is not above x."""
 
@@ -44,6 +46,7 @@ class Floor(Rounding):
 floor = function_of(Floor)
 
 
+@quick(1, "f")
 class Ceil(Rounding):
     """Smallest integer that is not below x."""
 
@@ -53,6 +56,7 @@ class Ceil(Rounding):
 ceil = function_of(Ceil)
 
 
+@quick(1, "f")
 class Trunc(Rounding):
     """Integer part of x: rounds toward zero."""
 
