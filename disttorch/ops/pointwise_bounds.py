@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from disttorch.autograd.op import Op, PointwiseOp, public
-from disttorch.autograd.quick import quick
 from disttorch.autograd.promotion import promote
+from disttorch.autograd.quick import quick
 from disttorch.dtype import TYPE_NAMES, promote_types, scalar_dtype
 from disttorch.dtype import bool as bool_dtype
 from disttorch.ops.cast import cast
