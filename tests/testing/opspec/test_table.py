@@ -285,7 +285,8 @@ def test_differentiates_on_the_fake_device(spec):
                 assert (a is None) == (w is None)
                 if a is not None:
                     assert a.device.type == "fake"
-                    np.testing.assert_allclose(host(a), host(w), err_msg=str(sample))
+                    # The CPU's libraries may round otherwise, which shows where terms cancel.
+                    np.testing.assert_allclose(host(a), host(w), atol=1e-13, err_msg=str(sample))
 
 
 def gradients(spec: OpSpec, sample: Sample, device: str, create_graph: bool) -> list[Any]:
