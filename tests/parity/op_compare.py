@@ -66,6 +66,31 @@ def _agree_tensor(given: Any, wanted: torch.Tensor, what: str, metadata_only: bo
         raise Disagreement(f"{what}: values differ: {_worst(np.asarray(mine), theirs)}")
 
 
+# Where elements are equal, which of them PyTorch names depends on its algorithm: not on the values
+# named. By operator, the position of `dim` among the arguments.
+_TIES = {"sort": 0, "argsort": 0, "topk": 1, "kthvalue": 1}
+
+
+def without_ties(name: str, sample: Any, given: Any, wanted: Any) -> tuple[Any, Any]:
+    """Two results, with indices that ties leave open replaced by the elements they name."""
+    if name not in _TIES:
+        return given, wanted
+    return _values_at(name, sample, given), _values_at(name, sample, wanted)
+
+
+def _values_at(name: str, sample: Any, result: Any) -> Any:
+    x, args = to_numpy(sample.input), sample.args
+    dim = sample.kwargs.get("dim", args[_TIES[name]] if len(args) > _TIES[name] else -1)
+    alone = isinstance(result, (torch.Tensor, disttorch.Tensor))
+    indices = np.asarray((result if alone else result[1]).tolist(), np.int64)
+    if x.ndim and x.size and isinstance(dim, int) and not isinstance(dim, bool):
+        reduced = indices.ndim < x.ndim
+        places = np.expand_dims(indices, dim) if reduced else indices
+        named = np.take_along_axis(x, places, dim)
+        indices = named.squeeze(dim) if reduced else named
+    return [*([] if alone else [result[0]]), indices.astype(np.float64).tolist()]
+
+
 def _close(mine: np.ndarray, theirs: np.ndarray, tolerance: float | None) -> bool:
     if tolerance is None:
         return np.array_equal(mine, theirs)
