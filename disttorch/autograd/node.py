@@ -35,6 +35,15 @@ class RemovableHandle:
             if hooks is not None:
                 hooks.pop(self.id, None)
 
+    def __getstate__(self) -> tuple[int, Any, list[Any]]:
+        return self.id, self._hooks(), [reference() for reference in self._extra]
+
+    def __setstate__(self, state: tuple[int, Any, list[Any]]) -> None:
+        self.id, hooks, extra = state
+        # A register that is gone leaves a handle that removes nothing.
+        self._hooks = weakref.ref(OrderedDict() if hooks is None else hooks)
+        self._extra = [weakref.ref(d) for d in extra if d is not None]
+
     def __enter__(self) -> RemovableHandle:
         return self
 
