@@ -6,6 +6,7 @@ forked starts its own: the launcher's zygote and DataLoader workers inherit noth
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -22,19 +23,22 @@ class _Job:
     """Pieces 0..n-1 of one operation, taken one by one by whoever is free."""
 
     def __init__(self, work: Piece, n: int) -> None:
-        self.work = work
+        self.work, self.last = work, n - 1
         self.pieces: Iterator[int] = iter(range(n))
+        self.finished = itertools.count()
         self.error: BaseException | None = None
-        self.helpers = threading.Semaphore(0)
+        self.done = threading.Semaphore(0)
 
     def take_part(self) -> None:
-        """Work on pieces until there are none left; the first error ends the job."""
-        try:
-            for i in self.pieces:
-                self.work(i)
-        except BaseException as error:  # the caller's thread raises it
-            self.pieces = iter(())
-            self.error = error
+        """Work on pieces until there are none left; after an error they are only counted."""
+        for i in self.pieces:
+            if self.error is None:
+                try:
+                    self.work(i)
+                except BaseException as error:  # the caller's thread raises it
+                    self.error = error
+            if next(self.finished) == self.last:
+                self.done.release()
 
 
 class _Workers:
@@ -59,9 +63,7 @@ class _Workers:
         silence_floating_point_warnings()  # a setting of each thread
         _THIS.is_worker = True
         while True:
-            job = self.jobs.get()
-            job.take_part()
-            job.helpers.release()
+            self.jobs.get().take_part()  # without a name, which would keep its arrays alive
 
 
 class _This(threading.local):
@@ -96,7 +98,7 @@ def run_pieces(work: Piece, n: int, n_threads: int | None = None) -> None:
     for _ in range(threads - 1):
         workers.jobs.put(job)
     job.take_part()
-    for _ in range(threads - 1):
-        job.helpers.acquire()
+    # For pieces, not for threads: one that has yet to wake up on a busy machine is not waited for.
+    job.done.acquire()
     if job.error is not None:
         raise job.error

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import weakref
 
 import pytest
 
@@ -33,6 +34,19 @@ def test_an_error_reaches_the_caller_and_the_threads_go_on():
     done = []
     workers.run_pieces(done.append, 4, 2)
     assert sorted(done) == [0, 1, 2, 3]
+
+
+def test_nothing_of_a_finished_operation_is_kept():
+    class Array:
+        pass
+
+    array = Array()
+    died = threading.Event()
+    weakref.finalize(array, died.set)
+    meeting = threading.Barrier(2)
+    workers.run_pieces(lambda _, held=array: meeting.wait(30), 2, 2)
+    del array
+    assert died.wait(30)
 
 
 def test_pieces_within_pieces_run_in_the_thread_at_hand():
