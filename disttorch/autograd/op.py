@@ -353,6 +353,12 @@ def _check_device(backend: Backend, x: Tensor, inputs: tuple[Any, ...]) -> None:
 def _no_tensor(op: type, inputs: tuple[Any, ...]) -> str:
     kinds = ", ".join(type(x).__name__ for x in inputs)
     name = op.__name__.lower()
+    if len(inputs) > 1:
+        return (
+            f"{name}() received an invalid combination of arguments - got ({kinds}), but expected "
+            "one of:\n * (Tensor input, Tensor other, *, Tensor out = None)\n * (Tensor input, "
+            "Number other, *, Tensor out = None)"
+        )
     return f"{name}(): argument 'input' (position 1) must be Tensor, not {kinds}"
 
 

@@ -142,11 +142,16 @@ def isclose(
 ) -> Tensor:
     """Whether ``|input - other| <= atol + rtol * |other|``, broadcast; bool.
 
-    RuntimeError for tensors of different dtypes.
+    RuntimeError for tensors of different dtypes and for negative tolerances.
     """
     if input.dtype is not other.dtype:
         names = TYPE_NAMES[input.dtype], TYPE_NAMES[other.dtype]
         raise RuntimeError("{} did not match {}".format(*names))
+    for name, tolerance in (("rtol", rtol), ("atol", atol)):
+        if tolerance < 0:
+            raise RuntimeError(
+                f"{name} must be greater than or equal to zero, but got {tolerance:g}"
+            )
     xp, x, y = input.backend.xp, input._array, other._array
     close = x == y
     if equal_nan and x.dtype.kind in "fcV":
