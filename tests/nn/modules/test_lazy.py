@@ -21,7 +21,7 @@ ROWS = [
     (lambda: nn.LazyConvTranspose1d(4, 2), nn.ConvTranspose1d, (1, 3, 5)),
     (lambda: nn.LazyConvTranspose2d(4, 2, bias=False), nn.ConvTranspose2d, (1, 3, 5, 5)),
     (lambda: nn.LazyConvTranspose3d(4, 2), nn.ConvTranspose3d, (1, 3, 2, 2, 2)),
-    (lambda: nn.LazyBatchNorm1d(), nn.BatchNorm1d, (4, 3)),
+    (nn.LazyBatchNorm1d, nn.BatchNorm1d, (4, 3)),
     (lambda: nn.LazyBatchNorm2d(affine=False), nn.BatchNorm2d, (2, 3, 4, 4)),
     (lambda: nn.LazyBatchNorm3d(track_running_stats=False), nn.BatchNorm3d, (2, 3, 2, 2, 2)),
     (lambda: nn.LazyInstanceNorm1d(affine=True), nn.InstanceNorm1d, (3, 4)),
