@@ -79,8 +79,7 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
         return self.backend.to_host(self._array)  # type: ignore[no-any-return]
     if self.requires_grad and STATE.enabled:
         raise RuntimeError(
-            "Can't call numpy() on Tensor that requires grad. "
-            "Use tensor.detach().numpy() instead."
+            "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
         )
     if self.device.type != "cpu":
         raise TypeError(
