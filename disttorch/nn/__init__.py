@@ -12,6 +12,7 @@ from disttorch.nn.parameter import (
     Parameter,
     UninitializedBuffer,
     UninitializedParameter,
+    factory_kwargs,
 )
 
 __all__ = [
@@ -28,7 +29,7 @@ __all__.extend(modules.__all__)
 
 
 def __getattr__(name: str) -> object:
-    if name in ("attention", "grad", "parallel"):
+    if name in ("attention", "common_types", "grad", "parallel"):
         return _import_module(f"disttorch.nn.{name}")
     if name in ("DataParallel",):
         return getattr(_import_module("disttorch.nn.parallel"), name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from disttorch.backends import backend_for
@@ -166,6 +166,23 @@ def empty_parameter(*shape: int, device: Any = None, dtype: Dtype | None = None)
     return Parameter(empty_tensor(*shape, device=device, dtype=dtype))  # type: ignore[no-any-return]
 
 
+def factory_kwargs(kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the arguments among `kwargs` that make tensors: device, dtype, memory_format.
+
+    ``factory_kwargs={...}`` among them may hold them too. TypeError for others and for doubles.
+    """
+    names = {"device", "dtype", "memory_format"}
+    given = dict(kwargs or {})
+    found = dict(given.pop("factory_kwargs", {}))
+    if given.keys() - names:
+        raise TypeError(f"unexpected kwargs {given.keys() - names}")
+    for name, value in given.items():
+        if name in found:
+            raise TypeError(f"{name} specified twice, in **kwargs and in factory_kwargs")
+        found[name] = value
+    return found
+
+
 __all__ = [
     "Buffer",
     "Parameter",
@@ -173,5 +190,6 @@ __all__ = [
     "UninitializedParameter",
     "empty_parameter",
     "empty_tensor",
+    "factory_kwargs",
     "is_lazy",
 ]

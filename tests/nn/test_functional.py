@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 import disttorch as torch
+import disttorch.testing.fake_device
+from disttorch.backends import backend_for
 from disttorch.nn import functional as F
+from disttorch.tensor import Tensor
 
 # Signatures of PyTorch 2.13: names and defaults in order.
 SIGNATURES = {
@@ -201,3 +204,75 @@ def test_resizing_refuses(kwargs, error, text):
     with pytest.raises(error) as caught:
         F.interpolate(torch.ones(1, 1, 4), **kwargs)
     assert str(caught.value) == text
+
+
+# ---- the strict stand-in for a GPU ---------------------------------------------------------------
+
+SEEDS = {
+    "x": (2, 3, 4, 6),
+    "rows": (4, 3),
+    "others": (4, 3),
+    "grid": (2, 3, 3, 2),
+    "line": (2, 3, 8),
+}
+ON_A_DEVICE = {
+    "grid_sample": lambda t: F.grid_sample(t["x"], t["grid"] * 0.7, align_corners=False),
+    "grid_sample_bicubic": lambda t: F.grid_sample(
+        t["x"], t["grid"], "bicubic", "reflection", align_corners=True
+    ),
+    "affine_grid": lambda t: F.affine_grid(t["line"][..., :3][:, :2], (2, 1, 3, 4), False),
+    "bicubic": lambda t: F.interpolate(t["x"], (3, 7), mode="bicubic"),
+    "antialias": lambda t: F.interpolate(t["x"], (3, 4), mode="bilinear", antialias=True),
+    "embedding_bag": lambda t: F.embedding_bag(t["index"], t["rows"]),
+    "embedding_bag_max": lambda t: F.embedding_bag(t["index"], t["rows"], mode="max"),
+    "max_unpool": lambda t: F.max_unpool1d(
+        *F.max_pool1d(t["line"], 2, return_indices=True), kernel_size=2
+    ),
+    "fractional": lambda t: F.fractional_max_pool2d(
+        t["x"], 2, 3, _random_samples=t["line"][..., :2].sigmoid()
+    ),
+    "lp_pool": lambda t: F.lp_pool2d(t["x"] * t["x"], 3, 2),
+    "ctc": lambda t: F.ctc_loss(t["x"][0].log_softmax(2), t["labels"], [3, 3, 2, 3], [2, 2, 1, 1]),
+    "multi_margin": lambda t: F.multi_margin_loss(t["rows"], t["classes"]),
+    "multilabel_margin": lambda t: F.multilabel_margin_loss(t["rows"], t["labels3"]),
+    "multilabel_soft_margin": lambda t: F.multilabel_soft_margin_loss(t["rows"], t["others"]),
+    "cosine_embedding": lambda t: F.cosine_embedding_loss(t["rows"], t["others"], t["classes"]),
+    "triplet": lambda t: F.triplet_margin_loss(t["rows"], t["others"], t["rows"] * t["others"]),
+    "poisson": lambda t: F.poisson_nll_loss(t["rows"], t["others"].exp(), full=True),
+    "gaussian": lambda t: F.gaussian_nll_loss(t["rows"], t["others"], t["others"].exp()),
+    "bilinear": lambda t: F.bilinear(t["rows"], t["others"], t["line"][:, :, :3]),
+    "attention": lambda t: F.scaled_dot_product_attention(
+        t["line"], t["line"], t["line"], dropout_p=0.3
+    ),
+}
+NUMBERS = {
+    "index": [[0, 3, 3], [1, 1, 2]],
+    "labels": [[1, 2], [3, 3], [1, 0], [2, 0]],
+    "classes": [0, 2, 1, 1],
+    "labels3": [[1, -1, 0], [0, 2, -1], [-1, 0, 0], [2, 1, 0]],
+}
+
+
+def on_device(name, device):
+    """Output and gradients of a functional on a device."""
+    backend = backend_for(torch.device(device))
+    rng = np.random.RandomState(0)
+    leaves = {
+        k: Tensor._wrap(backend.asarray(rng.standard_normal(s))).requires_grad_()
+        for k, s in SEEDS.items()
+    }
+    more = {k: Tensor._wrap(backend.asarray(np.asarray(v))) for k, v in NUMBERS.items()}
+    torch.manual_seed(0)
+    y = ON_A_DEVICE[name]({**leaves, **more})
+    assert y.device.type == device
+    y.sum().backward()
+    found = [y, *(t.grad for t in leaves.values())]
+    return [None if t is None else backend.to_host(t.detach()._array) for t in found]
+
+
+@pytest.mark.parametrize("name", ON_A_DEVICE)
+def test_runs_on_the_fake_device(name):
+    for a, b in zip(on_device(name, "fake"), on_device(name, "cpu"), strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            np.testing.assert_allclose(a, b, rtol=1e-10)

@@ -8,7 +8,7 @@ import pickle
 import pytest
 
 import disttorch
-from disttorch.nn.parameter import Buffer, Parameter
+from disttorch.nn.parameter import Buffer, Parameter, factory_kwargs
 
 
 def test_shares_memory_and_is_a_leaf():
@@ -78,3 +78,13 @@ def test_buffer():
     assert type(b) is disttorch.Tensor
     assert not b.persistent
     assert repr(b) == "tensor([1., 1.])"
+
+
+def test_factory_arguments_are_sorted_out():
+    assert factory_kwargs(None) == {}
+    both = {"device": "cpu", "factory_kwargs": {"dtype": disttorch.float64}}
+    assert factory_kwargs(both) == {"device": "cpu", "dtype": disttorch.float64}
+    with pytest.raises(TypeError, match="unexpected kwargs .'size'."):
+        factory_kwargs({"size": 3})
+    with pytest.raises(TypeError, match="device specified twice"):
+        factory_kwargs({"device": "cpu", "factory_kwargs": {"device": "cpu"}})

@@ -49,6 +49,8 @@ from disttorch.nn.functional.embedding_bag import (
     embedding_bag,
 )
 from disttorch.nn.functional.grid import (
+    GRID_SAMPLE_INTERPOLATION_MODES,
+    GRID_SAMPLE_PADDING_MODES,
     affine_grid,
     grid_sample,
 )

@@ -13,8 +13,9 @@ from disttorch.ops.matmul import matmul
 from disttorch.ops.pointwise_bounds import where
 from disttorch.tensor import Tensor
 
-_MODES = ("bilinear", "nearest", "bicubic")
-_PADDINGS = ("zeros", "border", "reflection")
+# PyTorch's names and their numbers.
+GRID_SAMPLE_INTERPOLATION_MODES = {"bilinear": 0, "nearest": 1, "bicubic": 2}
+GRID_SAMPLE_PADDING_MODES = {"zeros": 0, "border": 1, "reflection": 2}
 _CUBIC = -0.75  # the slope of the kernel, PyTorch's
 
 
@@ -156,12 +157,12 @@ def grid_sample(
     Coordinates are (x, y[, z]) in [-1, 1], the centres of the corner pixels with `align_corners`,
     their outer edges without. ValueError for unknown modes, RuntimeError for shapes.
     """
-    if mode not in _MODES:
+    if mode not in GRID_SAMPLE_INTERPOLATION_MODES:
         raise ValueError(
             "nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', "
             f"but got: '{mode}'"
         )
-    if padding_mode not in _PADDINGS:
+    if padding_mode not in GRID_SAMPLE_PADDING_MODES:
         raise ValueError(
             "nn.functional.grid_sample(): expected padding_mode to be 'zeros', 'border', or "
             f"'reflection', but got: '{padding_mode}'"

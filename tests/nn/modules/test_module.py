@@ -172,3 +172,11 @@ def test_training_a_step_end_to_end():
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.1 < losses[0]
+
+
+def test_compiling_is_accepted_and_changes_nothing():
+    layer = nn.Linear(2, 2)
+    x = disttorch.ones(1, 2)
+    want = layer(x)
+    assert layer.compile(mode="max-autotune") is None
+    assert disttorch.equal(layer._call_impl(x), want)
