@@ -82,7 +82,6 @@ def _reductions() -> dict[str, Build]:
 
 def _images() -> dict[str, Build]:
     """Operators on images, (8, 64, 96, 96)."""
-    F = "nn.functional"
 
     def conv(groups: int, kernel: int, **options: Any) -> Build:
         def build(t: ModuleType, x: Any) -> Any:
@@ -91,7 +90,6 @@ def _images() -> dict[str, Build]:
 
         return build
 
-    assert F
     return {
         "conv 3x3": conv(1, 3),
         "conv 1x1": conv(1, 1),
@@ -190,7 +188,6 @@ def _measure(args: argparse.Namespace, threads: int) -> None:
     for library in libraries:
         library.set_num_threads(threads)
     flat = np.random.default_rng(0).uniform(0.05, 0.95, SHAPE).astype("float32")
-    images = flat.reshape(-1)[: 8 * 64 * 64 * 64].reshape(8, 64, 64, 64).copy()
     images = np.resize(flat, (8, 64, 96, 96))
     wanted = re.compile(args.only)
     for table, data in ((_pointwise() | _reductions(), flat), (_images(), images)):
