@@ -22,9 +22,13 @@ class Variable:
     def __init__(self, value: Tensor) -> None:
         self.value = value
 
-    def __setitem__(self, key: Any, new: Variable) -> None:
-        # Plain assignment keeps values, as PyTorch's first momentum buffer does; `copyto` records.
-        self.value = new.value.detach()
+    def __setitem__(self, key: Any, new: Any) -> None:
+        if isinstance(key, Tensor):
+            self.value = self.value.masked_fill(key, new)
+        else:
+            # Plain assignment keeps values, as PyTorch's first momentum buffer does; `copyto`
+            # records.
+            self.value = new.value.detach()
 
     def fill(self, number: float) -> None:
         """Make every element this number."""
@@ -66,10 +70,9 @@ class RecordedArrays:
     maximum = staticmethod(_writes(disttorch.maximum))
 
     @staticmethod
-    def copyto(out: Variable, source: Any, where: Tensor | bool = True) -> None:
-        """Write `source`, where the mask says so if there is one."""
-        new = _tensor(source)
-        out.value = new if where is True else disttorch.where(where, new, out.value)
+    def copyto(out: Variable, source: Variable) -> None:
+        """Write `source`, gradients included."""
+        out.value = source.value
 
 
 class RecordedBackend:

@@ -70,12 +70,12 @@ class Rprop(ElementwiseOptimizer):
         xp.multiply(g, prev, out=t)
         turned = t < 0
         factor.fill(1)
-        xp.copyto(factor, grow, where=t > 0)
-        xp.copyto(factor, shrink, where=turned)
+        factor[t > 0] = grow
+        factor[turned] = shrink
         xp.multiply(size, factor, out=size)
         xp.clip(size, smallest, largest, out=size)
         xp.copyto(prev, g)
-        xp.copyto(prev, 0, where=turned)
+        prev[turned] = 0
         xp.sign(prev, out=t)
         xp.multiply(t, size, out=t)
         xp.subtract(p, t, out=p)

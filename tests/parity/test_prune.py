@@ -1,12 +1,16 @@
 """nn.utils.prune: programs that give the same in PyTorch and here."""
 
 import copy
+import importlib
 
 import pytest
 
 from tests.parity.programs import check, refused, trained
 
 pytest.importorskip("torch")
+
+importlib.import_module("torch.nn.utils.prune")
+importlib.import_module("disttorch.nn.utils.prune")
 
 pytestmark = pytest.mark.parity
 
