@@ -84,7 +84,7 @@ def test_factory_arguments_are_sorted_out():
     assert factory_kwargs(None) == {}
     both = {"device": "cpu", "factory_kwargs": {"dtype": disttorch.float64}}
     assert factory_kwargs(both) == {"device": "cpu", "dtype": disttorch.float64}
-    with pytest.raises(TypeError, match="unexpected kwargs .'size'."):
+    with pytest.raises(TypeError, match="unexpected kwargs"):
         factory_kwargs({"size": 3})
     with pytest.raises(TypeError, match="device specified twice"):
         factory_kwargs({"device": "cpu", "factory_kwargs": {"device": "cpu"}})
