@@ -124,24 +124,37 @@ def casting(function: Callable[..., Any], cast: Cast, state: Any) -> Callable[..
 # ---- putting it there and taking it away ----------------------------------------------------
 
 _LOCK = threading.Lock()
-_Place = tuple[Any, str, Any, bool]  # owner, name, what stood there, whether in the owner itself
+_Place = tuple[Any, str, Any]  # owner, name, what belongs there
 
 
 class _Installed:
-    """How many switches are on, in all threads, and what the wrappers replaced."""
+    """How many switches are on, in all threads; the wrappers, and what they replace."""
 
     def __init__(self) -> None:
         self.count = 0
-        self.places: list[_Place] = []
+        self.wrappers: list[_Place] = []  # made once: that takes longer than putting them in place
+        self.originals: list[_Place] = []
 
 
 _INSTALLED = _Installed()
+_INHERITED = object()  # what belongs there is the base class's
 
 
-def _replace(owner: Any, name: str, wrapper: Any) -> None:
-    own = name in vars(owner)
-    _INSTALLED.places.append((owner, name, vars(owner).get(name), own))
-    setattr(owner, name, wrapper)
+def _wrappers(state: Any) -> list[_Place]:
+    """A wrapper for each function of the lists that exists, and where it goes."""
+    found = [(op, "apply", staticmethod(casting(op.apply, lower, state))) for op in _LOWER_OPS]
+    everywhere = [import_module("disttorch"), import_module("disttorch.nn.functional"), Tensor]
+    rules = [(_LOWER, lower), (_UNCAST, keep), (_FLOAT32, widen), (_FLOAT32_CUDA, widen_cuda)]
+    tables = [(owner, names, cast) for owner in everywhere for names, cast in rules]
+    tables.append((import_module("disttorch.linalg"), _FLOAT32_LINALG, widen))
+    fft = import_module("disttorch.fft")
+    tables.append((fft, tuple(name for name in vars(fft) if "fft" in name), widen))
+    for owner, names, cast in tables:
+        for name in names:
+            function = vars(owner).get(name)
+            if callable(function):
+                found.append((owner, name, casting(function, cast, state)))
+    return found
 
 
 def install(state: Any) -> None:
@@ -150,23 +163,11 @@ def install(state: Any) -> None:
         _INSTALLED.count += 1
         if _INSTALLED.count > 1:
             return
-        for op in _LOWER_OPS:
-            _replace(op, "apply", staticmethod(casting(op.apply, lower, state)))
-        rules = [(_LOWER, lower), (_UNCAST, keep), (_FLOAT32, widen), (_FLOAT32_CUDA, widen_cuda)]
-        owners: list[Any] = [import_module("disttorch"), import_module("disttorch.nn.functional")]
-        for owner in (*owners, Tensor):
-            for names, cast in rules:
-                _replace_all(owner, names, cast, state)
-        _replace_all(import_module("disttorch.linalg"), _FLOAT32_LINALG, widen, state)
-        fft = import_module("disttorch.fft")
-        _replace_all(fft, [n for n in vars(fft) if "fft" in n], widen, state)
-
-
-def _replace_all(owner: Any, names: Any, cast: Cast, state: Any) -> None:
-    for name in names:
-        function = vars(owner).get(name)
-        if callable(function):
-            _replace(owner, name, casting(function, cast, state))
+        if not _INSTALLED.wrappers:
+            _INSTALLED.wrappers = _wrappers(state)
+        for owner, name, wrapper in _INSTALLED.wrappers:
+            _INSTALLED.originals.append((owner, name, vars(owner).get(name, _INHERITED)))
+            setattr(owner, name, wrapper)
 
 
 def uninstall(state: Any) -> None:
@@ -175,9 +176,9 @@ def uninstall(state: Any) -> None:
         _INSTALLED.count -= 1
         if _INSTALLED.count:
             return
-        for owner, name, before, own in reversed(_INSTALLED.places):
-            if own:
-                setattr(owner, name, before)
-            else:
+        for owner, name, original in reversed(_INSTALLED.originals):
+            if original is _INHERITED:
                 delattr(owner, name)
-        _INSTALLED.places.clear()
+            else:
+                setattr(owner, name, original)
+        _INSTALLED.originals.clear()
