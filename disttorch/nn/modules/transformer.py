@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from disttorch.autograd.grad_mode import is_grad_enabled
 from disttorch.nn import functional as F
 from disttorch.nn import init
 from disttorch.nn.functional.attention import canonical_mask
@@ -185,10 +186,27 @@ class TransformerDecoderLayer(_Layer):
         return self.dropout2(y)  # type: ignore[no-any-return]
 
 
+def _has_quick_form(layer: Any) -> bool:
+    """Whether a layer has the settings for which PyTorch leaves padding out of the computation."""
+    if not isinstance(layer, TransformerEncoderLayer) or layer.norm_first:
+        return False
+    attention = layer.self_attn
+    return bool(
+        attention.batch_first
+        and attention._qkv_same_embed_dim
+        and attention.in_proj_bias is not None
+        and attention.num_heads % 2 == 0
+        and layer.activation_relu_or_gelu
+        and layer.norm1.eps == layer.norm2.eps
+    )
+
+
 class TransformerEncoder(Module):
     """`num_layers` copies of a layer, one after the other, then `norm`.
 
-    `enable_nested_tensor` and `mask_check` are accepted; there are no nested tensors here.
+    There are no nested tensors here, but as in PyTorch padding comes out as zeros where they would
+    be used: `enable_nested_tensor`, evaluation without gradients, padding at the end (if
+    `mask_check`), and a layer with its batch first, norms last and the usual settings.
     """
 
     def __init__(
@@ -204,7 +222,7 @@ class TransformerEncoder(Module):
         self.num_layers = num_layers
         self.norm = norm
         self.enable_nested_tensor = enable_nested_tensor
-        self.use_nested_tensor = False
+        self.use_nested_tensor = enable_nested_tensor and _has_quick_form(encoder_layer)
         self.mask_check = mask_check
 
     def forward(
@@ -219,9 +237,22 @@ class TransformerEncoder(Module):
         mask = canonical_mask(mask, "mask", None, "", src)
         first: Any = self.layers[0]
         causal = _is_causal(mask, is_causal, _length(src, first.self_attn.batch_first))
+        empties = mask is None and padding is not None and self._empties_padding(src, padding)
         for layer in self.layers:
             src = layer(src, src_mask=mask, is_causal=causal, src_key_padding_mask=padding)
+        if empties:
+            src = src.masked_fill((padding != 0).unsqueeze(-1), 0.0)  # type: ignore[attr-defined, union-attr]
         return src if self.norm is None else self.norm(src)
+
+    def _empties_padding(self, src: Tensor, padding: Any) -> bool:
+        """Whether PyTorch would take its way without padding, which leaves zeros there."""
+        if not self.use_nested_tensor or self.layers[0].training or src.ndim != 3:
+            return False
+        hidden = padding != 0
+        if self.mask_check and bool((hidden[:, :-1] & ~hidden[:, 1:]).any()):
+            return False
+        learning = src.requires_grad or any(p.requires_grad for p in self.layers[0].parameters())
+        return not (is_grad_enabled() and learning)
 
 
 class TransformerDecoder(Module):

@@ -51,6 +51,26 @@ def test_padding_is_not_seen():
     assert torch.allclose(y[1], z[1])
 
 
+@pytest.mark.parametrize(
+    ("settings", "hidden", "grad", "zeros"),
+    [
+        ({}, [3], False, True),
+        ({}, [3], True, False),
+        ({}, [1], False, False),
+        ({"enable_nested_tensor": False}, [3], False, False),
+    ],
+    ids=["quick", "learning", "inside", "switched off"],
+)
+def test_padding_comes_out_as_zeros_where_pytorch_skips_it(settings, hidden, grad, zeros):
+    encoder = nn.TransformerEncoder(layer(batch_first=True), 1, **settings).eval()
+    padding = torch.zeros(N, T).bool()
+    padding[0, hidden] = True
+    with torch.set_grad_enabled(grad):
+        y = encoder(torch.randn(N, T, E), src_key_padding_mask=padding)
+    assert (not y[0, hidden].any()) is zeros
+    assert y[1].all()
+
+
 def test_the_decoder_sees_its_memory_and_its_past():
     decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(E, 2, 16, dropout=0.0), 2)
     tgt, memory = torch.randn(T, N, E), torch.randn(S, N, E)
