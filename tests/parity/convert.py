@@ -37,9 +37,17 @@ def to_ours(value: Any) -> Any:
 
 
 def tensor_to_ours(x: torch.Tensor) -> disttorch.Tensor:
-    """Copy `x` with its strides, offset dropped; a leaf that requires grad if `x` does."""
-    ours = disttorch.from_numpy(strided_copy(x))
-    return ours.requires_grad_() if x.requires_grad else ours
+    """Copy `x` and all of its memory, so that strides and offset stay; a leaf, as `x` is one."""
+    requires_grad, x = x.requires_grad, x.detach()
+    lazy = x.is_conj() or x.is_neg() or x._is_zerotensor()
+    if lazy or not x.numel():
+        ours = disttorch.from_numpy(to_numpy(x).copy())
+    else:
+        n_elements = x.untyped_storage().nbytes() // x.element_size()
+        memory = to_numpy(x.as_strided((n_elements,), (1,), 0)).copy()
+        place = tuple(x.shape), x.stride(), x.storage_offset()
+        ours = disttorch.from_numpy(memory).as_strided(*place).detach()
+    return ours.requires_grad_() if requires_grad else ours
 
 
 def to_numpy(x: torch.Tensor) -> np.ndarray:
@@ -48,18 +56,6 @@ def to_numpy(x: torch.Tensor) -> np.ndarray:
     if x.dtype is torch.bfloat16:
         return x.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
     return x.numpy(force=True)  # also of PyTorch's lazy zero tensors
-
-
-def strided_copy(x: torch.Tensor) -> np.ndarray:
-    """An array of its own with the values and the strides of `x`, overlaps included."""
-    values = to_numpy(x)
-    if not values.size or not values.ndim:
-        return values.copy()
-    span = sum((n - 1) * abs(s) for n, s in zip(values.shape, values.strides, strict=True))
-    memory = np.zeros(span // values.itemsize + 1, values.dtype)
-    copy = np.lib.stride_tricks.as_strided(memory, values.shape, values.strides)
-    np.copyto(copy, values)
-    return copy
 
 
 def flat_tensors(value: Any, kind: type) -> list[Any]:

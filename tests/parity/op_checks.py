@@ -318,9 +318,11 @@ def _compare_errors(op: OpInfo, function: Callable[..., Any], outcome: Outcome) 
 
 
 def _has_no_counterpart(value: Any) -> bool:
-    """Whether some tensor is without memory (meta), or has more dimensions than NumPy allows."""
+    """Whether some tensor is without (meta) or beyond its memory, or has too many dimensions."""
     tensors = flat_tensors(value, torch.Tensor)
-    return any(t.device.type == "meta" or t.ndim > 64 for t in tensors)
+    if any(t.device.type == "meta" or t.ndim > 64 for t in tensors):
+        return True
+    return any(t.numel() and not t.untyped_storage().nbytes() for t in tensors)
 
 
 def first_line(error: BaseException) -> str:
