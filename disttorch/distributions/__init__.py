@@ -1,10 +1,24 @@
-"""`disttorch.distributions`: probability distributions over batches of events, as in PyTorch."""
+"""`disttorch.distributions`: probability distributions over batches of events, as in PyTorch.
+
+PyTorch has a module for each family; here families share modules, and `_OLD_NAMES` says which.
+"""
+
+import sys
 
 from disttorch.distributions import (
+    categorical,
+    composed,
     constraint_registry,
     constraints,
+    continuous,
+    discrete,
+    distribution,
+    gamma,
     kl,
     kl_pairs,
+    matrices,
+    multivariate,
+    transformed,
     transforms,
 )
 from disttorch.distributions import parameters as utils
@@ -58,3 +72,26 @@ from disttorch.distributions.transformed import (
     Weibull,
 )
 from disttorch.distributions.transforms import *  # noqa: F403 - PyTorch shows them here too
+
+_OLD_NAMES = {
+    categorical: ("multinomial", "one_hot_categorical"),
+    composed: ("independent", "mixture_same_family", "transformed_distribution"),
+    continuous: (
+        *("cauchy", "generalized_pareto", "laplace", "normal", "studentT", "uniform"),
+        "von_mises",
+    ),
+    discrete: ("bernoulli", "binomial", "geometric", "negative_binomial", "poisson"),
+    distribution: ("exp_family",),
+    gamma: ("beta", "chi2", "dirichlet", "exponential", "fishersnedecor"),
+    matrices: ("lkj_cholesky", "wishart"),
+    multivariate: ("lowrank_multivariate_normal", "multivariate_normal"),
+    transformed: (
+        *("gumbel", "half_cauchy", "half_normal", "inverse_gamma", "kumaraswamy", "log_normal"),
+        *("logistic_normal", "pareto", "relaxed_bernoulli", "relaxed_categorical", "weibull"),
+    ),
+    utils: ("utils",),
+}
+# So that `from torch.distributions.normal import Normal` finds it.
+for _module, _names in _OLD_NAMES.items():
+    for _name in _names:
+        sys.modules[f"{__name__}.{_name}"] = globals()[_name] = _module

@@ -15,6 +15,7 @@ from disttorch.optim.radam import RAdam
 from disttorch.optim.rmsprop import RMSprop
 from disttorch.optim.rprop import Rprop
 from disttorch.optim.sgd import SGD
+from disttorch.optim.swapped import swap_in_optimizer_params_and_state
 
 __all__ = [
     "ASGD",
@@ -34,4 +35,5 @@ __all__ = [
     "Rprop",
     "lr_scheduler",
     "swa_utils",
+    "swap_in_optimizer_params_and_state",
 ]

@@ -1,5 +1,6 @@
 """Every distribution against PyTorch: over a table of parameters, all that it says of itself."""
 
+import importlib
 import itertools
 import re
 import warnings
@@ -475,6 +476,15 @@ def test_regions(name):
         else:
             # PyTorch's text of bounded regions, whichever of two equal spellings of their number.
             assert got.split("(")[0] == want.split("(")[0]
+
+
+def test_every_module():
+    """Each family is where PyTorch has it, too."""
+    for name in torch.distributions.__all__:
+        there = getattr(torch.distributions, name).__module__ if name[0].isupper() else ""
+        if there:
+            here = importlib.import_module(there.replace("torch.", "disttorch.", 1))
+            assert getattr(here, name) is getattr(disttorch.distributions, name)
 
 
 def test_every_name():

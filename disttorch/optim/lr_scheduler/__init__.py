@@ -16,6 +16,8 @@ from disttorch.optim.lr_scheduler.decay import (
 )
 from disttorch.optim.lr_scheduler.plateau import ReduceLROnPlateau
 
+_LRScheduler = LRScheduler  # PyTorch's name of the base class before 2.0
+
 __all__ = [
     "ChainedScheduler",
     "ConstantLR",
