@@ -156,7 +156,8 @@ class Hardsigmoid(PointwiseOp):
     def forward(ctx, x: Array) -> Array:
         refuse_kinds(x, "biu", "hardsigmoid_cpu")
         ctx.save(0)
-        y = ctx.xp.minimum(ctx.xp.maximum(x + 3, 0), 6) / 6
+        y = ctx.backend.clip(x + 3, 0, 6)
+        y /= 6
         return y.astype(x.dtype, copy=False)
 
     def backward(ctx, g: Any) -> Any:
@@ -176,7 +177,9 @@ class Hardswish(PointwiseOp):
     def forward(ctx, x: Array) -> Array:
         refuse_kinds(x, "biu", "hardswish_cpu")
         ctx.save(0)
-        y = x * ctx.xp.minimum(ctx.xp.maximum(x + 3, 0), 6) / 6
+        y = ctx.backend.clip(x + 3, 0, 6)
+        y *= x
+        y /= 6
         return y.astype(x.dtype, copy=False)
 
     def backward(ctx, g: Any) -> Any:
