@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Callable, Sequence
-from time import monotonic
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from disttorch.comm import lifecycle
 from disttorch.comm.collectives import (
     all_gather,
     all_reduce,
@@ -24,29 +20,18 @@ from disttorch.comm.collectives import (
     send_recv,
     subgroup,
 )
-from disttorch.comm.collectives.context import Context, Run
 from disttorch.comm.connect import Link, alone, connect
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.env import DEFAULT_TIMEOUT_S, RankEnv
-from disttorch.comm.errors import (
-    CollectiveMismatchError,
-    CollectiveTimeoutError,
-    GroupUnusableError,
-    SharedMemoryError,
-    in_words,
-)
-from disttorch.comm.mailbox import Mailbox
+from disttorch.comm.member import Member
 from disttorch.comm.reduce_op import ReduceOp
+from disttorch.comm.status import StatusPage, page_path
 from disttorch.comm.store.base import Store
-from disttorch.comm.transport.arena import Array, Condition
-from disttorch.comm.work import Runner, Work
-
-_CLOSE_S = 1.0
-# After these every rank has raised alike and no step is half done, so the group stays usable.
-_CLEAN_ERRORS = (CollectiveMismatchError, SharedMemoryError)
+from disttorch.comm.transport.arena import Array
+from disttorch.comm.work import Work
 
 
-class ProcessGroup:
+class ProcessGroup(Member):
     """Some ranks of a job and what they do together; `rank`, roots and peers are group ranks.
 
     All ranks must make the same collective calls in the same order. Each call has a deadline,
@@ -58,24 +43,6 @@ class ProcessGroup:
     calls; its arrays must not be touched before `Work.wait()`. Otherwise it returns None.
     """
 
-    def __init__(self, link: Link, timeout_s: float, name: str) -> None:
-        mesh = link.mesh
-        self.rank = mesh.rank
-        self.size = mesh.size
-        self.ranks = mesh.ranks
-        self.name = name
-        self.timeout_s = timeout_s
-        self._link = link
-        self._mesh = mesh
-        self._context = Context(mesh, link.processes)
-        self._mailbox = Mailbox(mesh)
-        self._collectives = Runner(f"collectives of {name}")
-        self._messages = Runner(f"messages of {name}")
-        self._turn = threading.Lock()
-        self._unusable = ""
-        self._pid = os.getpid()
-        lifecycle.register(self)
-
     @classmethod
     def from_env(
         cls, env: RankEnv, store: Store | None = None, timeout_s: float | None = None
@@ -85,18 +52,20 @@ class ProcessGroup:
         `store` is needed unless WORLD_SIZE is 1. Raises what `connect` raises.
         """
         timeout_s = env.timeout_s if timeout_s is None else timeout_s
+        path = page_path(env.run_dir, env.restart_count, env.rank) if env.run_dir else None
+        page = StatusPage(env.rank, path)
         if env.world_size == 1:
-            return cls.single(timeout_s)
+            return cls(alone(), timeout_s, "world", page)
         if store is None:
             raise ValueError(f"a job of {env.world_size} ranks needs a store to find each other")
         deadline = Deadline.after(timeout_s)
         link = connect(store, env.rank, env.world_size, env.restart_count, deadline)
-        return cls(link, timeout_s, "world")
+        return cls(link, timeout_s, "world", page)
 
     @classmethod
     def single(cls, timeout_s: float = DEFAULT_TIMEOUT_S) -> ProcessGroup:
         """A group of this process alone, without a store."""
-        return cls(alone(), timeout_s, "world")
+        return cls(alone(), timeout_s, "world", StatusPage(0))
 
     # Collectives on arrays
 
@@ -373,120 +342,5 @@ class ProcessGroup:
         if not results:
             return None
         name = f"{self.name}/{','.join(map(str, ranks))}"
-        return ProcessGroup(results[0], self.timeout_s if timeout_s is None else timeout_s, name)
-
-    def close(self) -> None:
-        """Leave the group, telling the other ranks; waits for no other rank. Safe to call twice.
-
-        Calls that other threads have under way end with GroupUnusableError.
-        """
-        if self._mesh.closing or self._pid != os.getpid():
-            return
-        self._unusable = "closed by this rank"
-        self._mesh.leave(Condition.CLOSED)
-        self._mesh.closing = True
-        lifecycle.unregister(self)
-        stopped = [runner.close() for runner in (self._collectives, self._messages)]
-        # Whoever does not stop in time keeps the memory, which goes when it lets go of the group.
-        if all(stopped) and self._turn.acquire(timeout=_CLOSE_S):
-            self._context.windows.clear()
-            self._mailbox.close()
-            self._mesh.close()
-            self._turn.release()
-        self._link.watch.close()
-
-    def leave(self, condition: Condition, text: str) -> None:
-        """Tell the other ranks why this one takes part no more; does not block."""
-        self._mesh.leave(condition, text)
-
-    def forget(self) -> None:
-        """Refuse all further use: this process is a forked child and not the rank."""
-        self._unusable = (
-            f"of rank {self.ranks[self.rank]} (pid {self._pid}), but this is a forked child of it, "
-            f"such as a DataLoader worker; only the rank itself may communicate"
-        )
-        self._turn = threading.Lock()
-
-    def __enter__(self) -> ProcessGroup:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    def _deadline(self, timeout_s: float | None) -> Deadline:
-        if timeout_s is None:
-            return Deadline(monotonic() + self.timeout_s, self.timeout_s)
-        return Deadline.after(timeout_s)
-
-    def _check_usable(self) -> None:
-        if self._unusable:
-            raise GroupUnusableError(f"process group {self.name!r} is {self._unusable}")
-
-    def _run(self, run: Run, async_op: bool, timeout_s: float | None) -> Work | None:
-        if not async_op and not self._collectives.n_unfinished:
-            self._guard(run, self._deadline(timeout_s))
-            return None
-        self._check_usable()
-
-        def in_background() -> None:
-            # A new thread has NumPy's own settings, under which an infinity would be a warning.
-            with np.errstate(all="ignore"):
-                self._guard(run, self._deadline(timeout_s), eager=False)
-
-        work = Work(f"collective of group {self.name!r}")
-        self._collectives.submit(in_background, work)
-        if async_op:
-            return work
-        work.wait()
-        return None
-
-    def _guard(self, run: Run, deadline: Deadline, *, eager: bool = True) -> None:
-        if not self._turn.acquire(blocking=False):
-            self._wait_for_turn(deadline)
-        try:
-            if self._unusable:
-                self._check_usable()
-            self._mesh.eager = eager
-            run(deadline)
-        except _CLEAN_ERRORS:
-            raise
-        except BaseException as error:
-            # Other ranks may be at any step by now, so no further call could be trusted.
-            self._break(error)
-            raise
-        finally:
-            self._turn.release()
-
-    def _wait_for_turn(self, deadline: Deadline) -> None:
-        if not self._turn.acquire(timeout=deadline.remaining_s()):
-            raise CollectiveTimeoutError(
-                f"rank {self.ranks[self.rank]}: another call of this rank in group {self.name!r} "
-                f"did not end within {deadline.timeout_s:g} s. A signal handler cannot make a "
-                f"collective call while the thread that it interrupted is in one."
-            )
-
-    def _break(self, error: BaseException) -> None:
-        # Only the first reason counts, and closing is one.
-        if not self._unusable:
-            self._unusable = f"broken by an earlier error: {in_words(error)}"
-            self._mesh.leave(Condition.GAVE_UP, in_words(error))
-
-    def _exchange(
-        self, message: send_recv.Message, post: Callable[[send_recv.Message], None], async_op: bool
-    ) -> Work | None:
-        self._check_usable()
-        if async_op:
-            message.work = Work(message.what)
-            post(message)
-            if not message.done:
-                self._messages.submit(lambda: self._mailbox.serve(message, self._break), None)
-            return message.work
-        try:
-            post(message)
-            self._mailbox.wait(message, eager=True)
-        except CollectiveMismatchError:
-            raise
-        except BaseException as error:
-            self._break(error)
-            raise
-        return None
+        timeout_s = self.timeout_s if timeout_s is None else timeout_s
+        return ProcessGroup(results[0], timeout_s, name, self.page)

@@ -48,12 +48,14 @@ class Call:
 class EncodedCall:
     """A call with its signature and its bytes in a header, made once per line and argument kind."""
 
-    __slots__ = ("call", "description", "plan", "signature")
+    __slots__ = ("call", "description", "entry", "plan", "signature")
 
     def __init__(self, call: Call) -> None:
         self.call = call
         # Whatever a collective works out from the arguments that are the same at each such call.
         self.plan: Any = None
+        # Where the status page describes it; 0 before it does.
+        self.entry = 0
         self.signature = call.signature
         self.description = _encode(call)
 

@@ -41,6 +41,7 @@ class Message:
         self.done = False
         self.error: BaseException | None = None
         self.work: Work | None = None
+        self.on_finish: Callable[[], None] | None = None
 
     @property
     def dtype_digest(self) -> int:
@@ -58,6 +59,8 @@ class Message:
         """Mark as ended and tell whoever waits."""
         self.error = error
         self.done = True
+        if self.on_finish is not None:
+            self.on_finish()
         if self.work is not None:
             self.work.finish(error)
 

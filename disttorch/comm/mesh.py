@@ -21,6 +21,7 @@ from disttorch.comm.errors import (
     PeerLostError,
 )
 from disttorch.comm.header import SEQUENCE, SIGNATURE, TOKEN, EncodedCall
+from disttorch.comm.status import StatusPage
 from disttorch.comm.transport.arena import Array, Condition, OwnPage, Page
 from disttorch.comm.transport.process import ProcessWatch
 from disttorch.comm.transport.waiting import fence, spins_for, wait_until
@@ -64,6 +65,13 @@ class SharedMesh:
         self._written: list[EncodedCall | None] = [None, None]
         self._opening: EncodedCall | None = None
         self._doing: EncodedCall | None = None
+        self._page: StatusPage | None = None
+        self._name = ""
+        self._ticket = 0
+
+    def record(self, page: StatusPage, name: str) -> None:
+        """Tell `page` of all collectives from now on, under the group's `name`."""
+        self._page, self._name = page, name
 
     def open(self, call: EncodedCall, token: int = 0) -> None:
         """Begin a collective: its header goes out with the next `sync`, which compares all ranks'.
@@ -72,6 +80,9 @@ class SharedMesh:
         """
         slot = (self._step + 1) & 1
         self.sequence += 1
+        if self._page is not None:
+            self.finish()
+            self._ticket = self._page.begin(self.sequence, call, self._name)
         words = self._header_words[slot][self.rank]
         if self._written[slot] is not call:
             at = header.DESCRIPTION_AT
@@ -82,6 +93,12 @@ class SharedMesh:
         words[SEQUENCE] = self.sequence
         self.own.announce(self.sequence, slot)
         self._opening = self._doing = call
+
+    def finish(self) -> None:
+        """The collective that was opened last has ended well for this rank."""
+        if self._ticket and self._page is not None:
+            self._page.end(self._ticket)
+            self._ticket = 0
 
     def stages(self, dtype: np.dtype[Any], n_items: int | None = None) -> list[Array]:
         """All ranks' staging spaces for the next step: flat, the first `n_items`, by default all.
