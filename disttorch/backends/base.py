@@ -229,10 +229,7 @@ class Backend(Kernels, LinearAlgebra, SpecialFunctions):
         return self.xp.matmul(a, b)
 
     def first_outside(self, index: Array, low: int, high: int) -> int | None:
-        """Return the first element of `index` outside [low, high), None if there is none.
-
-        A backend on which looking costs more than indexing may always return None.
-        """
+        """Return the first element of `index` outside [low, high), None if there is none."""
         if not index.size or (int(index.min()) >= low and int(index.max()) < high):
             return None
         return int(index[(index < low) | (index >= high)][0])

@@ -26,22 +26,26 @@ class _Targets:
     def __init__(
         self, backend: Any, x: Array, target: Array, weight: Array | None, ignore_index: int
     ) -> None:
-        valid = target != ignore_index
-        everything = bool(valid.all())
-        if not everything:
-            target = backend.xp.where(valid, target, 0)
-        outside = backend.first_outside(target, 0, x.shape[1])
-        if outside is not None:
-            raise IndexError(f"Target {outside} is out of bounds.")
-        index = backend.xp.expand_dims(target.astype("int64", copy=False), 1)
-        self.key = full_index(backend.xp, index, 1)
+        self.backend = backend
+        xp, n_classes = backend.xp, x.shape[1]
+        valid: Array | None = None  # None: all of them
+        outside = backend.first_outside(target, 0, n_classes)
+        if outside is not None or 0 <= ignore_index < n_classes:
+            valid = target != ignore_index
+            target = xp.where(valid, target, 0)
+            outside = backend.first_outside(target, 0, n_classes)
+            if outside is not None:
+                raise IndexError(f"Target {outside} is out of bounds.")
+            valid = None if bool(valid.all()) else valid[:, None]
+        index = target[:, None].astype("int64", copy=False)
+        self.key = full_index(xp, index, 1)
         if weight is None:
-            self.weight = None if everything else backend.xp.expand_dims(valid, 1).astype(x.dtype)
-            self.total = target.size if everything else self.weight.sum()
+            self.weight = None if valid is None else valid.astype(x.dtype)
+            self.total = target.size if valid is None else self.weight.sum()
         else:
             self.weight = weight[index]
-            if not everything:
-                self.weight = self.weight * backend.xp.expand_dims(valid, 1)
+            if valid is not None:
+                self.weight = self.weight * valid
             self.total = self.weight.sum()
 
     def reduce(self, losses: Array, reduction: str) -> Array:
@@ -50,7 +54,7 @@ class _Targets:
             losses = losses * self.weight
         if reduction == "none":
             return losses.reshape(losses.shape[0], *losses.shape[2:])
-        total = losses.sum(dtype=losses.dtype)
+        total = self.backend.add_up(losses)
         return total if reduction == "sum" else total / losses.dtype.type(self.total)
 
     def share(self, ctx: Any, g: Any, reduction: str) -> Any:
@@ -197,6 +201,9 @@ def cross_entropy(
     check_reduction(reduction)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    how = {"ignore_index": ignore_index, "reduction": reduction}
+    if weight is None and label_smoothing == 0.0 and _is_plain(input, target):
+        return CrossEntropy.apply(input, target, None, **how)
     if input.shape == target.shape and input.ndim:
         return _soft(input, target, weight, ignore_index, reduction, label_smoothing)
     if not input.is_floating_point():
@@ -204,13 +211,24 @@ def cross_entropy(
             f"\"log_softmax_lastdim_kernel_impl\" not implemented for '{TYPE_NAMES[input.dtype]}'"
         )
     _check(input, target, weight)
-    how = {"ignore_index": ignore_index, "reduction": reduction}
     x, t = _batched(input, target)
     if label_smoothing > 0:
         loss = _smoothed(x, t, weight, label_smoothing, how)
     else:
         loss = CrossEntropy.apply(x, t, _constant(weight), **how)
     return _unbatched(loss, input, reduction)
+
+
+def _is_plain(input: Tensor, target: Tensor) -> bool:
+    """Whether these are floating scores (N, C) and int64 class numbers (N,), as `_check` wants."""
+    x, t = input._array, target._array
+    return (  # type: ignore[no-any-return]
+        x.ndim == 2
+        and x.shape[:1] == t.shape
+        and t.dtype.kind == "i"
+        and t.itemsize == 8
+        and x.dtype.kind in "fV"
+    )
 
 
 def _unbatched(loss: Tensor, input: Tensor, reduction: str) -> Tensor:

@@ -52,7 +52,7 @@ def _prepared(input: Tensor, dim: int, dtype: Dtype | None, name: str) -> tuple[
     if dtype is not None:
         input = cast(input, dtype)
     dim = input._dim(dim)
-    if not (input.dtype.is_floating_point or input.dtype.is_complex):
+    if input._array.dtype.kind not in "fcV":
         last = "_lastdim" if dim >= input.ndim - 1 else ""
         raise NotImplementedError(
             f"\"{name}{last}_kernel_impl\" not implemented for '{TYPE_NAMES[input.dtype]}'"
@@ -69,7 +69,7 @@ def softmax(
     Raises NotImplementedError for integers, IndexError for a `dim` out of range.
     """
     x, dim = _prepared(input, dim, dtype, "softmax")
-    if x.ndim == 0:
+    if not x._array.ndim:
         y = Softmax.apply(x.reshape(1), dim=0).reshape(())
     else:
         y = Softmax.apply(x, dim=dim)
@@ -82,7 +82,7 @@ def log_softmax(
 ) -> Tensor:
     """Return log(softmax(input, dim)), computed without overflow or loss of digits."""
     x, dim = _prepared(input, dim, dtype, "log_softmax")
-    if x.ndim == 0:
+    if not x._array.ndim:
         y = LogSoftmax.apply(x.reshape(1), dim=0).reshape(())
     else:
         y = LogSoftmax.apply(x, dim=dim)

@@ -20,6 +20,7 @@ from disttorch.device import device
 from disttorch.errors import MissingExtraError
 
 _CPU = device("cpu")
+_FEW = 64  # elements that Python looks at sooner than NumPy is called
 
 
 def _late(module: str, name: str) -> Any:
@@ -158,6 +159,14 @@ class NumpyBackend(Backend):
         """Running result of an associative ufunc along `axis`."""
         result: np.ndarray = getattr(np, ufunc).accumulate(x, axis=axis)
         return result
+
+    def first_outside(self, index: np.ndarray, low: int, high: int) -> int | None:
+        """Return the first element of `index` outside [low, high), None if there is none."""
+        if 0 < index.size <= _FEW:
+            values = index.reshape(-1).tolist()
+            if low <= min(values) and max(values) < high:
+                return None
+        return super().first_outside(index, low, high)
 
     def scatter_add(self, out: np.ndarray, index: Any, values: Any) -> None:
         """Do ``out[index] += values`` with repeated indices adding up."""

@@ -13,10 +13,15 @@ from disttorch.backends.cpu.workers import run_pieces
 Array = np.ndarray
 
 _BLOCK = 1 << 15  # elements
+_SMALL = 1 << 11  # elements up to which looking for a kernel or for blocks costs more than it saves
 
 
 def softmax(x: Array, dim: int) -> Array:
     """Return exp(x) over its sum along `dim`."""
+    if 0 < x.size <= _SMALL:
+        y = np.subtract(x, np.maximum.reduce(x, dim, None, None, True), np.empty(x.shape, x.dtype))
+        np.exp(y, y)
+        return np.divide(y, np.add.reduce(y, dim, None, None, True), y)
     y = _by_kernel("softmax", x, dim)
     if y is not None:
         return y
@@ -30,6 +35,9 @@ def softmax(x: Array, dim: int) -> Array:
 
 def log_softmax(x: Array, dim: int) -> Array:
     """Return x minus the logarithm of the sum of exp(x) along `dim`."""
+    if 0 < x.size <= _SMALL:
+        y = np.subtract(x, np.maximum.reduce(x, dim, None, None, True), np.empty(x.shape, x.dtype))
+        return np.subtract(y, np.log(np.add.reduce(np.exp(y), dim, None, None, True)), y)
     y = _by_kernel("log_softmax", x, dim)
     if y is not None:
         return y
@@ -52,7 +60,7 @@ def log_softmax_backward(g: Array, y: Array, dim: int) -> Array:
 
 def _backward(name: str, g: Array, y: Array, dim: int) -> Array:
     n = y.shape[dim]
-    if y.size and dim == y.ndim - 1:
+    if y.size > _SMALL and dim == y.ndim - 1:
         rows, outputs = g.reshape(-1, n), y.reshape(-1, n)
         kernel = row_kernel(name, rows, outputs)
         if kernel is not None:
@@ -61,10 +69,10 @@ def _backward(name: str, g: Array, y: Array, dim: int) -> Array:
             return gx
     if name == "softmax_backward":
         gx = g * y
-        gx -= y * gx.sum(dim, keepdims=True, dtype=gx.dtype)
+        gx -= y * np.add.reduce(gx, dim, gx.dtype, None, True)
         return gx
     gx = np.exp(y)
-    gx *= g.sum(dim, keepdims=True, dtype=g.dtype)
+    gx *= np.add.reduce(g, dim, g.dtype, None, True)
     return np.subtract(g, gx, out=gx)
 
 

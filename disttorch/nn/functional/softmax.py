@@ -10,10 +10,8 @@ from disttorch.random import fill_exponential
 from disttorch.tensor import Tensor
 
 
-def _chosen_dim(name: str, ndim: int, dim: int | None, stacklevel: int) -> int:
-    """`dim`, or the one PyTorch guesses, with its warning."""
-    if dim is not None:
-        return dim
+def _guessed_dim(name: str, ndim: int, stacklevel: int) -> int:
+    """The dimension PyTorch guesses where none is given, with its warning."""
     warnings.warn(
         f"Implicit dimension choice for {name} has been deprecated. Change the call to include "
         "dim=X as an argument.",
@@ -27,21 +25,27 @@ def softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Dtype | None = None
 ) -> Tensor:
     """Return exp(input) normalised to sum 1 along `dim`; computed in `dtype` if given."""
-    return ops.softmax(input, _chosen_dim("softmax", input.ndim, dim, _stacklevel), dtype)
+    if dim is None:
+        dim = _guessed_dim("softmax", input.ndim, _stacklevel)
+    return ops.softmax(input, dim, dtype)
 
 
 def log_softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Dtype | None = None
 ) -> Tensor:
     """Return log(softmax(input, dim)), computed without overflow or loss of digits."""
-    return ops.log_softmax(input, _chosen_dim("log_softmax", input.ndim, dim, _stacklevel), dtype)
+    if dim is None:
+        dim = _guessed_dim("log_softmax", input.ndim, _stacklevel)
+    return ops.log_softmax(input, dim, dtype)
 
 
 def softmin(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Dtype | None = None
 ) -> Tensor:
     """Return softmax(-input, dim)."""
-    return ops.softmax(-input, _chosen_dim("softmin", input.ndim, dim, _stacklevel), dtype)
+    if dim is None:
+        dim = _guessed_dim("softmin", input.ndim, _stacklevel)
+    return ops.softmax(-input, dim, dtype)
 
 
 def gumbel_softmax(

@@ -6,10 +6,11 @@ import pytest
 from disttorch.backends.cpu import softmax
 
 
-@pytest.mark.parametrize("block", [1, 5, 1 << 15])
+@pytest.mark.parametrize(("block", "small"), [(1, 0), (5, 0), (1 << 15, 0), (1, 60)])
 @pytest.mark.parametrize("dim", [0, 1, 2])
 @pytest.mark.parametrize("dtype", ["float64", "float16"])
-def test_blocks_of_any_dimension(monkeypatch, block, dim, dtype):
+def test_blocks_of_any_dimension(monkeypatch, block, small, dim, dtype):
+    monkeypatch.setattr(softmax, "_SMALL", small)
     monkeypatch.setattr(softmax, "_BLOCK", block)
     x = np.random.default_rng(0).standard_normal((3, 4, 5)).astype(dtype)
     exact = np.exp(x.astype("float64"))
