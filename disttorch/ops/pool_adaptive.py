@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
@@ -107,9 +108,10 @@ class PlaneScatter(Op):
         gx = ctx.xp.zeros((*gy.shape[:2], *sizes), gy.dtype)
         n_planes = gy.shape[0] * gy.shape[1]
         planes = ctx.xp.arange(n_planes)[:, None]
-        where = (planes, index.reshape(n_planes, -1))
-        flat = gx.reshape(n_planes, -1)
-        ctx.backend.scatter_add(flat, where, gy.reshape(n_planes, -1))
+        n, n_out = math.prod(sizes), math.prod(index.shape[2:])
+        where = (planes, index.reshape(n_planes, n_out))
+        flat = gx.reshape(n_planes, n)
+        ctx.backend.scatter_add(flat, where, gy.reshape(n_planes, n_out))
         return flat.reshape(gx.shape)
 
     def backward(ctx, g: Any) -> Any:
@@ -121,8 +123,9 @@ class PlaneGather(Op):
 
     def forward(ctx, gx: Array, index: Array) -> Array:
         ctx.index, ctx.sizes = index, tuple(gx.shape[2:])
-        flat = gx.reshape(*gx.shape[:2], -1)
-        picked = ctx.xp.take_along_axis(flat, index.reshape(*index.shape[:2], -1), -1)
+        lead = gx.shape[:2]
+        flat = gx.reshape(*lead, math.prod(ctx.sizes))
+        picked = ctx.xp.take_along_axis(flat, index.reshape(*lead, math.prod(index.shape[2:])), -1)
         return picked.reshape(index.shape)
 
     def backward(ctx, g: Any) -> Any:

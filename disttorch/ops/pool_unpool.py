@@ -27,7 +27,8 @@ class MaxUnpool(Op):
         n_planes = x.shape[0] * x.shape[1]
         y = ctx.xp.zeros((n_planes, _count(sizes)), x.dtype)
         planes = ctx.xp.arange(n_planes)[:, None]
-        y[planes, index.reshape(n_planes, -1)] = x.reshape(n_planes, -1)
+        n = _count(x.shape[2:])
+        y[planes, index.reshape(n_planes, n)] = x.reshape(n_planes, n)
         return y.reshape(*x.shape[:2], *sizes)
 
     def backward(ctx, g: Any) -> Any:
@@ -66,11 +67,11 @@ class FractionalMaxPool(Op):
 
     def forward(ctx, x: Array, starts: Sequence[Array], kernel: Sizes) -> tuple[Array, Array]:
         xp, ctx.sizes = ctx.xp, tuple(x.shape[2:])
-        flat = x.reshape(*x.shape[:2], -1)
+        flat = x.reshape(*x.shape[:2], _count(ctx.sizes))
         out = tuple(s.shape[2] for s in starts)
         best = index = None
         for tap in product(*(range(k) for k in kernel)):
-            at = _flat_index(starts, tap, ctx.sizes).reshape(*x.shape[:2], -1)
+            at = _flat_index(starts, tap, ctx.sizes).reshape(*x.shape[:2], _count(out))
             values = xp.take_along_axis(flat, at, 2)
             if best is None:
                 best, index = values, at
@@ -89,7 +90,7 @@ def _flat_index(starts: Sequence[Array], tap: Sizes, sizes: Sizes) -> Array:
     n_dims = len(sizes)
     total: Any = 0
     for dim, (start, offset, size) in enumerate(zip(starts, tap, sizes, strict=True)):
-        shape = (*start.shape[:2], *(-1 if d == dim else 1 for d in range(n_dims)))
+        shape = (*start.shape[:2], *(start.shape[2] if d == dim else 1 for d in range(n_dims)))
         total = total * size + (start + offset).reshape(shape)
     return total
 
@@ -100,6 +101,6 @@ def window_starts(samples: Array, n: int, n_out: int, kernel: int, xp: Any) -> A
     if n_out > 1:
         step = samples.dtype.type(n - kernel) / samples.dtype.type(n_out - 1)
         order = xp.arange(n_out - 1).astype(samples.dtype)
-        moved = xp.floor((order + samples[..., None]) * step)
-        starts[..., :-1] = (moved - xp.floor(samples * step)[..., None]).astype("int64")
+        moved = xp.trunc((order + samples[..., None]) * step)
+        starts[..., :-1] = (moved - xp.trunc(samples * step)[..., None]).astype("int64")
     return starts
