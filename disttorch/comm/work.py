@@ -5,11 +5,15 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.errors import CollectiveTimeoutError, GroupUnusableError
+from disttorch.futures import Future
 
 _JOIN_S = 5.0
+# Futures are rare, so one lock serves them all.
+_FUTURES = threading.Lock()
 
 
 class Work:
@@ -17,8 +21,11 @@ class Work:
 
     def __init__(self, what: str) -> None:
         self.what = what
+        self.outputs: Any = None
+        """What the future's value is: the list of tensors that the operation writes."""
         self._error: BaseException | None = None
         self._completed = False
+        self._future: Future[Any] | None = None
         # Cheaper than an Event: held until the operation ends.
         self._running = threading.Lock()
         self._running.acquire()
@@ -49,11 +56,38 @@ class Work:
         """The error that ended the operation, None if there was none or it still runs."""
         return self._error
 
-    def finish(self, error: BaseException | None = None) -> None:
-        """Called once by whoever runs the operation."""
+    def get_future(self) -> Future[Any]:
+        """A Future of the operation's tensors; its callbacks run on the thread that ends it."""
+        with _FUTURES:
+            if self._future is None:
+                self._future = Future()
+                if self._completed:
+                    self._tell(self._future)
+            return self._future
+
+    def finish(
+        self, error: BaseException | None = None, ended: Callable[[], None] = lambda: None
+    ) -> None:
+        """Called once by whoever runs the operation; `ended` is called before anybody is told.
+
+        With callbacks waiting, it is called after them: what they start comes before the next.
+        """
         self._error = error
-        self._completed = True
+        with _FUTURES:
+            self._completed = True
+            future = self._future
+            if future is None:
+                ended()
+        if future is not None:
+            self._tell(future)
+            ended()
         self._running.release()
+
+    def _tell(self, future: Future[Any]) -> None:
+        if isinstance(self._error, Exception):
+            future.set_exception(self._error)
+        else:
+            future.set_result(self.outputs)
 
 
 class Runner:
@@ -74,7 +108,12 @@ class Runner:
         """Run `run` after all that was submitted before; `work` takes its end or its error.
 
         Without `work`, `run` must see to its own errors. Raises GroupUnusableError after `close`.
+        What the thread itself submits, in callbacks of futures, runs at once: on all ranks it comes
+        after the same operation, wherever the callback runs.
         """
+        if threading.current_thread() is self._thread:
+            self._run(run, work)
+            return
         with self._lock:
             if self._closed:
                 raise GroupUnusableError(f"{self._name}: closed by this rank")
@@ -97,15 +136,23 @@ class Runner:
 
     def _loop(self) -> None:
         while (item := self._queue.get()) is not None:
-            run, work = item
-            error: BaseException | None = None
-            try:
-                run()
-            except BaseException as caught:
-                error = caught
-            with self._lock:
-                self.n_unfinished -= 1
-            if work is not None:
-                work.finish(error)
+            self._run(*item, self._ended)
             # An idle thread must not keep the arrays of its last operation alive.
-            del item, run, work, error
+            del item
+
+    def _run(
+        self, run: Callable[[], None], work: Work | None, ended: Callable[[], None] = lambda: None
+    ) -> None:
+        error: BaseException | None = None
+        try:
+            run()
+        except BaseException as caught:
+            error = caught
+        if work is None:
+            ended()
+        else:
+            work.finish(error, ended)
+
+    def _ended(self) -> None:
+        with self._lock:
+            self.n_unfinished -= 1

@@ -47,3 +47,35 @@ def test_a_runner_that_closes_itself_ends() -> None:
         if thread.name == "closes itself":
             thread.join(20)
             assert not thread.is_alive()
+
+
+def test_the_future_of_an_operation_carries_its_outputs_or_its_error() -> None:
+    runner = Runner("futures")
+    works = [Work("good"), Work("bad")]
+    works[0].outputs = ["tensor"]
+    early = works[0].get_future().then(lambda f: f.value()[0])
+    runner.submit(lambda: None, works[0])
+    runner.submit(lambda: {}["missing"], works[1])
+    with pytest.raises(KeyError):
+        works[1].get_future().wait()
+    assert early.wait() == "tensor"
+    assert works[0].get_future().value() == ["tensor"]
+    runner.close()
+
+
+def test_what_a_callback_starts_comes_before_what_was_submitted_later() -> None:
+    runner, seen, go = Runner("nested"), [], threading.Event()
+    first, nested, last = Work("first"), Work("nested"), Work("last")
+
+    def begin_nested(_: object) -> None:
+        runner.submit(lambda: seen.append("nested"), nested)
+        nested.wait(20)
+
+    first.get_future().add_done_callback(begin_nested)
+    runner.submit(lambda: (go.wait(20), seen.append("first")), first)
+    runner.submit(lambda: seen.append("last"), last)
+    go.set()
+    assert last.wait(20)
+    assert seen == ["first", "nested", "last"]
+    assert runner.n_unfinished == 0
+    runner.close()
