@@ -85,9 +85,9 @@ from disttorch.version import __version__
 newaxis = None
 
 _LAZY = {
-    *("amp", "cpu", "distributions"),
+    *("amp", "cpu", "distributions", "futures"),
     *("cuda", "distributed", "fft", "linalg", "meter", "nn", "optim", "serialization", "signal"),
-    *("func", "overrides", "special", "testing", "utils", "vision"),
+    *("func", "masked", "overrides", "special", "testing", "utils", "vision"),
 }
 _LAZY_NAMES = {"load": "serialization", "save": "serialization", "vmap": "func"}
 _LAZY_NAMES |= dict.fromkeys(
