@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from disttorch.ops import attention, fold, recurrent, shuffle
+from disttorch.ops import attention, fold, norm_native, recurrent, shuffle
 
-MODULES = (attention, fold, recurrent, shuffle)
+MODULES = (attention, fold, norm_native, recurrent, shuffle)
