@@ -153,14 +153,16 @@ def _expect_refusal(refusal: BaseException, call: Callable[[], Any]) -> None:
 
 
 def _compare_gradients(op: OpInfo, function: Callable[..., Any], sample: SampleInput) -> None:
-    wanted = _gradients(torch, torch.Tensor, op, op.op, sample)
+    wanted = _gradients(torch, torch.Tensor, op.gradcheck_wrapper, op, op.op, sample)
     copy = SampleInput(
         to_ours(sample.input),
         args=to_ours(sample.args),
         kwargs=to_ours(sample.kwargs),
         output_process_fn_grad=rebound(sample.output_process_fn_grad),
     )
-    given = _gradients(disttorch, disttorch.Tensor, op, function, copy)
+    masked = op.name.startswith("masked.")
+    wrapper = _masked(op, sample) if masked else rebound(op.gradcheck_wrapper)
+    given = _gradients(disttorch, disttorch.Tensor, wrapper, op, function, copy)
     for order, (mine, theirs) in enumerate(zip(given, wanted, strict=False), 1):
         for k, (g, w) in enumerate(zip(mine, theirs, strict=True)):
             _agree_gradient(g, w, f"gradient of order {order} of input {k}")
@@ -181,12 +183,30 @@ def _agree_gradient(given: Any, wanted: Any, what: str) -> None:
     agree(given, wanted, what=what)
 
 
-def _gradients(module: Any, kind: type, op: OpInfo, function: Any, sample: Any) -> list[list[Any]]:
+def _masked(op: OpInfo, sample: SampleInput) -> Callable[..., Any]:
+    """What the wrapper of masked operators does, zeros where nothing counts, by PyTorch's mask."""
+
+    def ones(*args: Any, **kwargs: Any) -> torch.Tensor:
+        return torch.ones_like(op.op(*args, **kwargs))
+
+    ones.__name__ = op.name.removeprefix("masked.")
+    kept = op.gradcheck_wrapper(ones, sample.input, *sample.args, **sample.kwargs) != 0
+    mask = disttorch.from_numpy(kept.numpy())
+
+    def wrapper(function: Any, *args: Any, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        return disttorch.where(mask, result, result.new_zeros([]))
+
+    return wrapper
+
+
+def _gradients(
+    module: Any, kind: type, wrapper: Any, op: OpInfo, function: Any, sample: Any
+) -> list[list[Any]]:
     """First and, where the entry promises it, second gradients of a weighted sum of the outputs."""
     inputs = [t for t in flat_tensors((sample.input, sample.args, sample.kwargs), kind)]
     leaves = [t for t in dict.fromkeys(inputs) if t.requires_grad]
     module.manual_seed(0)
-    wrapper = op.gradcheck_wrapper if module is torch else rebound(op.gradcheck_wrapper)
     result = wrapper(function, sample.input, *sample.args, **sample.kwargs)
     result = sample.output_process_fn_grad(result)
     outputs = [t for t in flat_tensors(result, kind) if t.requires_grad]
