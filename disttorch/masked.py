@@ -20,9 +20,25 @@ from disttorch.ops import PUBLIC
 from disttorch.tensor import Tensor
 
 __all__ = [
-    *("amax", "amin", "argmax", "argmin", "cumprod", "cumsum", "log_softmax", "logaddexp"),
-    *("logsumexp", "mean", "median", "norm", "normalize", "prod", "softmax", "softmin", "std"),
-    *("sum", "var"),
+    "amax",
+    "amin",
+    "argmax",
+    "argmin",
+    "cumprod",
+    "cumsum",
+    "log_softmax",
+    "logaddexp",
+    "logsumexp",
+    "mean",
+    "median",
+    "norm",
+    "normalize",
+    "prod",
+    "softmax",
+    "softmin",
+    "std",
+    "sum",
+    "var",
 ]
 
 Dims = int | Sequence[int] | None
