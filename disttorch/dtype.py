@@ -26,9 +26,15 @@ class Category(IntEnum):
 
 
 class dtype:
-    """An element type such as ``disttorch.float32``; one instance a type, compared by identity."""
+    """An element type such as ``disttorch.float32``; one instance a type, compared by identity.
 
-    __slots__ = ("category", "is_signed", "itemsize", "name", "np")
+    `is_integral`: the integer types, not bool.
+    """
+
+    __slots__ = (
+        *("category", "is_complex", "is_floating_point", "is_integral", "is_signed", "itemsize"),
+        *("name", "np"),
+    )
 
     def __init__(self, name: str, np_type: Any, category: Category) -> None:
         self.name = name
@@ -36,21 +42,10 @@ class dtype:
         self.category = category
         self.itemsize = self.np.itemsize
         self.is_signed = not name.startswith(("uint", "bool"))
-
-    @property
-    def is_floating_point(self) -> bool:
-        """True for float16, bfloat16, float32 and float64."""
-        return self.category is Category.FLOATING
-
-    @property
-    def is_complex(self) -> bool:
-        """True for complex64 and complex128."""
-        return self.category is Category.COMPLEX
-
-    @property
-    def is_integral(self) -> bool:
-        """True for the integer types, not for bool."""
-        return self.category is Category.INTEGRAL
+        # Attributes, not properties: operators ask for them on every call.
+        self.is_floating_point = category is Category.FLOATING
+        self.is_complex = category is Category.COMPLEX
+        self.is_integral = category is Category.INTEGRAL
 
     def to_real(self) -> dtype:
         """Real type of the same precision: complex64 -> float32; real types return themselves."""

@@ -117,7 +117,8 @@ def checked(functions: Mapping[str, Function], quick: frozenset[str]) -> dict[st
 def _checked(name: str, function: Function, quick: frozenset[str]) -> Function:
     if name in PAIRS or name in OVERLOADED:
         return strict(function)
-    if name in quick or "Tensor" not in function.__annotations__.values():
+    taken = (kind for given, kind in function.__annotations__.items() if given != "return")
+    if name in quick or "Tensor" not in taken:
         return function
     return explained(function)
 

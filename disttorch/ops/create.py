@@ -31,6 +31,8 @@ __all__ = ["as_tensor", "asarray", "from_numpy", "new_tensor", "scalar_tensor", 
 Array = Any
 
 _NUMBERS = {bool, int, float, complex}
+_PLAIN_SEQUENCES = {list, tuple}
+_PLAIN = _NUMBERS | _PLAIN_SEQUENCES
 
 
 def require_grad(out: Tensor, requires_grad: bool) -> Tensor:
@@ -47,13 +49,15 @@ def require_grad(out: Tensor, requires_grad: bool) -> Tensor:
 def _number_dtype(kind: type) -> Dtype:
     """Dtype that Python numbers of a type become in a tensor of their own."""
     default = get_default_dtype()
+    if kind is float:
+        return default
     if kind is complex:
         return default.to_complex() if default.is_floating_point else complex64
     return {bool: bool_, int: int64}.get(kind, default)
 
 
 def _is_nested(data: Any) -> bool:
-    return isinstance(data, Sequence) and not isinstance(data, (str, bytes))
+    return type(data) in _PLAIN_SEQUENCES or isinstance(data, Sequence) and not isinstance(data, (str, bytes))
 
 
 def _is_array(data: Any) -> bool:
@@ -65,8 +69,12 @@ def infer_dtype(data: Any, depth: int = 0) -> Dtype:
 
     Raises TypeError, ValueError or RuntimeError, as PyTorch, for what no tensor can hold.
     """
+    if type(data) in _NUMBERS:
+        return _number_dtype(type(data))
     if _is_nested(data):
         kinds = set(map(type, data))
+        if len(kinds) == 1 and kinds <= _NUMBERS:
+            return _number_dtype(kinds.pop())
         if kinds <= _NUMBERS:
             found = [_number_dtype(kind) for kind in kinds]
         else:
@@ -119,6 +127,10 @@ def _check_rectangular(data: Any, sizes: Sequence[int] | None = None, dim: int =
 
 def _host_array(data: Any, dtype: Dtype) -> Array:
     """Return nested data as a new host array of `dtype`; RuntimeError for numbers out of range."""
+    if dtype.np.kind == "f" and (
+        type(data) is float or type(data) is list and set(map(type, data)) == {float}
+    ):
+        return CPU.xp.array(data, dtype.np)
     try:
         array = CPU.asarray(_numbers_only(data))
     except ValueError:
@@ -126,26 +138,27 @@ def _host_array(data: Any, dtype: Dtype) -> Array:
         raise
     except OverflowError as error:
         raise ValueError("Overflow when unpacking long long") from error
-    if array.dtype.kind == "O" or (array.dtype.name == "uint64" and not _is_array(data)):
+    kind, size = array.dtype.kind, array.itemsize
+    if kind == "O" or (kind == "u" and size == 8 and not _is_array(data)):
         if dtype.is_integral and dtype.name != "uint64":
             raise ValueError("Overflow when unpacking long long")
     if dtype.is_integral and array.size:
-        info = iinfo(dtype)
-        # PyTorch lets negative numbers wrap around in unsigned types.
-        lowest = info.min if dtype.is_signed else -info.max
-        if array.dtype.kind == "f" or dtype.itemsize < 8:
+        if kind == "f" or dtype.itemsize < 8:
+            info = iinfo(dtype)
+            # PyTorch lets negative numbers wrap around in unsigned types.
+            lowest = info.min if dtype.is_signed else -info.max
             if not (array.min() >= lowest and array.max() <= info.max):
                 raise RuntimeError(
                     f"value cannot be converted to type {dtype.name} without overflow"
                 )
-    return array.astype(dtype.np)
+    return array.astype(dtype.np, copy=type(data) not in _PLAIN)
 
 
 def _copy_of(data: Any, dtype: Dtype | None, device: Any) -> Tensor:
     dtype = as_dtype(dtype)
     if isinstance(data, Tensor):
         return _detached_copy(data, dtype, device)
-    if _is_array(data) and not _is_nested(data):
+    if type(data) not in _PLAIN and _is_array(data) and not _is_nested(data):
         host = CPU.xp.array(data, order="C")
         from_numpy_dtype(host.dtype)
         if dtype is not None:

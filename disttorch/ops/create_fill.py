@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from disttorch.layout import memory_order, preserve_format
 from disttorch.ops.cast import cast, copy_, dense_copy_order
 from disttorch.ops.create import infer_dtype, require_grad
 from disttorch.ops.out import write_out
+from disttorch.size import Size
 from disttorch.tensor import Tensor
 
 __all__ = [
@@ -47,6 +49,14 @@ def shape_argument(name: str, given: Sequence[Any], size: Any = None) -> tuple[i
 
     Raises TypeError for what is no int and RuntimeError for a negative length.
     """
+    if size is None and given:  # the usual case first, quickly
+        first = given[0]
+        lengths = first if type(first) in _SEQUENCES and len(given) == 1 else given
+        for n in lengths:
+            if type(n) is not int or n < 0:
+                break
+        else:
+            return tuple(lengths)
     if size is not None:
         given = (size,)
     if len(given) == 1 and not hasattr(given[0], "__index__"):
@@ -74,6 +84,9 @@ def shape_argument(name: str, given: Sequence[Any], size: Any = None) -> tuple[i
     return shape
 
 
+_SEQUENCES = (tuple, list, Size)
+
+
 def laid_out(
     make: Callable[[tuple[int, ...]], Array], shape: tuple[int, ...], order: Sequence[int]
 ) -> Array:
@@ -86,6 +99,8 @@ def finish(
     array: Array, name: str, out: Tensor | None = None, requires_grad: bool = False
 ) -> Tensor:
     """Wrap a new array, or write it into `out`."""
+    if out is None and not requires_grad:
+        return Tensor._wrap(array)
     created = Tensor._wrap(array)
     return require_grad(created if out is None else write_out(out, created, name), requires_grad)
 
@@ -99,7 +114,9 @@ def _zeros(backend: Backend, shape: tuple[int, ...], np_dtype: Any) -> Array:
 
 
 def _ones(backend: Backend, shape: tuple[int, ...], np_dtype: Any) -> Array:
-    return backend.xp.ones(shape, np_dtype)
+    array = backend.xp.empty(shape, np_dtype)
+    array.fill(1)
+    return array
 
 
 def _sized(name: str, make: Maker) -> Callable[..., Tensor]:
@@ -114,9 +131,9 @@ def _sized(name: str, make: Maker) -> Callable[..., Tensor]:
         pin_memory: bool = False,
         memory_format: MemoryFormat | None = None,
     ) -> Tensor:
+        shape = shape_argument(name, args, size)
         backend = backend_for(chosen_device(device or (None if out is None else out.device)))
         np_dtype = (as_dtype(dtype) or (out.dtype if out is not None else get_default_dtype())).np
-        shape = shape_argument(name, args, size)
         if memory_format is None or memory_format is preserve_format:
             array = make(backend, shape, np_dtype)
         else:
@@ -210,6 +227,10 @@ def fitted(value: Any, dtype: Dtype) -> Any:
 
     Raises, as PyTorch, RuntimeError for one out of range, OverflowError beyond 64 bits.
     """
+    if type(value) is float and dtype.is_floating_point:
+        if value - value == 0 and not -(largest := _largest(dtype)) <= value <= largest:
+            raise RuntimeError(_overflow(dtype))
+        return value
     if isinstance(value, complex) and not dtype.is_complex:
         if value.imag:
             raise RuntimeError(_overflow(dtype))
@@ -219,13 +240,22 @@ def fitted(value: Any, dtype: Dtype) -> Any:
     if dtype.is_integral:
         if value != value or value in (math.inf, -math.inf):  # noqa: PLR0124 - NaN is no integer
             raise RuntimeError(_overflow(dtype))
-        info = iinfo(dtype)
+        info = _integers(dtype)
         if not (info.min if dtype.is_signed else -info.max) <= value <= info.max:
             raise RuntimeError(_overflow(dtype))
         return int(value) % (1 << info.bits) if not dtype.is_signed else int(value)
-    if dtype.is_floating_point and math.isfinite(value) and abs(value) > finfo(dtype).max:
+    if dtype.is_floating_point and math.isfinite(value) and abs(value) > _largest(dtype):
         raise RuntimeError(_overflow(dtype))
     return value
+
+
+@functools.cache
+def _largest(dtype: Dtype) -> float:
+    """The largest number of a floating dtype."""
+    return finfo(dtype).max  # type: ignore[attr-defined, no-any-return]
+
+
+_integers = functools.cache(iinfo)
 
 
 def _overflow(dtype: Dtype) -> str:
@@ -250,7 +280,8 @@ def full(
     chosen = as_dtype(dtype) or (out.dtype if out is not None else infer_dtype(fill_value))
     shape = shape_argument("full", (size,))
     number = fitted(_number(fill_value), chosen)
-    array = backend_for(chosen_device(device)).xp.full(shape, number, chosen.np)
+    array = backend_for(chosen_device(device)).xp.empty(shape, chosen.np)
+    array.fill(number)
     return finish(array, "full", out, requires_grad)
 
 

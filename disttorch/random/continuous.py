@@ -28,6 +28,7 @@ from disttorch.random.generator import Generator, default_generator
 
 _BLOCK = 16
 _FEW_BLOCKS = 1 << 10  # numbers
+_FEW_NUMBERS = 1 << 15  # that are drawn at once
 
 
 def _as_real(out: Array) -> Array:
@@ -43,6 +44,10 @@ def fill_uniform(
     Raises RuntimeError for bounds out of order or out of the dtype's range.
     """
     source = generator or default_generator
+    if out.dtype.char == "f" and low == 0.0 and high == 1.0 and 0 < out.size <= _FEW_NUMBERS:
+        if out.flags.c_contiguous:
+            unit_float32(out.size, source, out.reshape(-1))
+            return out
     kind = continuous_dtype(out, "check_uniform_bounds")
     if kind.is_complex:
         fill_uniform(_as_real(out), low, high, source)
@@ -138,21 +143,27 @@ def _fill_normal_blocks(flat: Array, mean: float, std: float, source: Generator)
         flat[-_BLOCK:] = _box_muller(unit(_BLOCK, source), mean, std)
 
 
+# Arrays, because NumPy takes a microsecond to make one of a number.
+_CONSTANTS = {
+    kind: [np.array(number, kind) for number in (1, -2, 2 * math.pi)] for kind in ("f", "d")
+}
+
+
 def _box_muller(u: Array, mean: float, std: float) -> Array:
     """Normal numbers from uniform ones (n,), n a multiple of 16: 8 radii, then 8 angles."""
-    dtype_of = u.dtype.type
     halves = u.reshape(-1, 2, _BLOCK // 2)
     # Contiguous work arrays: the log, sqrt, sin and cos loops need them to use vector units.
-    radius = dtype_of(1) - halves[:, 0].reshape(-1)
-    np.log(radius, out=radius)
-    radius *= dtype_of(-2)
-    np.sqrt(radius, out=radius)
-    theta = halves[:, 1].reshape(-1)
-    theta *= dtype_of(2 * math.pi)
-    halves[:, 0] = (np.cos(theta) * radius).reshape(-1, _BLOCK // 2)
-    halves[:, 1] = (np.sin(theta, out=theta) * radius).reshape(-1, _BLOCK // 2)
+    one, minus_two, circle = _CONSTANTS[u.dtype.char]
+    radius = np.subtract(one, halves[:, 0], np.empty((len(halves), _BLOCK // 2), u.dtype))
+    np.log(radius, radius)
+    np.multiply(radius, minus_two, radius)
+    np.sqrt(radius, radius)
+    theta = np.multiply(halves[:, 1], circle, np.empty(radius.shape, u.dtype))
+    np.multiply(np.cos(theta), radius, halves[:, 0])
+    np.multiply(np.sin(theta, theta), radius, halves[:, 1])
     if mean == 0.0 and std == 1.0:
         return u
+    dtype_of = u.dtype.type
     exact = u.astype(np.float64) * float(dtype_of(std)) + float(dtype_of(mean))
     return exact.astype(u.dtype)
 

@@ -5,6 +5,7 @@ Each `fill_*` writes into `out` (any shape, any strides) and returns it.
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 
@@ -181,6 +182,13 @@ def _round_down(high: int, kind: dtype) -> int:
     return high
 
 
+@functools.cache
+def _limits(kind: dtype) -> tuple[int, int]:
+    """Smallest and largest number of an integer dtype."""
+    limits = np.iinfo(kind.np)
+    return int(limits.min), int(limits.max)
+
+
 def _check_holds(kind: dtype, name: str, value: int) -> None:
     """RuntimeError if a bound lies outside the dtype, UserWarning if it is not exact in it."""
     cpp_name = CPP_NAMES[kind.name]
@@ -189,8 +197,8 @@ def _check_holds(kind: dtype, name: str, value: int) -> None:
     elif kind.name == "bool":
         fits = value in (0, 1)
     else:
-        limits = np.iinfo(kind.np)
-        fits = int(limits.min) <= value <= int(limits.max)
+        lowest, largest = _limits(kind)
+        fits = lowest <= value <= largest
     if not fits:
         raise RuntimeError(f"{name} is out of bounds for {cpp_name}")
     digits = _DIGITS.get(kind.name)

@@ -90,13 +90,13 @@ _LOW_24, _LOW_53 = np.array((1 << 24) - 1, np.uint64), np.array((1 << 53) - 1, n
 _SCALE_24, _SCALE_53 = np.array(2.0**-24, np.float32), np.array(2.0**-53)
 
 
-def unit_float32(n: int, generator: Generator) -> Array:
-    """Return the next `n` numbers of [0, 1) with 24 random bits, float32 (n,)."""
+def unit_float32(n: int, generator: Generator, out: Array | None = None) -> Array:
+    """Return the next `n` numbers of [0, 1) with 24 random bits, float32 (n,), in `out` if given."""
     words = generator.words(n)
     np.bitwise_and(words, _LOW_24, words)
     # Signed integers convert to floating point several times faster than unsigned ones.
     units = words.view(np.int64).astype(np.float32)
-    return np.multiply(units, _SCALE_24, units)
+    return np.multiply(units, _SCALE_24, units if out is None else out)
 
 
 def unit_float64(n: int, generator: Generator) -> Array:

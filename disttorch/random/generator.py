@@ -127,8 +127,9 @@ class Generator:
 
     def words(self, n: int) -> np.ndarray:
         """Return the next `n` 32-bit words, as uint64 (n,)."""
-        self._words_drawn = self._words_drawn or n > 0
-        return self._engine().random_raw(n)  # type: ignore[return-value]
+        if n:
+            self._words_drawn = True
+        return (self._bits or self._engine()).random_raw(n)  # type: ignore[return-value]
 
     def words64(self, n: int) -> np.ndarray:
         """Return the next `n` 64-bit words, uint64 (n,); the first 32 bits drawn are the high."""

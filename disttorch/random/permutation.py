@@ -17,7 +17,7 @@ Array = np.ndarray
 # From this length on torch permutes with 64-bit draws, by the inside-out shuffle.
 _LONG = 0xFFFFFFFF // 20
 # Up to this length swapping one by one takes less time than setting the passes up.
-_SHORT = 300
+_SHORT = 800
 
 
 def permutation(n: int, kind: dtype, generator: Generator | None = None) -> Array:
@@ -45,8 +45,10 @@ def permutation(n: int, kind: dtype, generator: Generator | None = None) -> Arra
 def _swapped(n: int, source: Generator) -> list[int]:
     """0 .. n - 1 after swapping each position in turn with one drawn from those not before it."""
     result = list(range(n))
-    for i, word in enumerate(source.words(max(n - 1, 0)).tolist()):
-        j = i + word % (n - i)
+    words = source.words(max(n - 1, 0))
+    words %= np.arange(n, 1, -1, np.uint64)
+    for i, further in enumerate(words.tolist()):
+        j = i + further
         result[i], result[j] = result[j], result[i]
     return result
 
@@ -88,7 +90,8 @@ def _hits(targets: Array) -> tuple[Array, Array]:
     same = keys[1:] == keys[:-1]
     previous, last = np.full(n, -1), np.full(n, -1)
     previous[step[1:][same]] = step[:-1][same]
-    ends = np.append(~same, True)[:n]
+    ends = np.ones(n, bool)
+    np.logical_not(same, ends[:-1])
     last[keys[ends]] = step[ends]
     return previous, last
 
@@ -97,6 +100,6 @@ def _roots(parents: Array) -> Array:
     """Follow `parents` (n,) from each element to its root; roots are their own parents."""
     while True:
         further = parents[parents]
-        if np.array_equal(further, parents):
+        if not np.logical_or.reduce(further != parents):
             return parents
         parents = further
