@@ -9,20 +9,22 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from disttorch_launcher import failures, linux, supervisor
+from disttorch_launcher import failures, linux, report_file, supervisor
 from disttorch_launcher.channel import Channel
 from disttorch_launcher.config import LaunchConfig, ScriptKind
 from disttorch_launcher.console import Console
-from disttorch_launcher.cores import available_cores, threads_per_rank
 from disttorch_launcher.error_file import read_error
 from disttorch_launcher.job_store import JobStore
+from disttorch_launcher.log_files import LogFiles
 from disttorch_launcher.logs import RankLogs, RankPipe
 from disttorch_launcher.outcome import ErrorRecord, RankExit
+from disttorch_launcher.placement import cores_for, threads_for
 from disttorch_launcher.ranks import JobEnv, assign_ranks, error_file, rank_environ
 from disttorch_launcher.run_directory import RunDirectory
-from disttorch_launcher.signals import FORWARDED_SIGNALS, NOTIFY_SIGNALS, SignalPipe
+from disttorch_launcher.signals import FORWARDED_SIGNALS, STOP_SIGNALS, SignalPipe
 from disttorch_launcher.supervisor import Action, Event, Phase, Policy, State
 
 FLUSH_S = 5.0
@@ -41,14 +43,19 @@ class Agent:
         zygote_pid: int,
         run_directory: RunDirectory,
         outer: Mapping[str, str],
+        log_folder: Path | None = None,
     ) -> None:
         self._config = config
         self._zygote = zygote
         self._zygote_pid = zygote_pid
         self._run_directory = run_directory
         self._outer = outer
-        self._console = Console(1, 2, outer)
-        self._logs = RankLogs(self._console)
+        # Of two ranks' equal lines both are shown: it is the crowd that hides things.
+        collapsed = config.n_ranks if config.logs.collapse and config.n_ranks > 2 else 0
+        self._console = Console(1, 2, outer, collapsed)
+        self._slots = assign_ranks([config.n_ranks], 0)
+        self._files = LogFiles(config.logs, log_folder, self._slots)
+        self._logs = RankLogs(self._console, self._files)
         self._selector = selectors.PollSelector()
         self._paused: list[RankPipe] = []
         self._pids: dict[int, int] = {}
@@ -57,7 +64,6 @@ class Agent:
         self._tails: dict[int, str] = {}
         self._store: JobStore | None = None
         self._zygote_lost = False
-        self._slots = assign_ranks([config.n_ranks], 0)
         self._state = State(self._policy())
 
     def run(self, signal_mask: Iterable[int]) -> int:
@@ -66,7 +72,7 @@ class Agent:
         Signals count under `signal_mask` from here to the report; before and after, they are
         blocked.
         """
-        handled = [s for s in FORWARDED_SIGNALS if signal.getsignal(s) != signal.SIG_IGN]
+        handled = [s for s in self._config.signals if signal.getsignal(s) != signal.SIG_IGN]
         signals = SignalPipe(handled)
         signal.pthread_sigmask(signal.SIG_SETMASK, signal_mask)
         linux.adopt_orphans()  # if the zygote is killed, its ranks come to us
@@ -94,13 +100,14 @@ class Agent:
     def _turn(self) -> None:
         """Wait for something to happen, or for the next deadline, and deal with it."""
         self._watch_outlets()
-        wait_s = self._state.deadline_s - time.monotonic()
+        wait_s = min(self._state.deadline_s, self._console.due_s) - time.monotonic()
         ready = self._selector.select(None if wait_s == math.inf else max(0.0, wait_s))
         for key, _ in ready:
             # What was handled before may have closed this one, or opened another in its place.
             if self._selector.get_map().get(key.fd) is key:
                 handle: Callable[[], None] = key.data
                 handle()
+        self._console.tick(time.monotonic())
         self._happened(supervisor.Tick(time.monotonic()))
 
     def _happened(self, event: Event) -> None:
@@ -201,13 +208,25 @@ class Agent:
                     failures.restart_note(exits, restarts, self._config.max_restarts)
                 )
             case supervisor.Finish(status):
-                self._console.note(failures.report(self._job_end(status)))
+                self._finish(self._job_end(status))
+
+    def _finish(self, end: failures.JobEnd) -> None:
+        self._console.note(failures.report(end))
+        if self._files.folder is not None:
+            run_id, restarts = self._files.folder.name, self._state.restarts
+            failed = report_file.write(self._files.folder, end, run_id, restarts)
+            self._warn(failed)
+
+    def _warn(self, text: str) -> None:
+        """A line of the launcher's own; nothing for an empty text."""
+        self._console.note(f"{failures.NAME}: {text}" if text else "")
 
     def _start_ranks(self, restarts: int) -> None:
         if self._store is not None:
             self._store.close()
         self._told_to_stop_ns.clear()
         self._tails.clear()
+        self._warn(self._files.open_attempt(restarts))
         self._store = JobStore(self._run_directory.path, restarts)
         job = self._job_env()
         for slot in self._slots:
@@ -215,7 +234,9 @@ class Agent:
             self._notices[slot.rank], notice_fd = os.pipe()
             theirs.append(notice_fd)
             env = rank_environ(slot, job, self._outer)
-            self._zygote.send({"op": "start", "rank": slot.rank, "env": env}, theirs)
+            cores = cores_for(self._config, slot.local_rank)
+            start = {"op": "start", "rank": slot.rank, "env": env, "cores": cores}
+            self._zygote.send(start, theirs)
             for fd in theirs:
                 os.close(fd)
             for pipe in pipes:
@@ -224,7 +245,6 @@ class Agent:
 
     def _job_env(self) -> JobEnv:
         config = self._config
-        shared = threads_per_rank(available_cores(), config.n_ranks, self._outer)
         return JobEnv(
             run_id=self._run_directory.path.name,
             run_dir=str(self._run_directory.path),
@@ -232,14 +252,18 @@ class Agent:
             timeout_s=config.timeout_s,
             max_restarts=config.max_restarts,
             restart_count=self._state.restarts,
-            n_threads=config.n_threads or shared,
+            n_threads=threads_for(config, self._outer),
             keep_threads=config.n_threads is None,
+            role=config.role,
+            name=config.run_id,
+            extra=config.env,
+            virtual_local_rank=config.virtual_local_rank,
         )
 
     def _send_signal(self, ranks: frozenset[int], signum: int) -> None:
         # A Python rank knows itself which of its children to tell; a shell script does not.
         group = self._config.kind is ScriptKind.PROGRAM
-        if signum not in NOTIFY_SIGNALS:
+        if signum in (*STOP_SIGNALS, signal.SIGKILL):
             now_ns = time.monotonic_ns()
             self._told_to_stop_ns = {rank: now_ns for rank in ranks} | self._told_to_stop_ns
         message = {"op": "signal", "ranks": sorted(ranks), "signum": int(signum), "group": group}
@@ -314,6 +338,7 @@ class Agent:
         _reap(self._zygote_pid, ZYGOTE_EXIT_S)
         for pid in self._pids.values():  # adopted from a zygote that was killed
             _reap(pid, ZYGOTE_EXIT_S)
+        self._files.close()
         self._run_directory.remove()
         self._console.flush(FLUSH_S)
         self._console.close()

@@ -33,6 +33,8 @@ def run(start: RankStart, config: LaunchConfig, signal_mask: Iterable[int]) -> i
     Signals that came before are delivered, under `signal_mask`, once all is ready for them.
     """
     os.environ.update(start.env)
+    if start.cores:
+        os.sched_setaffinity(0, start.cores)
     if config.kind is ScriptKind.PROGRAM:
         return _exec(config, signal_mask)
     hook = sys.excepthook = _QuietHook()

@@ -15,7 +15,8 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from disttorch_launcher import bootstrap, zygote
 from disttorch_launcher.channel import channel_pair
@@ -26,7 +27,8 @@ from disttorch_launcher.config import (
     check_script,
 )
 from disttorch_launcher.cores import available_cores
-from disttorch_launcher.options import parse
+from disttorch_launcher.log_files import make_folder
+from disttorch_launcher.options import Request, parse
 from disttorch_launcher.run_directory import RunDirectory, choose_base, sweep
 from disttorch_launcher.signals import FORWARDED_SIGNALS
 
@@ -41,14 +43,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     outer = dict(os.environ)
     try:
         with _interrupts_end_the_process():
-            config = _configure(sys.argv[1:] if argv is None else argv)
+            request = _configure(sys.argv[1:] if argv is None else argv, outer)
+            if request.print_config or request.dry_run:
+                return _show(request, outer)
             _preload()
             signal_mask = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS)
     except UsageError as error:
         return _refuse(error, EXIT_USAGE)
     except ImportError as error:
         return _refuse(f"{error}; `disttorch doctor` says what to install", EXIT_FAILURE)
-    return _launch(config, outer, signal_mask)
+    for note in request.notes:
+        print(f"disttorch-launch: {note}", file=sys.stderr)
+    return _launch(request.config, outer, signal_mask)
 
 
 @contextlib.contextmanager
@@ -69,12 +75,24 @@ def _refuse(why: object, status: int) -> int:
     return status
 
 
-def _configure(argv: Sequence[str]) -> LaunchConfig:
+def _configure(argv: Sequence[str], outer: Mapping[str, str]) -> Request:
     _open_standard_streams()
-    config = parse(argv, int(max(1, available_cores())))
-    check_script(config)
-    check_open_files(config.n_ranks, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-    return config
+    request = parse(argv, int(max(1, available_cores())), outer)
+    config = request.config
+    if not request.print_config:
+        check_script(config)
+    check_open_files(config, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    return request
+
+
+def _show(request: Request, outer: Mapping[str, str]) -> int:
+    from disttorch_launcher import preview  # noqa: PLC0415 - of no use to a job
+
+    if request.print_config:
+        print("\n".join(preview.config_lines(request)))
+    if request.dry_run:
+        print("\n".join(preview.dry_run_lines(request.config, outer)))
+    return 0
 
 
 def _preload() -> None:
@@ -96,8 +114,9 @@ def _launch(config: LaunchConfig, outer: dict[str, str], signal_mask: Iterable[i
         base = choose_base(outer)
         sweep(base)
         run_directory = RunDirectory.create(base)
+        folder = _log_folder(config, run_directory)
     except OSError as error:
-        return _refuse(error, EXIT_FAILURE)
+        return _refuse(str(error).removeprefix(f"[Errno {error.errno}] "), EXIT_FAILURE)
     ours, theirs = channel_pair()
     pid = os.fork()
     if pid == 0:
@@ -106,7 +125,15 @@ def _launch(config: LaunchConfig, outer: dict[str, str], signal_mask: Iterable[i
         return bootstrap.run(start, config, signal_mask)
     theirs.close()
     gc.enable()
-    return Agent(config, ours, pid, run_directory, outer).run(signal_mask)
+    return Agent(config, ours, pid, run_directory, outer, folder).run(signal_mask)
+
+
+def _log_folder(config: LaunchConfig, run_directory: RunDirectory) -> Path | None:
+    try:
+        return make_folder(config.logs, config.run_id or run_directory.path.name)
+    except OSError:
+        run_directory.remove()
+        raise
 
 
 def _open_standard_streams() -> None:

@@ -5,12 +5,15 @@ stops reading the ranks' pipes, so that a stopped terminal or a slow pager holds
 prints, as it would in any pipeline, and neither memory nor supervision.
 """
 
+import math
 import os
 import select
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
+from disttorch_launcher.collapse import Collapser, Ready
 from disttorch_launcher.lines import prefixed
+from disttorch_launcher.rank_sets import ranges_text
 
 FULL_NBYTES = 1 << 22
 PIECE_NBYTES = select.PIPE_BUF  # a pipe that polls as writable takes this much without blocking
@@ -86,9 +89,19 @@ class Outlet:
 
 
 class Console:
-    """Whole lines of ranks to stdout and stderr, the launcher's own notes to stderr."""
+    """Whole lines of ranks to stdout and stderr, the launcher's own notes to stderr.
 
-    def __init__(self, stdout_fd: int, stderr_fd: int, environ: Mapping[str, str]) -> None:
+    With `n_collapsed` ranks, equal lines of several of them are written once: `[r0-7] loaded`.
+    """
+
+    def __init__(
+        self,
+        stdout_fd: int,
+        stderr_fd: int,
+        environ: Mapping[str, str],
+        n_collapsed: int = 0,
+    ) -> None:
+        self._collapser = Collapser(n_collapsed) if n_collapsed else None
         self.live = os.isatty(stderr_fd) and environ.get("TERM", "dumb") != "dumb"
         self._colour = self.live and "NO_COLOR" not in environ
         stderr = Outlet(stderr_fd)
@@ -116,12 +129,25 @@ class Console:
     def lines(self, owner: StreamOf, lines: bytes) -> None:
         """Whole lines of one stream of a rank."""
         rank, stream = owner
-        self._write(stream, prefixed(lines, self._prefix(rank)))
+        if self._collapser is None:
+            self._write(stream, prefixed(lines, self._prefix((rank,))))
+        else:
+            self._write_ready(self._collapser.feed(rank, stream, lines, time.monotonic()))
+
+    @property
+    def due_s(self) -> float:
+        """When `tick` has lines to write that wait for their like; infinite if none do."""
+        return self._collapser.due_s if self._collapser else math.inf
+
+    def tick(self, now_s: float) -> None:
+        """Write lines that have waited long enough."""
+        if self._collapser is not None:
+            self._write_ready(self._collapser.ready(now_s))
 
     def progress(self, owner: StreamOf, text: bytes) -> None:
         """Show a rank's progress bar live on the bottom line; nothing where that is no terminal."""
         if self.live:
-            prefix = self._prefix(owner[0])
+            prefix = self._prefix((owner[0],))
             columns = _columns(self._outlets[2].fd)
             # A bar that wrapped could not be erased again.
             self._progress = prefix + text[: max(0, columns - len(f"[r{owner[0]}] ") - 1)]
@@ -137,10 +163,12 @@ class Console:
     def note(self, text: str) -> None:
         """Lines of the launcher itself; nothing for an empty text."""
         if text:
+            self._write_waiting()
             self._write(2, (text.rstrip("\n") + "\n").encode("utf-8", "backslashreplace"))
 
     def flush(self, timeout_s: float) -> None:
         """Write everything out, waiting `timeout_s` seconds at most for a slow reader."""
+        self._write_waiting()
         deadline_s = time.monotonic() + timeout_s
         for outlet in self.outlets:
             outlet.flush(deadline_s)
@@ -150,10 +178,19 @@ class Console:
         for outlet in self.outlets:
             outlet.close()
 
-    def _prefix(self, rank: int) -> bytes:
+    def _write_waiting(self) -> None:
+        if self._collapser is not None:
+            self._write_ready(self._collapser.flush())
+
+    def _write_ready(self, ready: Iterable[Ready]) -> None:
+        for ranks, stream, lines in ready:
+            self._write(stream, prefixed(lines, self._prefix(ranks)))
+
+    def _prefix(self, ranks: Collection[int]) -> bytes:
+        name = ranges_text(ranks).encode()
         if not self._colour:
-            return b"[r%d] " % rank
-        return b"\x1b[%dm[r%d]\x1b[0m " % (COLOURS[rank % len(COLOURS)], rank)
+            return b"[r%s] " % name
+        return b"\x1b[%dm[r%s]\x1b[0m " % (COLOURS[min(ranks) % len(COLOURS)], name)
 
     def _write(self, stream: int, data: bytes) -> None:
         if data and self._progress:  # a terminal: push the bar down and draw it again

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from disttorch_launcher.outcome import STOPPED_TYPES, RankExit, first_cause
+from disttorch_launcher.rank_sets import ranges_text
 from disttorch_launcher.signals import signal_name
 
 NAME = "disttorch-launch"
@@ -103,13 +104,7 @@ def how_it_ended(rank_exit: RankExit) -> str:
 
 def rank_ranges(ranks: Iterable[int]) -> str:
     """`rank 3`, or `ranks 0-3,5`."""
-    runs: list[list[int]] = []
-    for rank in sorted(ranks):
-        if runs and rank == runs[-1][1] + 1:
-            runs[-1][1] = rank
-        else:
-            runs.append([rank, rank])
-    text = ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+    text = ranges_text(ranks)
     return f"rank {text}" if text.isdigit() else f"ranks {text}"
 
 

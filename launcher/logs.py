@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from disttorch_launcher.console import Console
 from disttorch_launcher.lines import LineAssembler
+from disttorch_launcher.log_files import LogFiles
+from disttorch_launcher.rank_sets import STDERR, STDOUT
 
 READ_NBYTES = 1 << 16
 TAIL_NBYTES = 4096
-STDOUT, STDERR = 1, 2
 # Enough for anything a pipe can hold: what was written before a rank ended is in the pipe.
 MAX_READS_AT_END = 64
 
@@ -32,8 +33,9 @@ class RankPipe:
 class RankLogs:
     """All pipes of a job's ranks."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, files: LogFiles) -> None:
         self._console = console
+        self._files = files
         self._pipes: dict[int, list[RankPipe]] = {}
 
     def open(self, rank: int) -> tuple[list[RankPipe], list[int]]:
@@ -62,6 +64,9 @@ class RankLogs:
             pipe.ended = True
             self._pass_on(pipe, pipe.assembler.close(), None)
             return False
+        gone = self._files.write(pipe.rank, pipe.stream, chunk)
+        if gone:
+            self._console.note(f"disttorch-launch: {gone}")
         assembled = pipe.assembler.feed(chunk, now_s)
         self._pass_on(pipe, assembled.lines, assembled.progress)
         return True
@@ -81,10 +86,13 @@ class RankLogs:
 
     def _pass_on(self, pipe: RankPipe, lines: bytes, progress: bytes | None) -> None:
         owner = (pipe.rank, pipe.stream)
+        if lines:
+            pipe.tail = (pipe.tail + lines[-TAIL_NBYTES:])[-TAIL_NBYTES:]
+        if not self._files.shown(*owner):
+            return
         if progress is None:
             self._console.progress_ended(owner)
         if lines:
             self._console.lines(owner, lines)
-            pipe.tail = (pipe.tail + lines[-TAIL_NBYTES:])[-TAIL_NBYTES:]
         if progress is not None:
             self._console.progress(owner, progress)

@@ -44,7 +44,8 @@ class JobEnv:
     """What all ranks of one attempt share in their environment.
 
     `n_threads` goes to every library's own variable as well; with `keep_threads`, to those only
-    that the user has not set.
+    that the user has not set. `extra` is what the user set for the ranks alone. `name` is the
+    job's for people, where it is not `run_id`; `master` is where several hosts meet.
     """
 
     run_id: str
@@ -55,26 +56,36 @@ class JobEnv:
     restart_count: int
     n_threads: int
     keep_threads: bool = True
+    role: str = "default"
+    name: str = ""
+    master: tuple[str, int] | None = None
+    extra: tuple[tuple[str, str], ...] = ()
+    virtual_local_rank: bool = False
 
 
 def rank_environ(slot: RankSlot, job: JobEnv, outer: Mapping[str, str]) -> dict[str, str]:
     """The variables to add for one rank; `outer` is the environment the launcher was given."""
     port = outer.get("MASTER_PORT", "")
+    # Scripts read these two; on one host nothing of ours listens there: the store is a file.
+    address, number = job.master or (
+        outer.get("MASTER_ADDR", "127.0.0.1"),
+        int(port) if port.isdecimal() else 29500,
+    )
     env = RankEnv(
         rank=slot.rank,
         world_size=slot.world_size,
-        local_rank=slot.local_rank,
+        local_rank=0 if job.virtual_local_rank else slot.local_rank,
         local_world_size=slot.local_world_size,
         group_rank=slot.group_rank,
         group_world_size=slot.group_world_size,
         role_rank=slot.rank,
         role_world_size=slot.world_size,
-        # Scripts read these two; nothing of ours listens there: the store is a socket file.
-        master_addr=outer.get("MASTER_ADDR", "127.0.0.1"),
-        master_port=int(port) if port.isdecimal() else 29500,
+        role_name=job.role,
+        master_addr=address,
+        master_port=number,
         restart_count=job.restart_count,
         max_restarts=job.max_restarts,
-        run_id=job.run_id,
+        run_id=job.name or job.run_id,
         error_file=error_file(job, slot.rank),
         store=job.store,
         run_dir=job.run_dir,
@@ -84,7 +95,17 @@ def rank_environ(slot: RankSlot, job: JobEnv, outer: Mapping[str, str]) -> dict[
     threads = dict.fromkeys(THREAD_VARIABLES, str(job.n_threads))
     if job.keep_threads:
         threads |= {name: outer[name] for name in THREAD_VARIABLES if name in outer}
-    return env | threads
+    env["TORCHELASTIC_USE_AGENT_STORE"] = "True"
+    return env | threads | _devices(slot, job, outer) | dict(job.extra)
+
+
+def _devices(slot: RankSlot, job: JobEnv, outer: Mapping[str, str]) -> dict[str, str]:
+    """With --virtual-local-rank, each rank sees one device only, which is then its number 0."""
+    if not job.virtual_local_rank:
+        return {}
+    visible = [name for name in outer.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    own = visible[slot.local_rank % len(visible)] if visible else str(slot.local_rank)
+    return {"CUDA_VISIBLE_DEVICES": own}
 
 
 def error_file(job: JobEnv, rank: int) -> str:

@@ -6,7 +6,7 @@ run directory. Every rank is a process group; what a dead rank leaves in it is t
 (SIGTERM), and has LINGER_S for it: Python's resource tracker, for one, is there to remove the
 shared memory of a process that was killed.
 
-Requests: {"op": "start", "rank", "env"} with stdout, stderr and notice pipe beside;
+Requests: {"op": "start", "rank", "env", "cores"} with stdout, stderr and notice pipe beside;
           {"op": "signal", "ranks", "signum", "group"}.
 Reports:  {"op": "started", "rank", "pid"}; {"op": "refused", "rank", "error"} (no fork);
           {"op": "exited", "rank", "code", "at_ns"}, code as in subprocess (negative: the signal).
@@ -40,6 +40,7 @@ class RankStart:
 
     rank: int
     env: dict[str, str]
+    cores: list[int]
     stdout_fd: int
     stderr_fd: int
     notice_fd: int
@@ -137,7 +138,7 @@ class _Zygote:
 
     def _perform(self, message: dict[str, Any], fds: tuple[int, ...]) -> RankStart | None:
         if message["op"] == "start":
-            return self._start(RankStart(message["rank"], message["env"], *fds))
+            return self._start(RankStart(message["rank"], message["env"], message["cores"], *fds))
         send = _signal_group if message["group"] else os.kill
         for pid, rank in self._rank_of.items():
             if rank in message["ranks"]:

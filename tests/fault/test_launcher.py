@@ -373,7 +373,7 @@ def test_reader_that_stops_holds_up_nothing_but_the_prints(tmp_path):
 # name: (options and script, what stderr says)
 REFUSED = {
     "script missing": (["nothing.py"], "script not found: nothing.py (working directory: "),
-    "no rank": (["--nproc", "0", "job.py"], "--nproc must be >= 1 or auto, got 0"),
+    "no rank": (["--nproc", "0", "job.py"], "--nproc must be >= 1, auto or gpu, got 0"),
     "unknown option": (["--nprocs", "2", "job.py"], "option --nprocs; did you mean --nproc?"),
 }  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Inside a rank: what a script sees is what `python script.py` would show it."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -89,6 +90,33 @@ def test_threads(tmp_path):
     """
     assert values(tmp_path, script, "--threads", "1") == ["1 1", "1 1"]
     assert values(tmp_path, script, "--threads", "2") == ["2 2", "2 2"]
+
+
+def test_variables_role_and_cores_of_the_command_line(tmp_path):
+    script = """
+        import os
+        print(os.environ["COLOUR"], os.environ["ROLE_NAME"], len(os.sched_getaffinity(0)))
+    """
+    options = ("--env", "COLOUR=red", "--role", "eval", "--bind", "core")
+    n_cores = max(1, len(os.sched_getaffinity(0)) // 2)
+    assert values(tmp_path, script, *options)[0] == f"red eval {n_cores}"
+
+
+def test_logs_of_redirected_and_teed_streams(tmp_path):
+    script = """
+        import os, sys
+        print("out", os.environ["RANK"])
+        print("err", os.environ["RANK"], file=sys.stderr)
+    """
+    options = ("--log-dir", "logs", "--tee", "out", "--redirect", "1:err", "--rdzv-id", "job")
+    ended = run(tmp_path, script, "--nproc", "2", *options)
+    assert sorted(ended.stdout.splitlines()) == ["[r0] out 0", "[r1] out 1"]
+    assert ended.stderr == "[r0] err 0\n"
+    logs = tmp_path / "logs" / "job" / "attempt_0"
+    assert (logs / "0" / "stdout.log").read_text() == "out 0\n"
+    assert (logs / "1" / "stderr.log").read_text() == "err 1\n"
+    assert not (logs / "0" / "stderr.log").exists()
+    assert json.loads((tmp_path / "logs" / "job" / "report.json").read_text())["exit_status"] == 0
 
 
 def test_numpy_draws_other_numbers_on_each_rank(tmp_path):

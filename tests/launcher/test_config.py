@@ -51,12 +51,12 @@ def test_modules_and_programs_are_found_by_the_rank(kind):
 
 @pytest.mark.parametrize("limit", [1024, -1])  # -1: no limit
 def test_open_files_that_suffice(limit):
-    check_open_files(320, limit)
+    check_open_files(LaunchConfig("t.py", n_ranks=320), limit)
 
 
 def test_too_few_open_files():
     with pytest.raises(UsageError) as error:
-        check_open_files(400, 1024)
+        check_open_files(LaunchConfig("t.py", n_ranks=400), 1024)
     assert str(error.value) == (
         "400 ranks need 1264 open files, and the limit is 1024; raise it first: ulimit -n 1264"
     )

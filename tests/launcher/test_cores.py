@@ -2,7 +2,15 @@ import math
 
 import pytest
 
-from disttorch_launcher.cores import available_cores, cgroup_quota, threads_per_rank
+from disttorch_launcher.cores import (
+    available_cores,
+    cgroup_quota,
+    cores_of_rank,
+    n_gpus,
+    numa_nodes,
+    parse_cpu_list,
+    threads_per_rank,
+)
 
 
 @pytest.mark.parametrize(
@@ -50,3 +58,41 @@ def test_cgroup_quota(name, tmp_path):
 
 def test_this_machine_has_cores():
     assert 0 < available_cores() < math.inf
+
+
+def test_cpu_list():
+    assert parse_cpu_list("0-2,8,10-11\n") == {0, 1, 2, 8, 10, 11}
+    assert parse_cpu_list("\n") == set()
+
+
+def test_numa_nodes_have_the_cores_we_may_use(tmp_path):
+    for node, cores in {"node0": "0-3", "node1": "4-7", "node2": "8-9"}.items():
+        (tmp_path / node).mkdir()
+        (tmp_path / node / "cpulist").write_text(f"{cores}\n")
+    assert numa_nodes(tmp_path, frozenset({1, 2, 6})) == [[1, 2], [6]]
+    assert numa_nodes(tmp_path / "none", frozenset({3, 1})) == [[1, 3]]
+    assert numa_nodes(tmp_path, frozenset({1, 99})) == [[1, 99]]  # a core of no node
+
+
+# (ranks, whole node): the cores of each rank on two nodes of three cores
+BOUND = {
+    (1, False): [[0, 1, 2, 4, 5, 6]],
+    (2, False): [[0, 1, 2], [4, 5, 6]],
+    (3, False): [[0, 1], [2, 4], [5, 6]],
+    (8, False): [[0], [0], [1], [2], [4], [4], [5], [6]],
+    (1, True): [[0, 1, 2]],
+    (3, True): [[0, 1, 2], [0, 1, 2], [4, 5, 6]],
+    (4, True): [[0, 1, 2], [0, 1, 2], [4, 5, 6], [4, 5, 6]],
+}
+
+
+@pytest.mark.parametrize(("n_ranks", "whole"), BOUND)
+def test_cores_of_ranks(n_ranks, whole):
+    nodes = [[0, 1, 2], [4, 5, 6]]
+    found = [cores_of_rank(nodes, r, n_ranks, whole_node=whole) for r in range(n_ranks)]
+    assert found == BOUND[n_ranks, whole]
+
+
+def test_no_gpu_is_visible(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert n_gpus() == 0
