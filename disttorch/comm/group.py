@@ -10,6 +10,7 @@ import numpy as np
 from disttorch.comm.collectives import (
     all_gather,
     all_reduce,
+    all_to_all,
     allocate,
     barrier,
     broadcast,
@@ -24,7 +25,7 @@ from disttorch.comm.connect import Link, alone, connect
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.env import DEFAULT_TIMEOUT_S, RankEnv
 from disttorch.comm.member import Member
-from disttorch.comm.reduce_op import ReduceOp
+from disttorch.comm.reduce_op import ReduceOp, Reduction
 from disttorch.comm.status import StatusPage, page_path
 from disttorch.comm.store.base import Store
 from disttorch.comm.transport.arena import Array
@@ -72,7 +73,7 @@ class ProcessGroup(Member):
     def all_reduce(
         self,
         array: Array,
-        op: ReduceOp = ReduceOp.SUM,
+        op: Reduction = ReduceOp.SUM,
         *,
         async_op: bool = False,
         timeout_s: float | None = None,
@@ -98,7 +99,7 @@ class ProcessGroup(Member):
         self,
         array: Array,
         root: int = 0,
-        op: ReduceOp = ReduceOp.SUM,
+        op: Reduction = ReduceOp.SUM,
         *,
         async_op: bool = False,
         timeout_s: float | None = None,
@@ -160,7 +161,7 @@ class ProcessGroup(Member):
         self,
         output: Array,
         inputs: Sequence[Array],
-        op: ReduceOp = ReduceOp.SUM,
+        op: Reduction = ReduceOp.SUM,
         *,
         async_op: bool = False,
         timeout_s: float | None = None,
@@ -173,7 +174,7 @@ class ProcessGroup(Member):
         self,
         output: Array,
         array: Array,
-        op: ReduceOp = ReduceOp.SUM,
+        op: Reduction = ReduceOp.SUM,
         *,
         async_op: bool = False,
         timeout_s: float | None = None,
@@ -190,20 +191,25 @@ class ProcessGroup(Member):
         async_op: bool = False,
         timeout_s: float | None = None,
     ) -> Work | None:
-        """Copy `inputs[r]` of rank s to `outputs[s]` of rank r; all of one shape and dtype."""
-        run = scatter.all_to_all(self._context, outputs, inputs)
+        """Copy `inputs[r]` of rank s to `outputs[s]` of rank r; sizes must fit pair by pair."""
+        run = all_to_all.all_to_all(self._context, outputs, inputs)
         return self._run(run, async_op, timeout_s)
 
     def all_to_all_single(
         self,
         output: Array,
         array: Array,
+        output_sizes: Sequence[int] | None = None,
+        input_sizes: Sequence[int] | None = None,
         *,
         async_op: bool = False,
         timeout_s: float | None = None,
     ) -> Work | None:
-        """Copy part r, of `size` equal ones, of rank s's `array` to part s of rank r's `output`."""
-        run = scatter.all_to_all_single(self._context, output, array)
+        """Copy part r of rank s's `array` to part s of rank r's `output`.
+
+        The `size` parts are equal, or as many rows as the sizes say.
+        """
+        run = all_to_all.all_to_all_single(self._context, output, array, output_sizes, input_sizes)
         return self._run(run, async_op, timeout_s)
 
     def barrier(self, *, async_op: bool = False, timeout_s: float | None = None) -> Work | None:

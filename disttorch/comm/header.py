@@ -6,8 +6,7 @@ import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import Any
+from typing import Any, Protocol
 
 from disttorch.comm.callsite import describe, user_frame
 
@@ -60,6 +59,14 @@ class EncodedCall:
         self.description = _encode(call)
 
 
+class Named(Protocol):
+    """A reduction, as far as its name tells ranks that they agree."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
+
 class CallCache:
     """Finds the `EncodedCall` of a call in a fraction of the time of making it."""
 
@@ -69,7 +76,7 @@ class CallCache:
     def find(
         self,
         operation: str,
-        reduction: IntEnum | None = None,
+        reduction: Named | None = None,
         dtype: object = "",
         shape: tuple[int, ...] = (),
         root: int = -1,

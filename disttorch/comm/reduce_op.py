@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 from typing import Any
@@ -28,10 +29,28 @@ class ReduceOp(IntEnum):
     BAND = 5
     BOR = 6
     BXOR = 7
+    PREMUL_SUM = 8
 
     # Enum's own hash is Python code, and every call looks its operation up.
     __hash__ = int.__hash__
 
+
+@dataclass(frozen=True)
+class PremulSum:
+    """ReduceOp.PREMUL_SUM with its factor: the sum of every rank's values times `factor`.
+
+    The factor must be equal on all ranks. Integers are truncated towards zero.
+    """
+
+    factor: float
+
+    @property
+    def name(self) -> str:
+        """`PREMUL_SUM(0.5)`, by which ranks find out that they disagree."""
+        return f"PREMUL_SUM({self.factor!r})"
+
+
+Reduction = ReduceOp | PremulSum
 
 _UFUNCS: dict[ReduceOp, np.ufunc] = {
     ReduceOp.SUM: np.add,
@@ -42,6 +61,7 @@ _UFUNCS: dict[ReduceOp, np.ufunc] = {
     ReduceOp.BAND: np.bitwise_and,
     ReduceOp.BOR: np.bitwise_or,
     ReduceOp.BXOR: np.bitwise_xor,
+    ReduceOp.PREMUL_SUM: np.add,
 }
 # Kinds of np.dtype: b bool, i and u integers, f floats, c complex; ml_dtypes' floats count as f.
 _KINDS: dict[ReduceOp, str] = {
@@ -53,26 +73,34 @@ _KINDS: dict[ReduceOp, str] = {
     ReduceOp.BAND: "biu",
     ReduceOp.BOR: "biu",
     ReduceOp.BXOR: "biu",
+    ReduceOp.PREMUL_SUM: "biufc",
 }
 _KIND_NAMES = {"b": "bool", "i": "integer", "u": "integer", "f": "floating", "c": "complex"}
-_ROUNDED_OPS = (ReduceOp.SUM, ReduceOp.AVG, ReduceOp.PRODUCT)
+_ROUNDED_OPS = (ReduceOp.SUM, ReduceOp.AVG, ReduceOp.PRODUCT, ReduceOp.PREMUL_SUM)
 # Halves are summed as float32 in blocks of this many elements, which stay in the L1 and L2 caches.
 _BLOCK = 1 << 14
 
 
 @lru_cache(maxsize=256)
-def reducer(op: ReduceOp, dtype: np.dtype[Any], n_ranks: int) -> Reduce:
+def reducer(op: Reduction, dtype: np.dtype[Any], n_ranks: int) -> Reduce:
     """The function that reduces `n_ranks` arrays; TypeError if `op` cannot do their dtype.
 
-    SUM, AVG and PRODUCT of 16-bit floats accumulate in float32 and round once. AVG of integers
-    truncates towards zero. SUM of bools is OR, PRODUCT is AND.
+    SUM, AVG, PRODUCT and PREMUL_SUM of 16-bit floats accumulate in float32 and round once. AVG and
+    PREMUL_SUM of integers truncate towards zero. SUM of bools is OR, PRODUCT is AND.
     """
+    name = ReduceOp.PREMUL_SUM if isinstance(op, PremulSum) else ReduceOp(op)
     kind = _kind(dtype)
-    if kind not in _KINDS[op]:
+    if kind not in _KINDS[name]:
         what = _KIND_NAMES.get(kind, str(dtype))
-        raise TypeError(f"Cannot use ReduceOp.{op.name} with {what} dtype {dtype.name}")
-    reduce = _with_division(_fold(_UFUNCS[op]), op, kind, n_ranks)
-    if kind == "f" and dtype.itemsize <= 2 and op in _ROUNDED_OPS:
+        raise TypeError(f"Cannot use ReduceOp.{name.name} with {what} dtype {dtype.name}")
+    reduce = _fold(_UFUNCS[name])
+    if name is ReduceOp.AVG:
+        reduce = _divided(reduce, kind, n_ranks)
+    elif isinstance(op, PremulSum):
+        reduce = _scaled(reduce, op.factor)
+    elif name is ReduceOp.PREMUL_SUM:
+        raise ValueError("ReduceOp.PREMUL_SUM needs its factor: pass premul_sum(factor)")
+    if kind == "f" and dtype.itemsize <= 2 and name in _ROUNDED_OPS:
         reduce = _through_float32(reduce)
     return reduce
 
@@ -94,10 +122,7 @@ def _fold(ufunc: np.ufunc) -> Reduce:
     return fold
 
 
-def _with_division(fold: Reduce, op: ReduceOp, kind: str, n_ranks: int) -> Reduce:
-    if op is not ReduceOp.AVG:
-        return fold
-
+def _divided(fold: Reduce, kind: str, n_ranks: int) -> Reduce:
     def average(out: Array, parts: Sequence[Array]) -> None:
         fold(out, parts)
         if kind in "fc":
@@ -107,6 +132,15 @@ def _with_division(fold: Reduce, op: ReduceOp, kind: str, n_ranks: int) -> Reduc
             np.floor_divide(out - np.fmod(out, n_ranks), n_ranks, out)
 
     return average
+
+
+def _scaled(fold: Reduce, factor: float) -> Reduce:
+    def premultiplied(out: Array, parts: Sequence[Array]) -> None:
+        fold(out, parts)
+        # Conversion to integers truncates; to bool, it asks whether there is anything left.
+        np.multiply(out, factor, out, casting="unsafe")
+
+    return premultiplied
 
 
 def _through_float32(reduce: Reduce) -> Reduce:

@@ -12,10 +12,15 @@ Every chunk is one step. P ranks, n bytes an array, chunks of c bytes:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
 
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.mesh import SharedMesh
 from disttorch.comm.transport.arena import Array
+
+_WORD = np.dtype(np.int64)
 
 Drain = Callable[[slice, Sequence[Array]], None]
 
@@ -33,34 +38,59 @@ def broadcast(mesh: SharedMesh, flat: Array, root: int, deadline: Deadline) -> N
             chunk[...] = stage
 
 
-def gather(mesh: SharedMesh, outs: Sequence[Array], flat: Array, deadline: Deadline) -> None:
-    """Copy all ranks' flat arrays to `outs`, in rank order; nothing is copied if that is empty."""
+def gather(
+    mesh: SharedMesh,
+    outs: Sequence[Array],
+    flat: Array,
+    deadline: Deadline,
+    longest: int | None = None,
+) -> None:
+    """Copy all ranks' flat arrays to `outs`, in rank order; nothing is copied if that is empty.
+
+    Where lengths differ, `longest` is the greatest and each of `outs` is as long as its rank's.
+    """
     width = mesh.stage_items(flat.dtype)
-    for start in range(0, flat.size or 1, width):
+    for start in range(0, (flat.size if longest is None else longest) or 1, width):
         chunk = flat[start : start + width]
-        stages = mesh.stages(flat.dtype, chunk.size)
-        stages[mesh.rank][...] = chunk
+        stages = mesh.stages(flat.dtype, chunk.size if longest is None else None)
+        stages[mesh.rank][: chunk.size] = chunk
         mesh.sync(deadline)
         for out, stage in zip(outs, stages, strict=False):
-            out[start : start + width] = stage
+            part = out[start : start + width]
+            part[...] = stage[: part.size]
 
 
 def pieces(
-    mesh: SharedMesh, inputs: Sequence[Array], like: Array, drain: Drain, deadline: Deadline
+    mesh: SharedMesh,
+    inputs: Sequence[Array],
+    dtype: np.dtype[Any],
+    longest: int,
+    drain: Drain,
+    deadline: Deadline,
 ) -> None:
-    """Carry `inputs[r]` of every rank that has inputs to rank r; all flat and as long as `like`.
+    """Carry `inputs[r]` of every rank that has inputs to rank r; all flat, at most `longest` items.
 
     `drain(where, parts)` is called for each slice `where` of the arrays, with the parts of this
-    rank from all ranks in order; the part of a rank without inputs is meaningless.
+    rank from all ranks in order; what is past an array's end, or of a rank without inputs, is
+    meaningless.
     """
-    width = mesh.stage_items(like.dtype) // mesh.size
+    width = mesh.stage_items(dtype) // mesh.size
     at = mesh.rank * width
-    for start in range(0, like.size or 1, width):
-        n_items = min(width, like.size - start)
+    for start in range(0, longest or 1, width):
+        n_items = min(width, longest - start)
         where = slice(start, start + n_items)
-        stages = mesh.stages(like.dtype)
+        stages = mesh.stages(dtype)
         own = stages[mesh.rank]
         for rank, array in enumerate(inputs):
-            own[rank * width : rank * width + n_items] = array[where]
+            part = array[where]
+            own[rank * width : rank * width + part.size] = part
         mesh.sync(deadline)
         drain(where, [stage[at : at + n_items] for stage in stages])
+
+
+def exchange_counts(mesh: SharedMesh, counts: Sequence[int], deadline: Deadline) -> list[list[int]]:
+    """The `counts` of all ranks, equally many on each: the step that compares headers."""
+    words = mesh.stages(_WORD, len(counts))
+    words[mesh.rank][...] = counts
+    mesh.sync(deadline)
+    return [[int(n) for n in row] for row in words]

@@ -20,10 +20,24 @@ from disttorch.comm.transport.arena import Array
 
 
 def all_gather(context: Context, outputs: Sequence[Array], array: Array) -> Run:
-    """Copy the `array` of rank r to `outputs[r]` on all ranks; all of one shape and dtype."""
+    """Copy the `array` of rank r to `outputs[r]` on all ranks; all of one dtype.
+
+    Shapes may differ between ranks, if `outputs` have all ranks' shapes on every rank.
+    """
     check_array(array, "array", written=False)
-    check_list(outputs, array, context.mesh.size, "outputs", written=True)
-    return _to_list(context, context.call("all_gather", array), outputs, array)
+    mesh = context.mesh
+    check_list(outputs, array, mesh.size, "outputs", written=True, any_shape=True)
+    own = outputs[mesh.rank]
+    if own.shape != array.shape:
+        raise ValueError(
+            f"outputs[{mesh.rank}] is {own.dtype} {own.shape}, expected {array.dtype} {array.shape}"
+        )
+    if all(output.shape == array.shape for output in outputs):
+        return _to_list(context, context.call("all_gather", array), outputs, array)
+    sizes = tuple(output.size for output in outputs)
+    # The header holds all sizes, so ranks that would wait for more steps than others are told.
+    call = context.calls.find("all_gather (uneven)", dtype=array.dtype, shape=sizes)
+    return _to_list(context, call, outputs, array, max(sizes))
 
 
 def all_gather_into(context: Context, output: Array, array: Array) -> Run:
@@ -57,13 +71,19 @@ def gather(context: Context, array: Array, outputs: Sequence[Array] | None, root
     return _to_list(context, context.call("gather", array, root=root), outputs or [], array)
 
 
-def _to_list(context: Context, call: EncodedCall, outputs: Sequence[Array], array: Array) -> Run:
+def _to_list(
+    context: Context,
+    call: EncodedCall,
+    outputs: Sequence[Array],
+    array: Array,
+    longest: int | None = None,
+) -> Run:
     mesh = context.mesh
 
     def run(deadline: Deadline) -> None:
         mesh.open(call)
         outs = FlatOutputs(outputs)
-        movement.gather(mesh, outs.flats, array.reshape(-1), deadline)
+        movement.gather(mesh, outs.flats, array.reshape(-1), deadline, longest)
         outs.commit()
 
     return run

@@ -6,7 +6,7 @@ from disttorch.comm.algorithms import all_reduce as ways
 from disttorch.comm.collectives.context import Context, FlatOutputs, Run, check_array
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.header import EncodedCall
-from disttorch.comm.reduce_op import Reduce, ReduceOp, reducer
+from disttorch.comm.reduce_op import Reduce, Reduction, reducer
 from disttorch.comm.transport.arena import Array
 from disttorch.comm.windows import Place
 
@@ -16,7 +16,7 @@ _IN_PLACE_FROM_BYTES = 32 << 10
 _DIRECT_TOTAL_BYTES = 1 << 20
 
 
-def all_reduce(context: Context, array: Array, op: ReduceOp) -> Run:
+def all_reduce(context: Context, array: Array, op: Reduction) -> Run:
     """Reduce `array` over all ranks in place; in `windows` of the group without any copy."""
     check_array(array, "array", written=True)
     call = context.call("all_reduce", array, op=op)

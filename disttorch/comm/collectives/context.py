@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.header import CallCache, EncodedCall
 from disttorch.comm.mesh import SharedMesh
-from disttorch.comm.reduce_op import ReduceOp
+from disttorch.comm.reduce_op import Reduction
 from disttorch.comm.transport.arena import Array
 from disttorch.comm.transport.process import ProcessId
 from disttorch.comm.windows import Windows
@@ -30,7 +31,7 @@ class Context:
         self.windows = Windows()
 
     def call(
-        self, operation: str, array: Array, *, root: int = -1, op: ReduceOp | None = None
+        self, operation: str, array: Array, *, root: int = -1, op: Reduction | None = None
     ) -> EncodedCall:
         """The header of a collective on arrays like `array`, called from the user's line."""
         return self.calls.find(operation, op, array.dtype, array.shape, root)
@@ -55,13 +56,21 @@ def check_array(array: Array, name: str, *, written: bool) -> None:
         raise ValueError(f"{name} is read-only, but this collective writes to it")
 
 
-def check_list(arrays: Sequence[Array], like: Array, n: int, name: str, *, written: bool) -> None:
-    """Raise ValueError unless there are `n` arrays of the shape and dtype of `like`."""
+def check_list(
+    arrays: Sequence[Array],
+    like: Array,
+    n: int,
+    name: str,
+    *,
+    written: bool,
+    any_shape: bool = False,
+) -> None:
+    """Raise ValueError unless there are `n` arrays of the dtype, and the shape, of `like`."""
     if len(arrays) != n:
         raise ValueError(f"{name} must hold one array for each of the {n} ranks, got {len(arrays)}")
     for i, array in enumerate(arrays):
         check_array(array, f"{name}[{i}]", written=written)
-        if array.shape != like.shape or array.dtype != like.dtype:
+        if array.dtype != like.dtype or not (any_shape or array.shape == like.shape):
             raise ValueError(
                 f"{name}[{i}] is {array.dtype} {array.shape}, expected {like.dtype} {like.shape}"
             )
@@ -99,6 +108,12 @@ class FlatOutputs:
         """Copy results into the strided arrays."""
         for array, copy in self._strided:
             array[...] = copy
+
+
+def split_sizes(flat: Array, sizes: Sequence[int]) -> list[Array]:
+    """Contiguous parts of a flat array, of the given numbers of items."""
+    ends = list(itertools.accumulate(sizes))
+    return [flat[end - size : end] for end, size in zip(ends, sizes, strict=True)]
 
 
 def split_blocks(flat: Array, n: int) -> list[Array]:

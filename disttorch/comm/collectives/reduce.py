@@ -6,11 +6,11 @@ from disttorch.comm.algorithms import all_reduce as ways
 from disttorch.comm.algorithms import movement
 from disttorch.comm.collectives.context import Context, FlatOutputs, Run, check_array
 from disttorch.comm.deadline import Deadline
-from disttorch.comm.reduce_op import ReduceOp, reducer
+from disttorch.comm.reduce_op import Reduction, reducer
 from disttorch.comm.transport.arena import Array
 
 
-def reduce(context: Context, array: Array, root: int, op: ReduceOp) -> Run:
+def reduce(context: Context, array: Array, root: int, op: Reduction) -> Run:
     """Reduce `array` over all ranks into that of `root`; the others' stay as they are."""
     context.check_rank(root, "root")
     mesh = context.mesh

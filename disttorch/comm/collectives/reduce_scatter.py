@@ -16,26 +16,43 @@ from disttorch.comm.collectives.context import (
 )
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.header import EncodedCall
-from disttorch.comm.reduce_op import ReduceOp, reducer
+from disttorch.comm.reduce_op import Reduction, reducer
 from disttorch.comm.transport.arena import Array
 
 
-def reduce_scatter(context: Context, output: Array, inputs: Sequence[Array], op: ReduceOp) -> Run:
-    """Reduce `inputs[r]` of all ranks into the `output` of rank r; all of one shape and dtype."""
+def reduce_scatter(context: Context, output: Array, inputs: Sequence[Array], op: Reduction) -> Run:
+    """Reduce `inputs[r]` of all ranks into the `output` of rank r; all of one dtype.
+
+    Shapes may differ between ranks, if all ranks' `inputs` have the shapes of all `output`s.
+    """
     check_array(output, "output", written=True)
-    check_list(inputs, output, context.mesh.size, "inputs", written=False)
-    call = context.call("reduce_scatter", output, op=op)
-    return _runner(context, call, output, lambda: [a.reshape(-1) for a in inputs], op)
+    mesh = context.mesh
+    check_list(inputs, output, mesh.size, "inputs", written=False, any_shape=True)
+    own = inputs[mesh.rank]
+    if own.shape != output.shape:
+        raise ValueError(
+            f"inputs[{mesh.rank}] is {own.dtype} {own.shape}, expected {output.dtype} "
+            f"{output.shape}"
+        )
+    sizes = tuple(array.size for array in inputs)
+    if all(array.shape == output.shape for array in inputs):
+        call = context.call("reduce_scatter", output, op=op)
+    else:
+        # The header holds all sizes, so ranks that would wait for more steps than others are told.
+        call = context.calls.find("reduce_scatter (uneven)", op, output.dtype, sizes)
+    return _runner(context, call, output, lambda: [a.reshape(-1) for a in inputs], op, max(sizes))
 
 
-def reduce_scatter_from(context: Context, output: Array, whole: Array, op: ReduceOp) -> Run:
+def reduce_scatter_from(context: Context, output: Array, whole: Array, op: Reduction) -> Run:
     """Reduce the r-th of P equal parts of all ranks' `whole` into the `output` of rank r."""
     size = context.mesh.size
     check_array(output, "output", written=True)
     check_array(whole, "input", written=False)
     check_blocks(whole, output, size, ("input", "output"))
     call = context.call("reduce_scatter_tensor", output, op=op)
-    return _runner(context, call, output, lambda: split_blocks(whole.reshape(-1), size), op)
+    return _runner(
+        context, call, output, lambda: split_blocks(whole.reshape(-1), size), op, output.size
+    )
 
 
 def _runner(
@@ -43,7 +60,8 @@ def _runner(
     call: EncodedCall,
     output: Array,
     inputs: Callable[[], list[Array]],
-    op: ReduceOp,
+    op: Reduction,
+    longest: int,
 ) -> Run:
     mesh = context.mesh
     fold = reducer(op, output.dtype, mesh.size)
@@ -51,8 +69,13 @@ def _runner(
     def run(deadline: Deadline) -> None:
         outputs = FlatOutputs([output])
         out = outputs.flats[0]
+
+        def drain(where: slice, parts: Sequence[Array]) -> None:
+            piece = out[where]
+            fold(piece, [part[: piece.size] for part in parts])
+
         mesh.open(call)
-        movement.pieces(mesh, inputs(), out, lambda where, parts: fold(out[where], parts), deadline)
+        movement.pieces(mesh, inputs(), out.dtype, longest, drain, deadline)
         outputs.commit()
 
     return run
