@@ -61,7 +61,7 @@ def _unpooled_sizes(
     ]
     if wanted is None:
         return tuple(default)
-    given = tuple(wanted)[2:] if len(wanted) == n + 2 else tuple(wanted)
+    given = wanted[2:] if len(wanted) == n + 2 else wanted
     if len(given) != n:
         raise ValueError(
             f"output_size should be a sequence containing {n} or {n + 2} elements, but it has a "
@@ -73,7 +73,7 @@ def _unpooled_sizes(
             raise ValueError(
                 f'invalid output_size "{given}" (dim {d} must be between {low} and {high})'
             )
-    return given
+    return tuple(given)
 
 
 def _max_unpool(n: int) -> Callable[..., Tensor]:

@@ -193,11 +193,11 @@ class _ConvTransposeNd(_ConvNd):
         """Convolve (N, C, *) or (C, *); `output_size` chooses among the possible sizes."""
         extra = self.output_padding
         if output_size is not None:
-            extra = self._output_padding(input, tuple(output_size))
+            extra = self._output_padding(input, output_size)
         settings = (self.stride, self.padding, extra, self.groups, self.dilation)
         return getattr(F, self.function)(input, self.weight, self.bias, *settings)  # type: ignore[no-any-return]
 
-    def _output_padding(self, input: Tensor, wanted: tuple[int, ...]) -> tuple[int, ...]:
+    def _output_padding(self, input: Tensor, wanted: Sequence[int]) -> tuple[int, ...]:
         """Return what is to be added to the smallest output; ValueError for an impossible size."""
         n = self.n_dims
         n_other = 2 if input.ndim == n + 2 else 1

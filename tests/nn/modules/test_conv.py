@@ -39,7 +39,7 @@ def test_output_size():
     with pytest.raises(ValueError) as raised:
         layer(x, output_size=(13, 12))
     assert str(raised.value) == (
-        "requested an output size of [13, 12], but valid sizes range from [11, 11] to [12, 12] "
+        "requested an output size of (13, 12), but valid sizes range from [11, 11] to [12, 12] "
         "(for an input of torch.Size([6, 6]))"
     )
     with pytest.raises(ValueError, match="ConvTranspose2D: for 4D input, output_size must have 2"):
