@@ -14,10 +14,10 @@ from disttorch.ops.create import as_tensor, tensor
 from disttorch.ops.join import stack
 from disttorch.tensor import Tensor
 
-_BAD_TYPE = (
+BAD_TYPE = (
     "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {}"
 )
-_NO_STRINGS = re.compile(r"[SaUO]")
+NO_NUMBERS = re.compile(r"[SaUO]")
 
 Collate = Callable[..., Any]
 
@@ -27,7 +27,7 @@ def default_convert(data: Any) -> Any:
     if isinstance(data, (Tensor, str, bytes)):
         return data
     if isinstance(data, (np.ndarray, np.generic)):
-        return data if _NO_STRINGS.search(data.dtype.str) else as_tensor(data)
+        return data if NO_NUMBERS.search(data.dtype.str) else as_tensor(data)
     if isinstance(data, Mapping):
         return rebuild_mapping(data, {k: default_convert(data[k]) for k in data})
     if isinstance(data, tuple) and hasattr(data, "_fields"):
@@ -89,7 +89,7 @@ def collate(batch: Sequence[Any], *, collate_fn_map: Mapping[Any, Collate] | Non
         transposed = zip(*batch, strict=True)
         parts = [collate(c, collate_fn_map=collate_fn_map) for c in transposed]
         return rebuild_sequence(first, parts)
-    raise TypeError(_BAD_TYPE.format(type(first)))
+    raise TypeError(BAD_TYPE.format(type(first)))
 
 
 def stack_arrays(rows: Sequence[Any], out: np.ndarray | None = None) -> np.ndarray | None:
@@ -111,7 +111,8 @@ def stack_arrays(rows: Sequence[Any], out: np.ndarray | None = None) -> np.ndarr
     return out
 
 
-def _collate_tensors(batch: Sequence[Tensor], *, collate_fn_map: Any = None) -> Tensor:
+def collate_tensor_fn(batch: Sequence[Tensor], *, collate_fn_map: Any = None) -> Tensor:
+    """Stack tensors of one shape; RuntimeError for unequal ones."""
     if not any(t._requires_grad for t in batch):
         stacked = stack_arrays([t._array for t in batch])
         if stacked is not None:
@@ -119,32 +120,39 @@ def _collate_tensors(batch: Sequence[Tensor], *, collate_fn_map: Any = None) -> 
     return stack(batch, 0)
 
 
-def _collate_arrays(batch: Sequence[Any], *, collate_fn_map: Any = None) -> Any:
-    if _NO_STRINGS.search(batch[0].dtype.str):
-        raise TypeError(_BAD_TYPE.format(batch[0].dtype))
+def collate_numpy_array_fn(batch: Sequence[Any], *, collate_fn_map: Any = None) -> Any:
+    """Stack arrays; TypeError for those of strings or objects."""
+    if NO_NUMBERS.search(batch[0].dtype.str):
+        raise TypeError(BAD_TYPE.format(batch[0].dtype))
     return collate([as_tensor(a) for a in batch], collate_fn_map=collate_fn_map)
 
 
-def _collate_floats(batch: Sequence[float], *, collate_fn_map: Any = None) -> Tensor:
+def collate_float_fn(batch: Sequence[float], *, collate_fn_map: Any = None) -> Tensor:
+    """Put Python floats into a float64 tensor."""
     return tensor(batch, dtype=float64)
 
 
-def _collate_numbers(batch: Sequence[Any], *, collate_fn_map: Any = None) -> Tensor:
+def collate_int_fn(batch: Sequence[Any], *, collate_fn_map: Any = None) -> Tensor:
+    """Put numbers into a tensor."""
     return tensor(batch)
 
 
-def _keep(batch: Any, *, collate_fn_map: Any = None) -> Any:
+collate_numpy_scalar_fn = collate_int_fn
+
+
+def collate_str_fn(batch: Any, *, collate_fn_map: Any = None) -> Any:
+    """Keep a batch of strings as it is."""
     return batch
 
 
 default_collate_fn_map: dict[Any, Collate] = {
-    Tensor: _collate_tensors,
-    np.ndarray: _collate_arrays,
-    (np.bool_, np.number, np.object_): _collate_numbers,
-    float: _collate_floats,
-    int: _collate_numbers,
-    str: _keep,
-    bytes: _keep,
+    Tensor: collate_tensor_fn,
+    np.ndarray: collate_numpy_array_fn,
+    (np.bool_, np.number, np.object_): collate_int_fn,
+    float: collate_float_fn,
+    int: collate_int_fn,
+    str: collate_str_fn,
+    bytes: collate_str_fn,
 }
 _BUILT_IN = dict(default_collate_fn_map)
 

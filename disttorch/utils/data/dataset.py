@@ -15,6 +15,8 @@ from disttorch.tensor import Tensor
 
 T_co = TypeVar("T_co", covariant=True)
 
+_FORMER_NAMES = ("data_tensor", "target_tensor")
+
 
 class Dataset(Generic[T_co]):
     """A map from index to sample: override `__getitem__`, and `__len__` where it is known.
@@ -37,11 +39,20 @@ class IterableDataset(Dataset[T_co], Iterable[T_co]):
 
 
 class TensorDataset(Dataset[tuple[Tensor, ...]]):
-    """Samples are the rows of tensors with the same length of the first dimension."""
+    """Samples are the rows of tensors with the same length of the first dimension.
+
+    `data_tensor` and `target_tensor` are the names that PyTorch's first releases gave to two.
+    Raises AssertionError if the lengths differ, TypeError for no tensors.
+    """
 
     tensors: tuple[Tensor, ...]
 
-    def __init__(self, *tensors: Tensor) -> None:
+    def __init__(self, *tensors: Tensor, **named: Tensor) -> None:
+        tensors += tuple(named.pop(name) for name in _FORMER_NAMES[len(tensors) :] if name in named)
+        if named:
+            raise TypeError(
+                f"TensorDataset.__init__() got an unexpected keyword argument '{next(iter(named))}'"
+            )
         if any(t.shape[0] != tensors[0].shape[0] for t in tensors):
             raise AssertionError("Size mismatch between tensors")
         self.tensors = tensors
@@ -51,6 +62,16 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
 
     def __len__(self) -> int:
         return self.tensors[0].shape[0]
+
+    @property
+    def data_tensor(self) -> Tensor:
+        """The first tensor."""
+        return self.tensors[0]
+
+    @property
+    def target_tensor(self) -> Tensor:
+        """The second tensor; IndexError if there is none."""
+        return self.tensors[1]
 
 
 def _row(tensor: Tensor, index: Any) -> Any:
@@ -87,8 +108,31 @@ class StackDataset(Dataset[Any]):
             return {name: dataset[index] for name, dataset in self.datasets.items()}
         return tuple(dataset[index] for dataset in self.datasets)
 
+    def __getitems__(self, indices: list[int]) -> list[Any]:
+        """Fetch several samples, at once where the datasets can.
+
+        Raises ValueError when a dataset returns another number of samples.
+        """
+        if isinstance(self.datasets, dict):
+            columns = [_fetch_all(d, indices) for d in self.datasets.values()]
+            names = list(self.datasets)
+            return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+        return list(zip(*(_fetch_all(d, indices) for d in self.datasets), strict=True))
+
     def __len__(self) -> int:
         return self._length
+
+
+def _fetch_all(dataset: Any, indices: list[int]) -> list[Any]:
+    fetch_many = getattr(dataset, "__getitems__", None)
+    if not callable(fetch_many):
+        return [dataset[i] for i in indices]
+    items = fetch_many(indices)
+    if len(items) != len(indices):
+        raise ValueError(
+            f"Nested dataset's output size mismatch. Expected {len(indices)}, got {len(items)}"
+        )
+    return items
 
 
 class ConcatDataset(Dataset[T_co]):
@@ -100,7 +144,22 @@ class ConcatDataset(Dataset[T_co]):
             raise AssertionError("datasets should not be an empty iterable")
         if any(isinstance(d, IterableDataset) for d in self.datasets):
             raise AssertionError("ConcatDataset does not support IterableDataset")
-        self.cumulative_sizes = list(itertools.accumulate(len(d) for d in self.datasets))  # type: ignore[arg-type]
+        self.cumulative_sizes = self.cumsum(self.datasets)
+
+    @staticmethod
+    def cumsum(sequence: Iterable[Any]) -> list[int]:
+        """Where each dataset ends."""
+        return list(itertools.accumulate(len(d) for d in sequence))
+
+    @property
+    def cummulative_sizes(self) -> list[int]:
+        """The former spelling of `cumulative_sizes`."""
+        warnings.warn(
+            "`cummulative_sizes` attribute is renamed to `cumulative_sizes`",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return self.cumulative_sizes
 
     def __len__(self) -> int:
         return self.cumulative_sizes[-1]
@@ -128,7 +187,12 @@ class ChainDataset(IterableDataset[Any]):
             yield from dataset
 
     def __len__(self) -> int:
-        return sum(len(dataset) for dataset in self.datasets)
+        total = 0
+        for dataset in self.datasets:
+            if not isinstance(dataset, IterableDataset):
+                raise AssertionError("ChainDataset only supports IterableDataset")
+            total += len(dataset)  # type: ignore[arg-type]
+        return total
 
 
 class Subset(Dataset[T_co]):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator, Sized
+import random
+from collections.abc import Iterable, Iterator, Sized
 from typing import Any, TypeVar
 
+import numpy as np
+
 from disttorch.ops.create_random import randperm
-from disttorch.random import Generator
+from disttorch.random import Generator, default_generator
 from disttorch.utils.data.sampler import Sampler
 
 T_co = TypeVar("T_co", covariant=True)
@@ -38,11 +42,14 @@ class DistributedSampler(Sampler[Any]):
     The order is a pure function of (seed, epoch): call `set_epoch` before each epoch, as in
     PyTorch, to have it change. Without `drop_last` the shares are made equal by repeating some
     samples; ``pad=False`` leaves them unequal instead, which is right for evaluation.
+
+    ``sampler=`` shares out what another sampler yields, a weighted one for instance: every rank
+    draws the whole of it with the same random numbers, whatever its generators hold otherwise.
     """
 
     def __init__(
         self,
-        dataset: Sized,
+        dataset: Sized | None = None,
         num_replicas: int | None = None,
         rank: int | None = None,
         shuffle: bool = True,
@@ -50,39 +57,59 @@ class DistributedSampler(Sampler[Any]):
         drop_last: bool = False,
         *,
         pad: bool = True,
+        sampler: Iterable[Any] | None = None,
     ) -> None:
+        if dataset is None and sampler is None:
+            raise TypeError(
+                "DistributedSampler.__init__() missing 1 required positional argument: 'dataset'"
+            )
         self.rank, self.num_replicas = rank_and_size(num_replicas, rank)
         self.dataset = dataset
         self.shuffle = shuffle
         self.seed = seed
         self.drop_last = drop_last
         self.pad = pad
+        self.sampler = sampler
         self.epoch = 0
+
+    def _share(self, n_all: int) -> range:
+        """Places in the order of `n_all` indices that are this rank's; beyond the end: repeats."""
+        n, size = n_all, self.num_replicas
+        if self.drop_last:
+            n = n // size * size
+        elif self.pad:
+            n = -(-n // size) * size
+        return range(self.rank, n, size)
+
+    @property
+    def _n_all(self) -> int:
+        return len(self.dataset if self.sampler is None else self.sampler)  # type: ignore[arg-type]
 
     @property
     def total_size(self) -> int:
         """How many indices all ranks visit together."""
-        n = len(self.dataset)
-        if self.drop_last:
-            return n // self.num_replicas * self.num_replicas
-        return -(-n // self.num_replicas) * self.num_replicas if self.pad else n
+        return self._share(self._n_all).stop
 
     @property
     def num_samples(self) -> int:
         """How many indices this rank visits."""
-        return len(range(self.rank, self.total_size, self.num_replicas))
+        return len(self._share(self._n_all))
 
-    def __iter__(self) -> Iterator[int]:
-        indices = list(range(len(self.dataset)))
-        if self.shuffle:
-            generator = Generator()
-            generator.manual_seed(self.seed + self.epoch)
-            indices = randperm(len(indices), generator=generator).tolist()
-        missing = self.total_size - len(indices)
-        if missing > 0 and indices:
-            repeats = -(-missing // len(indices))
-            indices += (indices * repeats)[:missing]
-        return iter(indices[self.rank : self.total_size : self.num_replicas])
+    def _order(self) -> list[Any]:
+        if self.sampler is not None:
+            with same_draws(self.sampler, self.seed + self.epoch):
+                return list(self.sampler)
+        n = len(self.dataset)  # type: ignore[arg-type]
+        if not self.shuffle:
+            return list(range(n))
+        generator = Generator()
+        generator.manual_seed(self.seed + self.epoch)
+        return randperm(n, generator=generator).tolist()
+
+    def __iter__(self) -> Iterator[Any]:
+        order = self._order()
+        n = len(order)
+        return iter([order[i % n] for i in self._share(n)])
 
     def __len__(self) -> int:
         return self.num_samples
@@ -90,3 +117,29 @@ class DistributedSampler(Sampler[Any]):
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of this epoch."""
         self.epoch = epoch
+
+
+@contextlib.contextmanager
+def same_draws(sampler: Any, seed: int) -> Iterator[None]:
+    """Within it, a sampler draws what `seed` says: from its own generators, or the global ones.
+
+    All are put back afterwards.
+    """
+    own = []
+    while sampler is not None:
+        if isinstance(getattr(sampler, "generator", None), Generator):
+            own.append(sampler.generator)
+        sampler = getattr(sampler, "sampler", None)
+    generators = [default_generator, *own]
+    states = [g.get_state() for g in generators], random.getstate(), np.random.get_state()
+    try:
+        for generator in generators:
+            generator.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        yield
+    finally:
+        for generator, state in zip(generators, states[0], strict=True):
+            generator.set_state(state)
+        random.setstate(states[1])
+        np.random.set_state(states[2])

@@ -34,6 +34,7 @@ from disttorch.utils.data.messages import (
 from disttorch.utils.data.ring import RingWriter, aligned
 from disttorch.utils.data.rows import Layout, Leaf, RowCollate
 from disttorch.utils.data.seeding import seed_worker, worker_seed
+from disttorch.utils.data.shards import share_out
 from disttorch.utils.data.worker_info import WorkerInfo, set_worker_info
 
 _PR_SET_PDEATHSIG = 1
@@ -116,6 +117,9 @@ class _Worker:
             )
         )
         try:
+            share_out(
+                *(setup.dataset, self.worker_id, setup.num_workers, setup.rank, setup.world_size)
+            )
             if self.fetcher is None and setup.worker_init_fn is not None:
                 setup.worker_init_fn(self.worker_id)
             if setup.stream:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from disttorch.random import Generator
 from disttorch.utils.data.collate import default_collate, default_convert, is_table_untouched
@@ -14,16 +14,45 @@ from disttorch.utils.data.distributed import rank_and_size
 from disttorch.utils.data.fetch import MapFetcher, StreamFetcher
 from disttorch.utils.data.multiprocess import MultiprocessIterator, Store
 from disttorch.utils.data.pool import WorkerPool, checked_context, default_context
-from disttorch.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler
+from disttorch.utils.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
 from disttorch.utils.data.seeding import draw_seed
+from disttorch.utils.data.shards import is_pipe, share_out, shuffled_pipe
 from disttorch.utils.data.worker import WorkerSetup
+from disttorch.utils.data.worker_info import get_worker_info
+
+__all__ = ["DataLoader", "default_collate", "default_convert", "get_worker_info"]
+
+T_co = TypeVar("T_co", covariant=True)
 
 _FIXED = frozenset(
     ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers")
 )
 
 
-class DataLoader:
+class _DatasetKind:
+    """The two kinds of datasets, by PyTorch's numbers."""
+
+    Map = 0
+    Iterable = 1
+
+    @staticmethod
+    def create_fetcher(
+        kind: int, dataset: Any, auto_collation: bool, collate_fn: Any, drop_last: bool
+    ) -> MapFetcher | StreamFetcher:
+        """Return what fetches batches (or single samples) of a dataset."""
+        if kind == _DatasetKind.Map:
+            return MapFetcher(dataset, collate_fn, auto_collation)
+        return StreamFetcher(dataset, collate_fn, drop_last)
+
+
+class _Endless(Sampler[None]):
+    """The sampler of a stream, which has an order of its own: None for ever."""
+
+    def __iter__(self) -> Iterator[None]:
+        return itertools.repeat(None)
+
+
+class DataLoader(Generic[T_co]):
     """Iterates over batches of `dataset`; arguments, defaults and errors are PyTorch's.
 
     With ``num_workers > 0`` samples are fetched by processes that write them into a fixed ring of
@@ -67,7 +96,10 @@ class DataLoader:
         self.in_order = in_order
         self.multiprocessing_context = multiprocessing_context
         self._stream = isinstance(dataset, IterableDataset)
-        if self._stream:
+        if self._stream and is_pipe(dataset):
+            self.dataset = shuffled_pipe(dataset, shuffle)
+            _check_stream(None, sampler, batch_sampler)
+        elif self._stream:
             _check_stream(shuffle, sampler, batch_sampler)
         if sampler is not None and shuffle:
             raise ValueError("sampler option is mutually exclusive with shuffle")
@@ -96,10 +128,22 @@ class DataLoader:
 
     def _default_sampler(self, shuffle: bool | None) -> Any:
         if self._stream:
-            return itertools.repeat(None)
+            return _Endless()
         if shuffle:
             return RandomSampler(self.dataset, generator=self.generator)
         return SequentialSampler(self.dataset)
+
+    @property
+    def _dataset_kind(self) -> int:
+        return _DatasetKind.Iterable if self._stream else _DatasetKind.Map
+
+    @property
+    def _auto_collation(self) -> bool:
+        return self.batch_sampler is not None
+
+    @property
+    def _index_sampler(self) -> Any:
+        return self.batch_sampler if self._auto_collation else self.sampler
 
     @property
     def makes_batches_by_rows(self) -> bool:
@@ -115,7 +159,7 @@ class DataLoader:
         """What fetchers are asked for: lists of indices, single ones, or numbers of samples."""
         if self._stream:
             return itertools.repeat(self.batch_size)
-        return iter(self.sampler if self.batch_sampler is None else self.batch_sampler)
+        return iter(self._index_sampler)
 
     def __iter__(self) -> Iterator[Any]:
         if self._iterator is not None and not self._iterator.closed:
@@ -132,6 +176,8 @@ class DataLoader:
         return iterator
 
     def _in_process(self, requests: Iterator[Any]) -> Iterator[Any]:
+        if is_pipe(self.dataset):
+            share_out(self.dataset, 0, 1, *rank_and_size())
         if self._stream:
             stream = StreamFetcher(self.dataset, self.collate_fn, self.drop_last)
             return map(stream.fetch, requests)
@@ -184,7 +230,7 @@ class DataLoader:
             if self.batch_size is None:
                 return n
             return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
-        return len(self.sampler if self.batch_sampler is None else self.batch_sampler)
+        return len(self._index_sampler)
 
 
 def _check_workers(

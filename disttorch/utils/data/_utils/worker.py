@@ -1,0 +1,1 @@
+"""PyTorch's path of what a worker can ask."""
