@@ -32,6 +32,8 @@ def promote(backend: Backend, arrays: list[Any], rule: str) -> None:
         and (rule == "same" or "f" in (_kind(arrays[0]), _kind(arrays[1])))
     ):
         return
+    elif _only_weak(backend, arrays):
+        return
     target = operand_dtype(backend, arrays)
     if rule == "float" and target.category < Category.FLOATING:
         target = get_default_dtype()
@@ -60,6 +62,17 @@ def _agree(backend: Backend, a: Any, b: Any) -> bool:
             return False
         return known.kind == "f" or (known.kind == "i" and known.itemsize == 8)
     return number is float and known.kind == "f"
+
+
+def _only_weak(backend: Backend, operands: list[Any]) -> bool:
+    """Whether all but the first, a floating array, are floats or None, which need no cast."""
+    first = operands[0]
+    if type(first) is not backend.array_type or first.dtype.kind != "f":
+        return False
+    for x in operands[1:]:
+        if type(x) is not float and x is not None:
+            return False
+    return True
 
 
 def _kind(operand: Any) -> str:

@@ -48,7 +48,8 @@ def quick(n_inputs: int, kinds: str = ALL_KINDS, keeps: str = "") -> Callable[[O
     """Give an op whose `forward` is ``xp.<ufunc>(...)`` a short `apply`: ``@quick(2)``.
 
     It is taken by one tensor, or two of the same dtype, of a dtype of `kinds`. `keeps`: what
-    `backward` finds in `saved`, "input" (both, of two), "output" or nothing; "shape": `ctx.shape`.
+    `backward` finds in `saved`, "input" (both, of two), "output", "both" (of an op with one input) or
+    nothing; "shape": `ctx.shape`.
     `apply` is bound to the class: one derived from it needs `quick` too.
     """
 
@@ -119,6 +120,9 @@ def _node_of_one(op: type[Op], backend: Backend, keeps: str, x: Tensor, y: Tenso
     node.seq = next_sequence()
     if keeps == "output":
         node._saved = [(out, y._cell, 0, -1)]
+    elif keeps == "both":
+        cell = x._cell
+        node._saved = [(x._array, cell, cell[0], 0), (out, y._cell, 0, -1)]
     elif keeps == "shape":
         node._saved = ()
         node.shape = x._array.shape  # type: ignore[attr-defined]
@@ -215,7 +219,7 @@ def quick_inplace(op: type[Op], function: Callable[..., Tensor]) -> Callable[...
         if type(other) is float:
             fits, b = array.dtype.kind == "f" and not (self._requires_grad and STATE.enabled), other
         else:
-            fits, b = _fits_inplace(self, other), getattr(other, "_array", None)
+            fits, b = fits_inplace(self, other), getattr(other, "_array", None)
         if not fits or not array.flags.c_contiguous:
             return general(self, other)
         functions[type(array)][1](array, b, out=array)
@@ -225,7 +229,7 @@ def quick_inplace(op: type[Op], function: Callable[..., Tensor]) -> Callable[...
     return write
 
 
-def _fits_inplace(target: Tensor, other: Any) -> bool:
+def fits_inplace(target: Tensor, other: Any) -> bool:
     """Whether `other` may be read while `target` is written, without history or a cast."""
     if not isinstance(other, Tensor):
         return False

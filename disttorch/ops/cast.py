@@ -10,6 +10,7 @@ from disttorch import dtype as dtypes
 from disttorch.autograd.grad_mode import STATE
 from disttorch.autograd.inplace import check_writable, overwrite, refuse_overlap
 from disttorch.autograd.op import Op, public
+from disttorch.autograd.quick import fits_inplace
 from disttorch.backends import backend_for
 from disttorch.device import device as Device
 from disttorch.dtype import as_dtype, from_numpy_dtype
@@ -293,6 +294,12 @@ def _check_copy_shape(input: Tensor, src: Tensor) -> None:
 @public(method=True, function=False)
 def copy_(input: Tensor, src: Any, non_blocking: Any = False) -> Tensor:
     """Write `src` over the tensor: broadcast, cast, from any device; gradients flow to `src`."""
+    if input._view is None and type(input._cell) is list and fits_inplace(input, src):
+        array = input._array
+        if array.flags.c_contiguous:
+            array[...] = src._array
+            input._cell[0] += 1
+            return input
     if not isinstance(src, Tensor):
         src = Tensor._wrap(input.backend.asarray(src))
     if src.device != input.device:

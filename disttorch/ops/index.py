@@ -56,9 +56,9 @@ class AdvancedIndex(Op):
         try:
             index = indices[0]
             if len(indices) == 1 and index.dtype.kind == "b" and index.ndim == 1:
-                index = ctx.xp.nonzero(index)[0]
+                (index,) = index.nonzero()
             if len(indices) == 1 and index.dtype.kind != "b":
-                return ctx.xp.take(x, index, axis=len(template) - 1)
+                return x.take(index, len(template) - 1)
             # NumPy's order in memory depends on where the index arrays stand.
             return ctx.xp.ascontiguousarray(x[advanced_key(indices, template)])
         except IndexError as error:
@@ -222,9 +222,8 @@ def getitem(input: Tensor, index: Any) -> Tensor:
 
 def _as_tensors(input: Tensor, parsed: Parsed) -> list[Tensor]:
     """Index tensors, on the device of the tensor they index."""
-    return [
-        i if type(i._array) is type(input._array) else to(i, input.device) for i in parsed.indices
-    ]
+    kind = type(input._array)
+    return [i if type(i._array) is kind else to(i, input.device) for i in parsed.indices]
 
 
 # ---- writing -------------------------------------------------------------------------------------

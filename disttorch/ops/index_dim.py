@@ -32,9 +32,10 @@ def _check_vector(index: Any, name: str) -> None:
         raise TypeError(
             f"{name}(): argument 'index' (position 2) must be Tensor, not {type(index).__name__}"
         )
-    if index.ndim > 1:
+    array = index._array
+    if array.ndim > 1:
         raise IndexError(f"{name}(): Index is supposed to be a vector")
-    if index.dtype.name not in ("int32", "int64"):
+    if array.dtype.kind != "i" or array.itemsize < 4:
         text = f"{name}(): Expected dtype int32 or int64 for index"
         if name == "index_add_":
             kind = TYPE_NAMES[index.dtype]
@@ -48,12 +49,12 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """Positions `index` (1-D) of dimension `dim`; IndexError for one out of range or negative."""
     d = input._dim(dim)
     _check_vector(index, "index_select")
-    n = input._array.shape[d] if input.ndim else 1
-    if input.backend.first_outside(index._array, 0, n) is not None:
+    shape = input._array.shape
+    if input.backend.first_outside(index._array, 0, shape[d] if shape else 1) is not None:
         raise IndexError("index out of range in self")
-    if not input.ndim:
+    if not shape:
         return reshape(IndexSelect.apply(reshape(input, (1,)), index, template=along(0)), ())
-    vector = reshape(index, (-1,)) if index.ndim == 0 else index
+    vector = index if index._array.ndim else reshape(index, (-1,))
     return IndexSelect.apply(input, vector, template=along(d))
 
 

@@ -30,15 +30,13 @@ def corner(shape: Sequence[int], dim: int | None = None) -> tuple[Any, ...]:
 
 def full_index(xp: Any, index: Array, dim: int) -> tuple[Array, ...]:
     """NumPy index of the places that `index` names along `dim`, one array a dimension."""
-    key = []
-    for d, n in enumerate(index.shape):
-        if d == dim:
-            key.append(index)
-        else:
-            shape = [1] * index.ndim
-            shape[d] = n
-            key.append(xp.arange(n).reshape(shape))
-    return tuple(key)
+    last = index.ndim - 1
+    return tuple(
+        [
+            index if d == dim else xp.arange(n).reshape((n,) + (1,) * (last - d))
+            for d, n in enumerate(index.shape)
+        ]
+    )
 
 
 class Gather(Op):
@@ -47,8 +45,7 @@ class Gather(Op):
     def forward(ctx, x: Array, index: Array, dim: int) -> Array:
         ctx.shape, ctx.dim = x.shape, dim
         ctx.save(1)
-        part = x if x.shape == index.shape else x[corner(index.shape, dim)]
-        return ctx.xp.ascontiguousarray(ctx.xp.take_along_axis(part, index, dim))
+        return ctx.xp.ascontiguousarray(x[full_index(ctx.xp, index, dim)])
 
     def backward(ctx, g: Any) -> Any:
         (index,) = ctx.saved
@@ -72,10 +69,10 @@ class AddAlong(Op):
 
 def _check_index(name: str, input: Tensor, dim: int, index: Any, *, in_range: bool = True) -> int:
     """Check dtype, rank and range of an index for every element; return the dimension."""
-    d = input._dim(dim)
-    if index.numel() and index.dtype.name not in ("int32", "int64"):
+    d, places = input._dim(dim), index._array
+    if places.size and (places.dtype.kind != "i" or places.itemsize < 4):
         raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
-    if index.numel() and max(index.ndim, 1) != max(input.ndim, 1):
+    if places.size and (places.ndim or 1) != (input._array.ndim or 1):
         what = "input" if name == "gather" else "self"
         raise RuntimeError(f"Index tensor must have the same number of dimensions as {what} tensor")
     if in_range:
@@ -84,7 +81,8 @@ def _check_index(name: str, input: Tensor, dim: int, index: Any, *, in_range: bo
 
 
 def _check_range(input: Tensor, d: int, index: Tensor) -> None:
-    n = input.shape[d] if input.ndim else 1
+    shape = input._array.shape
+    n = shape[d] if shape else 1
     wrong = input.backend.first_outside(index._array, 0, n)
     if wrong is not None:
         raise RuntimeError(f"index {wrong} is out of bounds for dimension {d} with size {n}")
@@ -92,13 +90,16 @@ def _check_range(input: Tensor, d: int, index: Tensor) -> None:
 
 def _too_large(shape: Sequence[int], limit: Sequence[int], dim: int | None) -> int | None:
     """First dimension other than `dim` in which `shape` exceeds `limit`."""
-    return next(
-        (d for d, (n, m) in enumerate(zip(shape, limit, strict=True)) if n > m and d != dim), None
-    )
+    for d, (n, m) in enumerate(zip(shape, limit, strict=True)):
+        if n > m and d != dim:
+            return d
+    return None
 
 
 def _vector(tensor: Any) -> Any:
-    return reshape(tensor, (1,)) if isinstance(tensor, Tensor) and not tensor.ndim else tensor
+    if isinstance(tensor, Tensor) and not tensor._array.ndim:
+        return reshape(tensor, (1,))
+    return tensor
 
 
 @public(method=True)
@@ -109,10 +110,10 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     Raises RuntimeError for an index out of range or larger than `input` in another dimension.
     """
     d = _check_index("gather", input, dim, index, in_range=False)
-    if not index.numel():
+    if not index._array.size:
         return reshape(ravel(input)[:0], index.shape)  # type: ignore[index]
     x, places = _vector(input), _vector(index)
-    wrong = _too_large(places.shape, x.shape, d)
+    wrong = _too_large(places._array.shape, x._array.shape, d)
     if wrong is not None:
         raise RuntimeError(
             f"Size does not match at dimension {wrong} expected index {list(index.shape)} to be no "

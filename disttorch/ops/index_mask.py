@@ -33,8 +33,10 @@ class MaskedFill(Op):
             ctx.xp.copyto(x, y, where=mask, casting="unsafe")
             return x
         if type(y) is not ctx.backend.array_type:
-            y = ctx.xp.full((), y, x.dtype)
-        return ctx.xp.where(mask, y.astype(x.dtype, copy=False), x)
+            y = ctx.backend.asarray(y, x.dtype)
+        elif y.dtype is not x.dtype:
+            y = y.astype(x.dtype)
+        return ctx.backend.where(mask, y, x)
 
     def backward(ctx, g: Any) -> Any:
         (mask,) = ctx.saved
@@ -44,13 +46,20 @@ class MaskedFill(Op):
         return gx, ctx.F.where(mask, g, ctx.F.zeros_like(g))
 
 
+_NOT_BOOL = "masked_fill_ only supports boolean masks, but got mask with dtype {}"
+
+
 def _check_mask(input: Tensor, mask: Any, name: str, argument: str) -> None:
     if not isinstance(mask, Tensor):
         raise TypeError(f"{name}(): argument 'mask' must be Tensor, not {type(mask).__name__}")
-    shape = broadcast_shapes_checked(mask.shape, input.shape)
-    if mask.dtype.name != "bool":
-        raise RuntimeError(argument)
-    if name.endswith("_") and shape != tuple(input.shape):
+    target = input._array.shape
+    if mask._array.shape == target:
+        shape = target
+    else:
+        shape = broadcast_shapes_checked(mask._array.shape, target)
+    if mask._array.dtype.kind != "b":
+        raise RuntimeError(argument.format(_cpp_name(mask)))
+    if name.endswith("_") and shape != target:
         raise RuntimeError(
             f"output with shape {list(input.shape)} doesn't match the broadcast shape {list(shape)}"
         )
@@ -66,12 +75,7 @@ def _cpp_name(mask: Any) -> str:
 
 def _masked_fill(input: Tensor, mask: Tensor, value: Any, *, inplace: bool = False) -> Tensor:
     name = "masked_fill_" if inplace else "masked_fill"
-    _check_mask(
-        input,
-        mask,
-        name,
-        f"masked_fill_ only supports boolean masks, but got mask with dtype {_cpp_name(mask)}",
-    )
+    _check_mask(input, mask, name, _NOT_BOOL)
     if isinstance(value, Tensor):
         if value.ndim:
             raise RuntimeError(

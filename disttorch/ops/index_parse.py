@@ -46,6 +46,8 @@ def parse(input: Tensor, index: Any, select: bool = True) -> Parsed:
         plain = _plain(index, input._array.shape)
         if plain is not None:
             return Parsed(basic=plain)
+    if isinstance(index, Tensor) and _picks_first(index._array, input._array.shape):
+        return Parsed(template=(0,), indices=[index])
     items = index if isinstance(index, tuple) else _as_tuple(index)
     items = tuple([_as_item(i, select) for i in items])
     shape = input._array.shape
@@ -72,6 +74,12 @@ def _plain(index: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, ...] | 
         else:
             return None
     return (*index, Ellipsis)
+
+
+def _picks_first(index: Any, shape: tuple[int, ...]) -> bool:
+    """Whether an index array picks from the first dimension, or a mask from the first ones."""
+    kind, n = index.dtype.kind, index.ndim
+    return n > 0 and ((kind == "i" and len(shape) > 0) or (kind == "b" and index.shape == shape[:n]))
 
 
 _BOUND = (int, type(None))

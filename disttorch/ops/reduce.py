@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -269,14 +270,45 @@ class Truth(Op):
     differentiable = False
 
     def forward(ctx, x: Array, ufunc: str, dim: tuple[int, ...], keepdim: bool) -> Array:
-        result = getattr(ctx.xp, ufunc)(x != 0, axis=dim, keepdims=keepdim)
-        return result.astype(x.dtype) if x.dtype.name == "uint8" else result
+        result = getattr(x if x.dtype.kind == "b" else x != 0, ufunc)(axis=dim, keepdims=keepdim)
+        return result.astype(x.dtype) if x.dtype.kind == "u" and x.itemsize == 1 else result
+
+
+class WholeTruth(Op):
+    """Whether any or all of all elements are true."""
+
+    differentiable = False
+
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Any]:
+        """Return the test of all elements, for bools."""
+        return operator.methodcaller(cls.ufunc)
+
+    def forward(ctx, x: Array) -> Array:
+        result = getattr(x != 0, ctx.ufunc)()
+        return result.astype(x.dtype) if x.dtype.kind == "u" and x.itemsize == 1 else result
+
+
+@quick(1, "b")
+class AnyTrue(WholeTruth):
+    """Whether any element is true."""
+
+    ufunc = "any"
+
+
+@quick(1, "b")
+class AllTrue(WholeTruth):
+    """Whether all elements are true."""
+
+    ufunc = "all"
 
 
 @public(method=True)
 @accepts_out
 def any(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """Whether any element is not 0, of all or along `dim`; bool (uint8 for uint8)."""
+    if dim is None and not keepdim:
+        return AnyTrue.apply(input)
     return Truth.apply(input, ufunc="any", dim=normalized_dims(input, dim), keepdim=keepdim)
 
 
@@ -284,6 +316,8 @@ def any(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
 @accepts_out
 def all(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """Whether no element is 0, of all or along `dim`; bool (uint8 for uint8)."""
+    if dim is None and not keepdim:
+        return AllTrue.apply(input)
     return Truth.apply(input, ufunc="all", dim=normalized_dims(input, dim), keepdim=keepdim)
 
 

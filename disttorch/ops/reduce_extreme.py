@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 from disttorch import return_types
 from disttorch.autograd.op import Op, public
+from disttorch.autograd.quick import quick
+from disttorch.backends import Backend
 from disttorch.ops.index_gather import AddAlong
 from disttorch.ops.kinds import refuse_kinds
 from disttorch.ops.out import accepts_out, write_out
@@ -51,16 +54,40 @@ class Amin(Amax):
     ufunc, kernel = "min", "min_values_cpu"
 
 
-class MaxAll(Amax):
+class ExtremeOfAll(Op):
+    """Largest or smallest of all elements; ties share the gradient equally."""
+
+    kernel: ClassVar[str]
+
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Any]:
+        """Return the method of arrays."""
+        return operator.methodcaller(cls.ufunc)
+
+    def forward(ctx, x: Array) -> Array:
+        refuse_kinds(x, "c", ctx.kernel)
+        ctx.save(0)
+        ctx.save_output()
+        return getattr(x, ctx.ufunc)()
+
+    def backward(ctx, g: Any) -> Any:
+        x, y = ctx.saved
+        chosen = x == y
+        return g / ctx.F.sum(ctx.F.type_as(chosen, y)) * chosen
+
+
+@quick(1, "fVbiu", keeps="both")
+class MaxAll(ExtremeOfAll):
     """Largest of all elements."""
 
-    torch_name, kernel = "MaxBackward1", "max_all"
+    torch_name, kernel, ufunc = "MaxBackward1", "max_all", "max"
 
 
-class MinAll(Amin):
+@quick(1, "fVbiu", keeps="both")
+class MinAll(ExtremeOfAll):
     """Smallest of all elements."""
 
-    torch_name, kernel = "MinBackward1", "min_all"
+    torch_name, kernel, ufunc = "MinBackward1", "min_all", "min"
 
 
 def _check_not_empty(input: Tensor, dim: Dims, name: str) -> None:
@@ -171,9 +198,10 @@ def _extreme(
                 f"{name}() received an invalid combination of arguments - got (Tensor, "
                 f"{type(dim).__name__})"
             )
-        _check_not_empty(input, dim, name)
+        if dim is not None or not input._array.size:
+            _check_not_empty(input, dim, name)
         if dim is None:
-            y = whole.apply(input, dim=normalized_dims(input, None), keepdim=False)
+            y = whole.apply(input)
             return y if out is None else write_out(out, y, name)
         pair = along.apply(input, dim=input._dim(dim), keepdim=keepdim)
         if out is not None:
@@ -212,7 +240,8 @@ def _argument(name: str, word: str) -> Callable[..., Tensor]:
             raise TypeError(
                 f"{name}(): argument 'dim' (position 2) must be int, not {type(dim).__name__}"
             )
-        _check_not_empty(input, dim, name)
+        if dim is not None or not input._array.size:
+            _check_not_empty(input, dim, name)
         d = None if dim is None else input._dim(dim)
         y: Tensor = Argument.apply(input, ufunc=name, dim=d, keepdim=keepdim)
         return y if out is None else write_out(out, y, name)

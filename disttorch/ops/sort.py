@@ -7,7 +7,7 @@ from typing import Any
 from disttorch import return_types
 from disttorch.autograd.op import Op, public
 from disttorch.dtype import TYPE_NAMES
-from disttorch.ops.index_gather import AddAlong
+from disttorch.ops.index_gather import AddAlong, full_index
 from disttorch.ops.out import accepts_out
 from disttorch.tensor import Tensor
 
@@ -45,7 +45,7 @@ class Pick(Op):
         if not x.ndim:
             return x.copy(), ctx.xp.zeros((), "int64")
         indices = ctx.indices(x, dim, **how)
-        return ctx.xp.take_along_axis(x, indices, dim), indices
+        return x[full_index(ctx.xp, indices, dim)], indices
 
     def indices(ctx, x: Array, dim: int, **how: Any) -> Array:
         raise NotImplementedError

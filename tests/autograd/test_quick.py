@@ -29,7 +29,7 @@ def outcome(apply, op, operand, requires_grad):
         inputs[0].requires_grad_()
     try:
         y = apply(*inputs)
-    except (RuntimeError, TypeError, Warning) as error:
+    except (RuntimeError, TypeError, ValueError, Warning) as error:
         return type(error), str(error)
     seen = [y.dtype, y.shape, y.requires_grad, y.is_leaf, type(y.grad_fn), y.tolist()]
     if y.requires_grad:

@@ -22,10 +22,12 @@ def _mask_bits(mask: np.ndarray, kind: Any) -> np.ndarray:
 
 def where(mask: np.ndarray, x: Any, y: Any) -> np.ndarray:
     """Return x where `mask` is true, else y (arrays or numbers), broadcast."""
+    if mask.size < _MIN_SIZE:
+        return np.where(mask, x, y)
     first = x if isinstance(x, np.ndarray) else y
     dtype = getattr(first, "dtype", None)
     kind = None if dtype is None or dtype.kind == "c" else _BITS.get(dtype.itemsize)
-    if kind is None or mask.size < _MIN_SIZE or mask.dtype != np.bool_:
+    if kind is None or mask.dtype != np.bool_:
         return np.where(mask, x, y)
     if not isinstance(x, np.ndarray):
         x = np.asarray(x, dtype)
