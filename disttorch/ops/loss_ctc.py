@@ -40,17 +40,25 @@ class CtcLoss(Op):
 
     def backward(ctx, g: Any) -> Any:
         (log_probs,) = ctx.saved
-        if ctx.F.recorded:
-            raise RuntimeError("derivative for aten::_ctc_loss_backward is not implemented")
-        xp, lattice = ctx.xp, ctx.lattice
-        log_counts = ctx.alpha + lattice.backward()
+        return ctx.call(CtcLossGrad, g, log_probs, of=ctx), None
+
+
+class CtcLossGrad(Op):
+    """The gradient of `of`, a `CtcLoss`, by the log probabilities; PyTorch has no second one."""
+
+    def forward(ctx, g: Array, log_probs: Array, of: CtcLoss) -> Array:
+        xp, lattice = ctx.xp, of.lattice
+        log_counts = of.alpha + lattice.backward()
         share = lattice.by_class(log_counts)
-        gx = xp.exp(log_probs) - xp.exp(share + ctx.loss[:, None] - log_probs)
+        gx = xp.exp(log_probs) - xp.exp(share + of.loss[:, None] - log_probs)
         gx *= g[:, None]
         wanted = lattice.running[:, :, None]
-        if ctx.zero_infinity:
-            wanted = wanted & (ctx.loss != math.inf)[:, None]
-        return xp.where(wanted, gx, gx.dtype.type(0)), None
+        if of.zero_infinity:
+            wanted = wanted & (of.loss != math.inf)[:, None]
+        return xp.where(wanted, gx, gx.dtype.type(0))
+
+    def backward(ctx, g: Any) -> Any:
+        raise RuntimeError("derivative for aten::_ctc_loss_backward is not implemented")
 
 
 class _Lattice:

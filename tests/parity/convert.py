@@ -31,6 +31,8 @@ def to_ours(value: Any) -> Any:
             return getattr(disttorch, str(x).removeprefix("torch."), x)
         if isinstance(x, torch.device):
             return disttorch.device(str(x))
+        if isinstance(x, torch.nn.PairwiseDistance):
+            return disttorch.nn.PairwiseDistance(x.norm, x.eps, x.keepdim)
         return x
 
     return tree_map(leaf, value)
