@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from datetime import timedelta
 
 _LONGEST_S = 1e6
 
@@ -18,8 +19,9 @@ class Deadline:
         self.timeout_s = timeout_s
 
     @classmethod
-    def after(cls, timeout_s: float) -> Deadline:
+    def after(cls, timeout_s: timedelta | float) -> Deadline:
         """The moment `timeout_s` seconds from now; raises ValueError if it is negative or NaN."""
+        timeout_s = in_seconds(timeout_s)
         if not timeout_s >= 0:
             raise ValueError(f"timeout_s must be at least 0, got {timeout_s}")
         return cls(time.monotonic() + timeout_s, timeout_s)
@@ -35,3 +37,8 @@ class Deadline:
     def expired(self) -> bool:
         """Whether the moment has passed."""
         return time.monotonic() >= self.at_s
+
+
+def in_seconds(timeout: timedelta | float) -> float:
+    """A time-out as PyTorch takes it, a timedelta or a number of seconds, in seconds."""
+    return timeout.total_seconds() if isinstance(timeout, timedelta) else timeout

@@ -31,6 +31,7 @@ class Op(IntEnum):
     CHECK = 6
     DELETE = 7
     NUM_KEYS = 8
+    APPEND = 9
 
 
 class Status(IntEnum):
@@ -51,9 +52,10 @@ _N_FIELDS: dict[Op, tuple[int, int]] = {
     Op.CHECK: (1, MAX_FIELDS),
     Op.DELETE: (1, 1),
     Op.NUM_KEYS: (0, 0),
+    Op.APPEND: (2, 2),
 }
 # of the fields, how many at the front are keys (None: all)
-_N_KEYS: dict[Op, int | None] = {Op.SET: 1, Op.ADD: 1, Op.COMPARE_SET: 1}
+_N_KEYS: dict[Op, int | None] = {Op.SET: 1, Op.ADD: 1, Op.COMPARE_SET: 1, Op.APPEND: 1}
 
 
 @dataclass(frozen=True)

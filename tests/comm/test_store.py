@@ -6,12 +6,24 @@ import stat
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from disttorch.comm.errors import DistStoreError, StoreTimeoutError
-from disttorch.comm.store import HashStore, PrefixStore, Store, StoreServer, ZmqStore
+from disttorch.comm.curve import JobKey
+from disttorch.comm.errors import DistNetworkError, DistStoreError, StoreTimeoutError
+from disttorch.comm.store import (
+    FileStore,
+    HashStore,
+    PrefixStore,
+    Store,
+    StoreServer,
+    TCPStore,
+    ZmqStore,
+)
 from disttorch.comm.wire import MAX_VALUE_BYTES
 
 
@@ -23,11 +35,17 @@ def server(tmp_path: Path):
         yield server
 
 
-@pytest.fixture(params=["hash", "prefix", "zmq"])
+@pytest.fixture(params=["hash", "prefix", "zmq", "file", "tcp", "tcp with a key"])
 def store(request: pytest.FixtureRequest):
     made: Store
     if request.param == "zmq":
         made = ZmqStore(request.getfixturevalue("server").address, timeout_s=20.0)
+    elif request.param == "file":
+        made = FileStore(str(request.getfixturevalue("tmp_path") / "store"), timeout=20.0)
+    elif request.param.startswith("tcp"):
+        environ = {"DISTTORCH_KEY": JobKey.new().to_text()} if "key" in request.param else {}
+        made = TCPStore("localhost", 0, 1, True, 20.0, environ=environ)
+        made.delete_key("init/")
     else:
         made = HashStore(20.0)
         if request.param == "prefix":
@@ -48,6 +66,23 @@ def test_operations(store: Store) -> None:
     assert store.delete_key("k")
     assert not store.delete_key("k")
     assert store.multi_get([]) == []
+
+
+def test_pytorchs_further_operations(store: Store) -> None:
+    store.append("a", "x")
+    store.append("a", b"y")
+    assert store.get("a") == b"xy"
+    store.multi_set(["p", "q"], ["1", b"2"])
+    assert store.multi_get(["p", "q"]) == [b"1", b"2"]
+    with pytest.raises(DistStoreError, match="multiSet keys and values vectors must be of same"):
+        store.multi_set(["p"], [])
+    store.set_timeout(timedelta(milliseconds=50))
+    assert store.timeout == timedelta(milliseconds=50)
+    with pytest.raises(StoreTimeoutError, match=r"after 0.05 s, keys never set: \[.*none"):
+        store.get("none")
+    with pytest.raises(StoreTimeoutError, match=r"after 0.02 s"):
+        store.wait(["none"], timedelta(milliseconds=20))
+    assert store.has_extended_api()
 
 
 @pytest.mark.parametrize(
@@ -202,7 +237,7 @@ def test_a_directory_open_to_others_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["tcp://0.0.0.0:1", "ipc:///" + "x" * 108, "ipc://store.sock", "ipc://@abstract"]
+    "address", ["udp://0.0.0.0:1", "ipc:///" + "x" * 108, "ipc://store.sock", "ipc://@abstract"]
 )
 def test_bad_addresses(address: str) -> None:
     with pytest.raises(ValueError, match=r"address is ipc:// and an absolute path|socket path of"):
@@ -240,3 +275,110 @@ def test_a_closed_store_says_so(server: StoreServer) -> None:
 def test_importing_the_store_loads_no_zmq() -> None:
     code = "import sys, disttorch.comm.store, disttorch.comm.env; assert 'zmq' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def eventually(true: Callable[[], bool]) -> bool:
+    """Whether something comes true within 20 s."""
+    end_s = time.monotonic() + 20
+    while not true() and time.monotonic() < end_s:
+        time.sleep(1e-3)
+    return true()
+
+
+KEY = JobKey.new()
+STRANGERS = {"another key": JobKey.new(), "no key": None}
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_only_holders_of_the_key_are_served(stranger: str) -> None:
+    with StoreServer("tcp://127.0.0.1:*", KEY) as server:
+        server.start()
+        with ZmqStore(server.address, 20.0, STRANGERS[stranger]) as outsider:
+            with pytest.raises(DistStoreError, match=r"refused|may not be that of the job"):
+                outsider.set("k", "stolen")
+        assert eventually(lambda: server.dropped >= 1)
+        with ZmqStore(server.address, 20.0, KEY) as rank:
+            assert not rank.check(["k"])
+            assert rank.add("n", 1) == 1
+
+
+def test_bytes_that_are_no_handshake_leave_the_store_in_service() -> None:
+    with StoreServer("tcp://127.0.0.1:*", KEY) as server:
+        server.start()
+        port = int(server.address.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as garbage:
+            garbage.sendall(b"\xff" * 9 + b"\x7f" + os.urandom(4096))
+            with ZmqStore(server.address, 20.0, KEY) as rank:
+                assert rank.add("n", 1) == 1
+
+
+def test_tcp_needs_a_key() -> None:
+    with pytest.raises(ValueError, match="needs a key, as others may reach it"):
+        StoreServer("tcp://127.0.0.1:*")
+    with pytest.raises(DistNetworkError, match="set DISTTORCH_KEY to one secret on all hosts"):
+        TCPStore("192.0.2.1", 29500, 2, False, environ={})
+
+
+@pytest.mark.parametrize("text", ["short", "ab" * 15, "not hexadecimal " * 4])
+def test_bad_keys(text: str) -> None:
+    with pytest.raises(ValueError, match="32 or more hexadecimal digits"):
+        JobKey.from_text(text)
+
+
+def test_a_key_is_not_printed() -> None:
+    assert KEY.to_text() not in repr(KEY)
+    assert JobKey.from_text(KEY.to_text()) == KEY
+
+
+@pytest.mark.parametrize("key", [None, KEY], ids=["same host", "with a key"])
+def test_a_server_that_goes_ends_waits_at_once(key: JobKey | None) -> None:
+    environ = {} if key is None else {"DISTTORCH_KEY": key.to_text()}
+    master = TCPStore("localhost", 0, None, True, 20.0, environ=environ)
+    with TCPStore("localhost", master.port, None, False, 20.0, environ=environ) as rank:
+        assert rank.add("n", 1) == 1
+        started_s = time.monotonic()
+        closer = threading.Timer(0.05, master.close)
+        closer.start()
+        with pytest.raises(DistStoreError, match="lost the connection to the store at"):
+            rank.get("never set")
+        assert time.monotonic() - started_s < 1.0
+        closer.join()
+
+
+def test_a_master_waits_for_its_workers() -> None:
+    with pytest.raises(StoreTimeoutError, match=r"after 0.1 seconds .* 1/2 clients joined"):
+        TCPStore("localhost", 0, 2, True, 0.1, environ={})
+
+
+def test_two_masters_cannot_have_one_port() -> None:
+    with (
+        TCPStore("localhost", 0, 1, True, 20.0, environ={}) as first,
+        pytest.raises(DistNetworkError, match="failed to listen on port"),
+    ):
+        TCPStore("localhost", first.port, 1, True, 20.0, environ={})
+
+
+def test_a_file_goes_with_its_last_user(tmp_path: Path) -> None:
+    path = str(tmp_path / "store")
+    first, second = FileStore(path, 2), FileStore(path, 2)
+    first.set("k", "v")
+    assert second.get("k") == b"v"
+    first.close()
+    assert second.get("k") == b"v" and os.path.exists(path)
+    second.close()
+    assert not os.path.exists(path)
+    with pytest.raises(DistStoreError, match="was closed"):
+        second.get("k")
+
+
+def test_a_change_cut_short_is_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    store = FileStore(str(path))
+    store.set("k", "v")
+    with path.open("ab") as log:
+        log.write(b"\x05\0\0\0\xff")
+    other = FileStore(str(path))
+    other.set("k", "w")
+    assert store.get("k") == b"w"
+    other.close()
+    store.close()

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from datetime import timedelta
+
+from disttorch.comm.deadline import in_seconds
+from disttorch.comm.errors import DistStoreError
 
 
 class Store(ABC):
@@ -13,19 +17,41 @@ class Store(ABC):
     seconds, by default the store's own.
     """
 
-    def __init__(self, timeout_s: float) -> None:
-        self.timeout_s = timeout_s
+    def __init__(self, timeout_s: timedelta | float) -> None:
+        self.timeout_s = in_seconds(timeout_s)
 
-    def set_timeout(self, timeout_s: float) -> None:
-        """Change the default time-out, in seconds, of all later blocking calls."""
-        self.timeout_s = timeout_s
+    @property
+    def timeout(self) -> timedelta:
+        """The default time-out of blocking calls."""
+        return timedelta(seconds=self.timeout_s)
+
+    def set_timeout(self, timeout: timedelta | float) -> None:
+        """Change the default time-out, a timedelta or seconds, of all later blocking calls."""
+        self.timeout_s = in_seconds(timeout)
+
+    def has_extended_api(self) -> bool:
+        """Whether there are append, multi_get and multi_set: True."""
+        return True
 
     @abstractmethod
     def set(self, key: str, value: bytes | str) -> None:
         """Store `value` under `key`, replacing what was there."""
 
     @abstractmethod
-    def multi_get(self, keys: Sequence[str], timeout_s: float | None = None) -> list[bytes]:
+    def append(self, key: str, value: bytes | str) -> None:
+        """Put `value` behind what `key` holds, or store it if that is unset."""
+
+    def multi_set(self, keys: Sequence[str], values: Sequence[bytes | str]) -> None:
+        """Store one value under each key; raises DistStoreError unless they are equally many."""
+        if len(keys) != len(values):
+            raise DistStoreError("multiSet keys and values vectors must be of same size")
+        for key, value in zip(keys, values, strict=True):
+            self.set(key, value)
+
+    @abstractmethod
+    def multi_get(
+        self, keys: Sequence[str], timeout_s: timedelta | float | None = None
+    ) -> list[bytes]:
         """The values of `keys`, waiting until all are set."""
 
     @abstractmethod
@@ -43,7 +69,7 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def wait(self, keys: Sequence[str], timeout_s: float | None = None) -> None:
+    def wait(self, keys: Sequence[str], timeout_s: timedelta | float | None = None) -> None:
         """Block until all `keys` are set."""
 
     @abstractmethod
@@ -62,7 +88,7 @@ class Store(ABC):
     def close(self) -> None:
         """Give back sockets and memory; the store cannot be used afterwards."""
 
-    def get(self, key: str, timeout_s: float | None = None) -> bytes:
+    def get(self, key: str, timeout_s: timedelta | float | None = None) -> bytes:
         """The value of `key`, waiting until it is set."""
         return self.multi_get([key], timeout_s)[0]
 

@@ -7,8 +7,10 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
+from disttorch.comm.curve import JobKey
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.errors import DistStoreError, StoreTimeoutError
 from disttorch.comm.store.base import Store, as_bytes
@@ -21,18 +23,57 @@ if TYPE_CHECKING:
 _ANSWER_GRACE_S = 5.0
 
 
+class _Line:
+    """A socket to the server and what ZeroMQ reports of its connection."""
+
+    def __init__(self, socket: zmq.Socket[bytes], zmq: Any) -> None:
+        self.socket = socket
+        self.key_may_differ = False
+        lost = zmq.EVENT_DISCONNECTED
+        self._refused = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+        self._monitor = socket.get_monitor_socket(lost | self._refused)
+        self._poller = zmq.Poller()
+        for end in (socket, self._monitor):
+            self._poller.register(end, zmq.POLLIN)
+
+    def poll(self, timeout_ms: int) -> list[Any]:
+        """What there is to read: the socket, anything else if the connection was lost."""
+        return [end for end, _ in self._poller.poll(timeout_ms)]
+
+    def trouble(self) -> str:
+        """What has become of the connection, to be followed by the address."""
+        from zmq.utils.monitor import recv_monitor_message  # noqa: PLC0415 - only when it fails
+
+        event = recv_monitor_message(self._monitor)["event"]
+        if event & self._refused:
+            return "this rank's key was refused by the store at"
+        if self.key_may_differ:
+            return "DISTTORCH_KEY may not be that of the job; lost the connection to the store at"
+        return "lost the connection to the store at"
+
+    def close(self) -> None:
+        """Close both ends."""
+        self.socket.disable_monitor()
+        self._monitor.close(0)
+        self.socket.close(0)
+
+
 class ZmqStore(Store):
     """Client of the `StoreServer` at `address`; time-outs in seconds.
 
-    Safe to use from several threads, and in a forked child, which makes its own connections.
+    `key` is needed for addresses `tcp://`. Safe to use from several threads, and in a forked child,
+    which makes its own connections. A call raises DistStoreError at once if the server goes away.
     """
 
-    def __init__(self, address: str, timeout_s: float = 300.0) -> None:
+    def __init__(
+        self, address: str, timeout_s: timedelta | float = 300.0, key: JobKey | None = None
+    ) -> None:
         super().__init__(timeout_s)
         self.address = address
+        self._key = key
         self._ids = itertools.count(1)
         self._closed = False
-        self._idle: list[zmq.Socket[bytes]] = []
+        self._idle: list[_Line] = []
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._forget_sockets()
 
@@ -40,7 +81,13 @@ class ZmqStore(Store):
         """Store `value` under `key`; at most 64 MiB."""
         self._call(Op.SET, [as_bytes(key), as_bytes(value)])
 
-    def multi_get(self, keys: Sequence[str], timeout_s: float | None = None) -> list[bytes]:
+    def append(self, key: str, value: bytes | str) -> None:
+        """Put `value` behind what `key` holds."""
+        self._call(Op.APPEND, [as_bytes(key), as_bytes(value)])
+
+    def multi_get(
+        self, keys: Sequence[str], timeout_s: timedelta | float | None = None
+    ) -> list[bytes]:
         """The values of `keys`, waiting until all are set."""
         return list(self._call(Op.GET, list(map(as_bytes, keys)), timeout_s).fields) if keys else []
 
@@ -53,7 +100,7 @@ class ZmqStore(Store):
         fields = [as_bytes(key), as_bytes(expected), as_bytes(desired)]
         return self._call(Op.COMPARE_SET, fields).fields[0]
 
-    def wait(self, keys: Sequence[str], timeout_s: float | None = None) -> None:
+    def wait(self, keys: Sequence[str], timeout_s: timedelta | float | None = None) -> None:
         """Block until all `keys` are set."""
         if keys:
             self._call(Op.WAIT, list(map(as_bytes, keys)), timeout_s)
@@ -82,7 +129,9 @@ class ZmqStore(Store):
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _call(self, op: Op, fields: list[bytes], timeout_s: float | None = None) -> Reply:
+    def _call(
+        self, op: Op, fields: list[bytes], timeout_s: timedelta | float | None = None
+    ) -> Reply:
         if self._closed:
             raise DistStoreError(f"the store at {self.address} was closed")
         deadline = Deadline.after(self.timeout_s if timeout_s is None else timeout_s)
@@ -91,22 +140,29 @@ class ZmqStore(Store):
             frames = encode_request(request)
         except WireError as error:
             raise DistStoreError(f"store {op.name.lower()}: {error}") from None
-        with self._borrowed_socket() as socket:
-            socket.send_multipart(frames)
-            reply = self._receive(socket, request, deadline)
+        with self._borrowed_line() as line:
+            line.socket.send_multipart(frames)
+            reply = self._receive(line, request, deadline)
         return self._checked(request, reply, deadline)
 
-    def _receive(self, socket: zmq.Socket[bytes], request: Request, deadline: Deadline) -> Reply:
+    def _receive(self, line: _Line, request: Request, deadline: Deadline) -> Reply:
         patience = Deadline.after(deadline.remaining_s() + _ANSWER_GRACE_S)
-        while socket.poll(patience.remaining_ms()):
-            try:
-                reply = decode_reply(socket.recv_multipart())
-            except WireError as error:
+        while ready := line.poll(patience.remaining_ms()):
+            if line.socket in ready:
+                try:
+                    reply = decode_reply(line.socket.recv_multipart())
+                except WireError as error:
+                    raise DistStoreError(
+                        f"the store at {self.address} answered garbage: {error}"
+                    ) from None
+                line.key_may_differ = False
+                if reply.request_id == request.request_id:
+                    return reply
+            else:
                 raise DistStoreError(
-                    f"the store at {self.address} answered garbage: {error}"
-                ) from None
-            if reply.request_id == request.request_id:
-                return reply
+                    f"store {request.op.name.lower()}: {line.trouble()} {self.address}; has the "
+                    f"launcher, or the rank that serves it, ended?"
+                )
         raise StoreTimeoutError(
             f"store {request.op.name.lower()}: no answer from {self.address} within "
             f"{patience.timeout_s:g} s; is the launcher that serves it still running?"
@@ -127,24 +183,24 @@ class ZmqStore(Store):
         return reply
 
     @contextmanager
-    def _borrowed_socket(self) -> Iterator[zmq.Socket[bytes]]:
+    def _borrowed_line(self) -> Iterator[_Line]:
         if self._pid != os.getpid():
             self._forget_sockets()
         with self._lock:
             self._n_borrowed += 1
-            socket = self._idle.pop() if self._idle else self._connect()
+            line = self._idle.pop() if self._idle else self._connect()
         healthy = False
         try:
-            yield socket
+            yield line
             healthy = True
         finally:
             with self._lock:
                 self._n_borrowed -= 1
                 if healthy:
-                    self._idle.append(socket)
+                    self._idle.append(line)
                 else:
                     # A late answer would come to the next call on this socket.
-                    socket.close(0)
+                    line.close()
             if self._closed:
                 self._close_unused()
 
@@ -152,20 +208,24 @@ class ZmqStore(Store):
         # A socket may only be closed by the thread that uses it, so the last call ends the context.
         with self._lock:
             while self._idle:
-                self._idle.pop().close(0)
+                self._idle.pop().close()
             if self._n_borrowed == 0 and self._context is not None:
                 self._context.term()
                 self._context = None
 
-    def _connect(self) -> zmq.Socket[bytes]:
+    def _connect(self) -> _Line:
         import zmq  # noqa: PLC0415 - importing disttorch must not load it
 
         if self._context is None:
             self._context = zmq.Context(io_threads=1)
         socket = self._context.socket(zmq.DEALER)
         socket.setsockopt(zmq.LINGER, 0)
+        if self._key is not None:
+            self._key.guard_client(socket)
+        line = _Line(socket, zmq)
+        line.key_may_differ = self._key is not None
         socket.connect(self.address)
-        return socket
+        return line
 
     def _forget_sockets(self) -> None:
         # In a forked child the inherited sockets belong to threads that do not exist here; zmq

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from datetime import timedelta
 
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.errors import DistStoreError, StoreTimeoutError
@@ -14,7 +15,7 @@ from disttorch.comm.store.table import Table
 class HashStore(Store):
     """Thread-safe store in this process's memory; time-outs in seconds."""
 
-    def __init__(self, timeout_s: float = 300.0) -> None:
+    def __init__(self, timeout_s: timedelta | float = 300.0) -> None:
         super().__init__(timeout_s)
         self._table = Table()
         self._changed = threading.Condition()
@@ -25,7 +26,15 @@ class HashStore(Store):
             self._table.set(as_bytes(key), as_bytes(value))
             self._changed.notify_all()
 
-    def multi_get(self, keys: Sequence[str], timeout_s: float | None = None) -> list[bytes]:
+    def append(self, key: str, value: bytes | str) -> None:
+        """Put `value` behind what `key` holds."""
+        with self._changed:
+            self._table.append(as_bytes(key), as_bytes(value))
+            self._changed.notify_all()
+
+    def multi_get(
+        self, keys: Sequence[str], timeout_s: timedelta | float | None = None
+    ) -> list[bytes]:
         """The values of `keys`, waiting until all are set."""
         with self._changed:
             return self._table.get_all(self._wait(keys, timeout_s))
@@ -47,7 +56,7 @@ class HashStore(Store):
             self._changed.notify_all()
             return held
 
-    def wait(self, keys: Sequence[str], timeout_s: float | None = None) -> None:
+    def wait(self, keys: Sequence[str], timeout_s: timedelta | float | None = None) -> None:
         """Block until all `keys` are set."""
         with self._changed:
             self._wait(keys, timeout_s)
@@ -70,7 +79,7 @@ class HashStore(Store):
     def close(self) -> None:
         """Nothing to give back."""
 
-    def _wait(self, keys: Sequence[str], timeout_s: float | None) -> list[bytes]:
+    def _wait(self, keys: Sequence[str], timeout_s: timedelta | float | None) -> list[bytes]:
         wanted = [as_bytes(key) for key in keys]
         deadline = Deadline.after(self.timeout_s if timeout_s is None else timeout_s)
         while not self._table.has_all(wanted):

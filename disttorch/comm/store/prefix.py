@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from disttorch.comm.store.base import Store
 
@@ -24,7 +25,13 @@ class PrefixStore(Store):
         """Store `value` under the prefixed key."""
         self._store.set(self._name(key), value)
 
-    def multi_get(self, keys: Sequence[str], timeout_s: float | None = None) -> list[bytes]:
+    def append(self, key: str, value: bytes | str) -> None:
+        """Put `value` behind what the prefixed key holds."""
+        self._store.append(self._name(key), value)
+
+    def multi_get(
+        self, keys: Sequence[str], timeout_s: timedelta | float | None = None
+    ) -> list[bytes]:
         """The values of the prefixed keys, waiting until all are set."""
         return self._store.multi_get(self._names(keys), self._timeout_s(timeout_s))
 
@@ -36,7 +43,7 @@ class PrefixStore(Store):
         """Set the prefixed key to `desired` if it holds `expected`."""
         return self._store.compare_set(self._name(key), expected, desired)
 
-    def wait(self, keys: Sequence[str], timeout_s: float | None = None) -> None:
+    def wait(self, keys: Sequence[str], timeout_s: timedelta | float | None = None) -> None:
         """Block until all prefixed keys are set."""
         self._store.wait(self._names(keys), self._timeout_s(timeout_s))
 
@@ -61,5 +68,5 @@ class PrefixStore(Store):
     def _names(self, keys: Sequence[str]) -> list[str]:
         return [self._name(key) for key in keys]
 
-    def _timeout_s(self, timeout_s: float | None) -> float:
+    def _timeout_s(self, timeout_s: timedelta | float | None) -> timedelta | float:
         return self.timeout_s if timeout_s is None else timeout_s

@@ -10,11 +10,13 @@ import threading
 import time
 from typing import Any
 
+from disttorch.comm.curve import JobKey
 from disttorch.comm.errors import DistStoreError
 from disttorch.comm.store.service import StoreService
 from disttorch.comm.wire import MAX_FIELDS, MAX_VALUE_BYTES, encode_reply
 
 _IPC = "ipc://"
+_TCP = "tcp://"
 _MAX_SOCKET_PATH = 107
 _MAX_MESSAGES_PER_STEP = 256
 _IDLE_STEP_S = 60.0
@@ -23,16 +25,15 @@ _IDLE_STEP_S = 60.0
 class StoreServer:
     """Serves a store at `address`: `ipc://` and an absolute path in a directory of this user only.
 
+    Or, with a `key`, at `tcp://host:port` (`*` for any host or port), to clients that have the key.
     Either `start()` a daemon thread or call `step()` from an event loop, not both. Raises
     PermissionError if others may enter the directory, DistStoreError if the address is taken.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, key: JobKey | None = None) -> None:
         import zmq  # noqa: PLC0415 - importing disttorch must not load it
 
-        path = _socket_path(address)
-        _check_private(os.path.dirname(path))
-        _check_unused(path)
+        _check_address(address, key)
         self.address = address
         self._service = StoreService()
         self._zmq = zmq
@@ -41,6 +42,8 @@ class StoreServer:
         self._socket.setsockopt(zmq.LINGER, 0)
         # A frame above this ends its connection before it is buffered.
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_VALUE_BYTES)
+        if key is not None:
+            key.guard_server(self._socket)
         self._garbage = self._socket.get_monitor_socket(_garbage_events(zmq))
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread: threading.Thread | None = None
@@ -50,6 +53,7 @@ class StoreServer:
         try:
             self._socket.bind(address)
             self._bound = True
+            self.address = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         except zmq.ZMQError as error:
             self.close()
             raise DistStoreError(f"cannot serve a store at {address}: {error}") from None
@@ -95,7 +99,7 @@ class StoreServer:
         self._socket.close(0)
         self._context.term()
         os.close(self._wake_fd)
-        if self._bound:
+        if self._bound and self.address.startswith(_IPC):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.address[len(_IPC) :])
 
@@ -144,6 +148,16 @@ def _garbage_events(zmq: Any) -> int:
         | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
         | zmq.EVENT_HANDSHAKE_FAILED_AUTH
     )
+
+
+def _check_address(address: str, key: JobKey | None) -> None:
+    if address.startswith(_TCP):
+        if key is None:
+            raise ValueError(f"a store at {address} needs a key, as others may reach it")
+        return
+    path = _socket_path(address)
+    _check_private(os.path.dirname(path))
+    _check_unused(path)
 
 
 def _socket_path(address: str) -> str:

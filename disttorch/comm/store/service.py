@@ -91,6 +91,8 @@ class StoreService:
         match op:
             case Op.SET:
                 table.set(fields[0], fields[1])
+            case Op.APPEND:
+                table.append(fields[0], fields[1])
             case Op.ADD:
                 return 0, (b"%d" % table.add(fields[0], int(fields[1])),)
             case Op.COMPARE_SET:

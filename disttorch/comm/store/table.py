@@ -30,6 +30,10 @@ class Table:
         """Store a value."""
         self._values[key] = value
 
+    def append(self, key: bytes, value: bytes) -> None:
+        """Put a value behind the one that is there."""
+        self._values[key] = self._values.get(key, b"") + value
+
     def add(self, key: bytes, amount: int) -> int:
         """Add to a decimal number; raises ValueError if the value is not one."""
         total = int(self._values.get(key, b"0")) + amount
