@@ -101,6 +101,9 @@ _LAZY_NAMES |= dict.fromkeys(
     ),
     "amp",
 )
+_LAZY_NAMES |= dict.fromkeys(
+    ("grid_sampler", "grid_sampler_2d", "grid_sampler_3d"), "nn.functional.grid"
+)
 
 # Ops need Tensor and Tensor's methods are ops: they meet here, once.
 bind_methods({**_AUTOGRAD_METHODS, **ops.METHODS})

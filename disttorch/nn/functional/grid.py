@@ -185,6 +185,19 @@ def grid_sample(
     return y.reshape(*input.shape[:2], *out)  # type: ignore[no-any-return]
 
 
+def grid_sampler(
+    input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool
+) -> Tensor:
+    """`grid_sample` with its modes as numbers: their places in the two tables above."""
+    modes, paddings = tuple(GRID_SAMPLE_INTERPOLATION_MODES), tuple(GRID_SAMPLE_PADDING_MODES)
+    return grid_sample(
+        input, grid, modes[interpolation_mode], paddings[padding_mode], align_corners
+    )
+
+
+grid_sampler_2d = grid_sampler_3d = grid_sampler
+
+
 def _check_affine(theta: Any, size: Sequence[int], corners: bool) -> None:
     if not theta.is_floating_point():
         raise ValueError(f"Expected theta to have floating point type, but got {theta.dtype}")

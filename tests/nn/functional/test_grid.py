@@ -57,3 +57,9 @@ def test_a_grid_moves_with_its_map():
     assert grid.tolist() == [[[[-1.5, -1], [2.5, -1]], [[-1.5, 1], [2.5, 1]]]]
     grid.sum().backward()
     assert theta.grad.shape == theta.shape
+
+
+def test_grid_sampler_takes_modes_as_numbers():
+    x, at = image(1), torch.rand(1, 3, 3, 2, dtype=torch.float64) * 2 - 1
+    wanted = F.grid_sample(x, at, "nearest", "reflection", align_corners=True)
+    assert torch.equal(torch.grid_sampler_2d(x, at, 1, 2, True), wanted)
