@@ -27,7 +27,7 @@ from disttorch.host_values import HostValues
 from disttorch.inference import THREADS, InferenceCell, mark, refuse_write
 from disttorch.layout import channels_last_3d, contiguous_format, layout, memory_order, strided
 from disttorch.printing import tensor_repr
-from disttorch.size import Size
+from disttorch.size import Size, size_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,7 +123,7 @@ class Tensor(HostValues):
     @property
     def shape(self) -> Size:
         """Length of each dimension."""
-        return Size.of(self._array)
+        return size_of(self._array.shape)  # type: ignore[no-any-return]
 
     def size(self, dim: int | None = None) -> Any:
         """Return the shape, or the length of dimension `dim`; IndexError if out of range."""
@@ -284,7 +284,7 @@ class Tensor(HostValues):
     @property
     def is_leaf(self) -> bool:
         """Whether no recorded operation made this tensor."""
-        return self.grad_fn is None
+        return (self._grad_fn if self._view is None else self.grad_fn) is None
 
     @property
     def requires_grad(self) -> bool:

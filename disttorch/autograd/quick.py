@@ -29,6 +29,7 @@ Compute = Callable[..., Any]
 _new = object.__new__
 # Larger arrays go the ordinary way, which may cut them into pieces; the detour costs nothing there.
 _LARGE = 1 << 15
+_WIDEST_INT = 1 << 63
 ALL_KINDS = "fcViub"
 
 
@@ -47,9 +48,9 @@ class _Functions(dict[type, tuple[Backend, Compute]]):
 def quick(n_inputs: int, kinds: str = ALL_KINDS, keeps: str = "") -> Callable[[OpType], OpType]:
     """Give an op whose `forward` is ``xp.<ufunc>(...)`` a short `apply`: ``@quick(2)``.
 
-    It is taken by one tensor, or two of the same dtype, of a dtype of `kinds`. `keeps`: what
-    `backward` finds in `saved`, "input" (both, of two), "output", "both" (of an op with one input) or
-    nothing; "shape": `ctx.shape`.
+    It is taken by one tensor, or two of the same dtype, of a dtype of `kinds`; of two operands one
+    may be a number beside a floating tensor. `keeps`: what `backward` finds in `saved`, "input"
+    (both, of two), "output", "both" (of an op with one input) or nothing; "shape": `ctx.shape`.
     `apply` is bound to the class: one derived from it needs `quick` too.
     """
 
@@ -138,10 +139,11 @@ def _binary(op: type[Op], kinds: str, keeps: str, general: Compute) -> Compute:
     """The short `apply` of an op with two inputs."""
     functions, differentiable = _Functions(op), op.differentiable
     any_kind = kinds == ALL_KINDS
+    beside_number = _beside_number(op, keeps, general, functions) if "f" in kinds else general
 
     def apply(x: Any, y: Any) -> Any:
         if not (isinstance(y, Tensor) and isinstance(x, Tensor)):
-            return general(x, y)
+            return beside_number(x, y)
         a, b = x._array, y._array
         if b.dtype is not a.dtype or type(b) is not type(a) or a.size > _LARGE:
             return general(x, y)
@@ -175,15 +177,56 @@ def _binary(op: type[Op], kinds: str, keeps: str, general: Compute) -> Compute:
     return apply
 
 
-def _node_of_two(op: type[Op], backend: Backend, keeps: str, x: Tensor, y: Tensor, z: Tensor) -> Op:
-    """The history of the output of an op with two inputs: `Op._record`, spelt out."""
+def _beside_number(op: type[Op], keeps: str, general: Compute, functions: _Functions) -> Compute:
+    """The short `apply` of an op with two inputs for a floating tensor and a real number."""
+    differentiable = op.differentiable
+
+    def apply(x: Any, y: Any) -> Any:
+        t, number = (x, y) if isinstance(x, Tensor) else (y, x)
+        if type(number) is int:
+            fits = -_WIDEST_INT < number < _WIDEST_INT
+        else:
+            fits = type(number) is float
+        if not fits or not isinstance(t, Tensor):
+            return general(x, y)
+        array = t._array
+        if array.dtype.kind != "f" or array.size > _LARGE:
+            return general(x, y)
+        if t._view is not None:
+            t._refresh()
+        recorded = t._requires_grad and differentiable and STATE.enabled
+        if recorded and (ANOMALY.enabled or SAVED_HOOKS):
+            return general(x, y)
+        backend, compute = functions[type(array)]
+        out = compute(array, number) if t is x else compute(number, array)
+        if type(out) is not type(array):
+            out = backend.asarray(out)
+        z: Tensor = _new(Tensor)
+        z._array = out
+        z._cell = [0, 0]
+        z._grad = z._view = z._accumulator = None
+        z._output_nr = 0
+        z._requires_grad = recorded
+        z._grad_fn = _node_of_two(op, backend, keeps, x, y, z) if recorded else None
+        if THREADS and not recorded:
+            mark(z)
+        return z
+
+    return apply
+
+
+def _node_of_two(op: type[Op], backend: Backend, keeps: str, x: Any, y: Any, z: Tensor) -> Op:
+    """The history of the output of an op with two inputs: `Op._record`, spelt out.
+
+    One of them may be a number.
+    """
     node: Op = _new(op)
     node.backend, node.hooks = backend, None
     edge_x = edge_y = None
-    if x._requires_grad:
+    if isinstance(x, Tensor) and x._requires_grad:
         fn = x._grad_fn
         edge_x = (x._accumulator or accumulator_of(x), 0) if fn is None else (fn, x._output_nr)
-    if y._requires_grad:
+    if isinstance(y, Tensor) and y._requires_grad:
         fn = y._grad_fn
         edge_y = (y._accumulator or accumulator_of(y), 0) if fn is None else (fn, y._output_nr)
     node.edges = (edge_x, edge_y)
@@ -194,7 +237,8 @@ def _node_of_two(op: type[Op], backend: Backend, keeps: str, x: Tensor, y: Tenso
         node._saved = ()
     elif edge_x is None or edge_y is None:
         node._save_inputs, node._save_outputs = (0, 1), ()
-        node._saved = pack(node, (x, y), [x._array, y._array], ())
+        arrays = [t._array if isinstance(t, Tensor) else t for t in (x, y)]
+        node._saved = pack(node, (x, y), arrays, ())
     else:
         cell_x, cell_y = x._cell, y._cell
         node._saved = [(x._array, cell_x, cell_x[0], 0), (y._array, cell_y, cell_y[0], 1)]
@@ -252,9 +296,8 @@ class ViewOp(Op):
     view = True
 
     @classmethod
-    def apply(cls, *inputs: Any, **params: Any) -> Any:
+    def apply(cls, x: Any, **params: Any) -> Any:  # type: ignore[override]
         """View a Tensor and record it if it requires grad: `Op.apply`, cut short."""
-        (x,) = inputs
         if not isinstance(x, Tensor) or not STATE.enabled or ANOMALY.enabled:
             return super().apply(x, **params)
         if x._view is not None:
@@ -265,7 +308,7 @@ class ViewOp(Op):
         out = node.forward(array, **params)
         y: Tensor = _new(Tensor)
         y._array = out
-        if not cls.may_copy or shares_memory(array, out):
+        if out.base is array or not cls.may_copy or shares_memory(array, out):
             y._cell = cell = x._cell
             y._view = (x, cls, params, cell[1])
         else:

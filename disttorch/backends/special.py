@@ -130,9 +130,9 @@ class SpecialFunctions:
         self, x: Array, single: Callable[[Array], Array], double: Callable[[Array], Array]
     ) -> Array:
         """Compute in blocks that fit the cache, 16-bit types in float32."""
-        if x.dtype.name == "float64":
+        if x.dtype.char == "d":
             return self._in_blocks(x, double)
-        if x.dtype.name == "float32":
+        if x.dtype.char == "f":
             return self._in_blocks(x, single).astype(x.dtype, copy=False)
         return self._in_blocks(x.astype("float32"), single).astype(x.dtype)
 

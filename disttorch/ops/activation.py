@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from disttorch.autograd.op import PointwiseOp, public
+from disttorch.autograd.quick import quick
+from disttorch.backends import Backend
 from disttorch.dtype import TYPE_NAMES, finfo
 from disttorch.ops.kinds import refuse_kinds
 from disttorch.ops.out import accepts_out
@@ -19,12 +22,21 @@ __all__ = [
 Array = Any
 
 
+@quick(1, "fiuV", keeps="output")
 class Relu(PointwiseOp):
     """max(x, 0)."""
+
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Any]:
+        """Return the cut at 0."""
+        clip = backend.clip
+        return lambda x: clip(x, 0, None)
 
     def forward(ctx, x: Array) -> Array:
         if x.dtype.kind == "b":
             raise RuntimeError("Boolean inputs not supported for relu")
+        if x.dtype.kind == "c":
+            raise NotImplementedError("clamp is not supported for complex types")
         ctx.save_output()
         return ctx.backend.clip(x, 0, None)
 
@@ -35,7 +47,7 @@ class Relu(PointwiseOp):
 
 @public(method=True, inplace=True)
 def relu(input: Tensor) -> Tensor:
-    """max(x, 0) for each element; RuntimeError for bools."""
+    """max(x, 0) for each element; RuntimeError for bools and complex numbers."""
     return Relu.apply(input)
 
 
@@ -46,6 +58,8 @@ class Hardtanh(PointwiseOp):
         refuse_kinds(x, "b", "hardtanh_cpu")
         ctx.save_output()
         ctx.low, ctx.high = low, high
+        if x.dtype.kind == "V":  # comparisons with numbers would be in float32
+            ctx.low, ctx.high = (float(x.dtype.type(bound)) for bound in (low, high))
         return ctx.backend.clip(x, low, high).astype(x.dtype, copy=False)
 
     def backward(ctx, g: Any) -> Any:

@@ -66,10 +66,12 @@ bitwise_right_shift = _bitwise(
 )
 
 
+@quick(1, "biu")
 class BitwiseNot(Op):
     """~x."""
 
     differentiable = False
+    ufunc = "invert"
 
     def forward(ctx, x: Array) -> Array:
         refuse_kinds(x, "fcV", "bitwise_not_cpu")

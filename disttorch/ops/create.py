@@ -57,7 +57,9 @@ def _number_dtype(kind: type) -> Dtype:
 
 
 def _is_nested(data: Any) -> bool:
-    return type(data) in _PLAIN_SEQUENCES or isinstance(data, Sequence) and not isinstance(data, (str, bytes))
+    if type(data) in _PLAIN_SEQUENCES:
+        return True
+    return isinstance(data, Sequence) and not isinstance(data, (str, bytes))
 
 
 def _is_array(data: Any) -> bool:
@@ -128,7 +130,7 @@ def _check_rectangular(data: Any, sizes: Sequence[int] | None = None, dim: int =
 def _host_array(data: Any, dtype: Dtype) -> Array:
     """Return nested data as a new host array of `dtype`; RuntimeError for numbers out of range."""
     if dtype.np.kind == "f" and (
-        type(data) is float or type(data) is list and set(map(type, data)) == {float}
+        type(data) is float or (type(data) is list and set(map(type, data)) == {float})
     ):
         return CPU.xp.array(data, dtype.np)
     try:

@@ -35,7 +35,7 @@ def _number(value: Any) -> Any:
 
 def _count(start: Any, end: Any, step: Any, inclusive: bool = False) -> int:
     """Number of steps from `start` to `end`; RuntimeError if `step` is 0 or leads away."""
-    if not all(map(math.isfinite, (start, end))):
+    if not (math.isfinite(start) and math.isfinite(end)):
         raise RuntimeError(f"unsupported range: {start} -> {end}")
     if step == 0:
         raise RuntimeError("step must be nonzero")
@@ -43,7 +43,7 @@ def _count(start: Any, end: Any, step: Any, inclusive: bool = False) -> int:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     if inclusive:
         return math.floor((end - start) / step) + 1
-    if all(isinstance(v, int) for v in (start, end, step)):
+    if isinstance(start, int) and isinstance(end, int) and isinstance(step, int):
         return -((start - end) // step)
     return math.ceil((end - start) / step)
 
@@ -87,11 +87,11 @@ def arange(
         raise TypeError('arange() missing 1 required positional arguments: "end"')
     start, end, step = _number(start), _number(end), _number(step)
     dtype = as_dtype(dtype)
+    integral = isinstance(start, int) and isinstance(end, int) and isinstance(step, int)
     if dtype is None:
-        integral = all(isinstance(v, int) for v in (start, end, step))
         dtype = out.dtype if out is not None else int64 if integral else get_default_dtype()
     n = _count(start, end, step)
-    if dtype.is_integral and not all(isinstance(v, int) for v in (start, end, step)):
+    if dtype.is_integral and not integral:
         # PyTorch counts in the dtype, but for the short ones finds the length in double precision.
         start, end, step = int(start), int(end), int(step)
         n = _count(start, end, step) if dtype is int64 or not step else n
@@ -149,7 +149,13 @@ def _between(name: str, start: Any, end: Any, steps: int, dtype: Dtype, device: 
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     xp = backend_for(chosen_device(device)).xp
-    return xp.linspace(first, last, steps)
+    if steps < 2 or first == last or type(first) is complex or type(last) is complex:
+        return xp.linspace(first, last, steps)
+    array = xp.arange(steps, dtype="float64")  # as `linspace` does it, without its layers
+    array *= (last - first) / (steps - 1)
+    array += first
+    array[-1] = last
+    return array
 
 
 def _spaced_dtype(dtype: Dtype | None, out: Tensor | None, *ends: Any) -> Dtype:

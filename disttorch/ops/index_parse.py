@@ -60,26 +60,38 @@ def parse(input: Tensor, index: Any, select: bool = True) -> Parsed:
 
 
 def _plain(index: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, ...] | None:
-    """Read the usual case quickly, ints and slices only; None for anything else or out of range."""
-    if len(index) > len(shape):
-        return None
-    for item, n in zip(index, shape, strict=False):
-        if type(item) is int:
-            if not -n <= item < n:
+    """Read the usual case quickly, all but tensors and bools; None for those or out of range."""
+    d, ndim, is_open = 0, len(shape), True
+    for k, item in enumerate(index):
+        kind = type(item)
+        if kind is int:
+            if d >= ndim or not -shape[d] <= item < shape[d]:
                 return None
-        elif type(item) is slice:
+            d += 1
+        elif kind is slice:
             start, stop, step = item.start, item.stop, item.step
-            if not (type(start) in _BOUND and type(stop) in _BOUND and step in _STEPS):
+            if d >= ndim or step not in _STEPS:
                 return None
-        else:
+            if type(start) not in _BOUND or type(stop) not in _BOUND:
+                return None
+            d += 1
+        elif item is Ellipsis and is_open:
+            is_open = False
+            behind = ndim - len([i for i in index[k + 1 :] if i is not None])
+            if behind < d:
+                return None
+            d = behind
+        elif item is not None:
             return None
-    return (*index, Ellipsis)
+    return (*index, Ellipsis) if is_open else index
 
 
 def _picks_first(index: Any, shape: tuple[int, ...]) -> bool:
     """Whether an index array picks from the first dimension, or a mask from the first ones."""
     kind, n = index.dtype.kind, index.ndim
-    return n > 0 and ((kind == "i" and len(shape) > 0) or (kind == "b" and index.shape == shape[:n]))
+    if not n or not shape:
+        return False
+    return kind == "i" or (kind == "b" and index.shape == shape[:n])
 
 
 _BOUND = (int, type(None))

@@ -15,7 +15,10 @@ def sizes(given: tuple[Any, ...]) -> tuple[int, ...]:
         first = given[0]
         if isinstance(first, Sequence) or (isinstance(first, Tensor) and first.ndim):
             given = tuple(first)
-    return tuple([n if type(n) is int else n.__index__() for n in given])
+    for n in given:
+        if type(n) is not int:
+            return tuple([n.__index__() for n in given])
+    return given
 
 
 def resolve_shape(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:

@@ -91,7 +91,7 @@ _SCALE_24, _SCALE_53 = np.array(2.0**-24, np.float32), np.array(2.0**-53)
 
 
 def unit_float32(n: int, generator: Generator, out: Array | None = None) -> Array:
-    """Return the next `n` numbers of [0, 1) with 24 random bits, float32 (n,), in `out` if given."""
+    """Return the next `n` numbers of [0, 1) with 24 random bits, float32 (n,), perhaps in `out`."""
     words = generator.words(n)
     np.bitwise_and(words, _LOW_24, words)
     # Signed integers convert to floating point several times faster than unsigned ones.

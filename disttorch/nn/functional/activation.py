@@ -19,12 +19,15 @@ def _with_inplace(function: Callable[..., Tensor]) -> tuple[Callable[..., Tensor
     signature = inspect.signature(function)
     n_settings = len(signature.parameters) - 1
 
-    @functools.wraps(function)
-    def activate(input: Tensor, *args: Any, inplace: bool = False, **keywords: Any) -> Tensor:
+    def plain(input: Tensor, inplace: bool = False) -> Tensor:
+        return in_place(input) if inplace else function(input)
+
+    def with_settings(input: Tensor, *args: Any, inplace: bool = False, **keywords: Any) -> Tensor:
         if len(args) > n_settings:
             *args, inplace = args  # type: ignore[assignment]
         return (in_place if inplace else function)(input, *args, **keywords)
 
+    activate = functools.wraps(function)(with_settings if n_settings else plain)
     flag = inspect.Parameter("inplace", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=False)
     settings = [
         p.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
