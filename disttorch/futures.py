@@ -11,8 +11,8 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 _TWICE = (
-    "Attempting to mark a completed Future as complete again. Note that a Future can only be marked "
-    "completed once."
+    "Attempting to mark a completed Future as complete again. Note that a Future can only be "
+    "marked completed once."
 )
 
 

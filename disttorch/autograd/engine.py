@@ -352,6 +352,8 @@ def _accumulate(node: AccumulateGrad, grads: list[Any], mode: _RawGrads) -> None
             leaf._grad._cell[0] += 1
         else:
             owned = getrefcount(grads[0]) <= _UNSHARED and getattr(grads[0], "base", None) is None
+            if not owned and node.landing is not None:
+                owned = grads[0] is node.landing.memory
             leaf._grad = mode.show(grads[0] if owned else mode.backend.xp.copy(grads[0]))
     if node.hooks is not None:
         for hook in list(node.hooks.accumulated.values()):

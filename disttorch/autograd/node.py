@@ -153,11 +153,14 @@ class AccumulateGrad(Node):
     reference count alone; gradients of a dead leaf have nowhere to be seen and are dropped.
     """
 
-    __slots__ = ("_variable",)
+    __slots__ = ("_variable", "landing")
+
+    landing: Any  # a `Landing` if there is memory to make gradients in, else None
 
     def __init__(self, variable: Tensor) -> None:
         super().__init__()
         self._variable = weakref.ref(variable)
+        self.landing = None
 
     def name(self) -> str:
         """Return PyTorch's name."""

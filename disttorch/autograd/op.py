@@ -35,7 +35,7 @@ from typing import Any, ClassVar, TypeVar
 from disttorch.autograd import anomaly, pieces
 from disttorch.autograd.broadcasting import mismatch
 from disttorch.autograd.grad_mode import STATE
-from disttorch.autograd.node import Edge, Node, accumulator_of, next_sequence
+from disttorch.autograd.node import AccumulateGrad, Edge, Node, accumulator_of, next_sequence
 from disttorch.autograd.promotion import promote
 from disttorch.autograd.saved import FREED, SAVED_NAMES, Entry, Packed, pack, saved_value, unpack
 from disttorch.backends import BACKEND_BY_TYPE, Backend, backend_of
@@ -63,6 +63,7 @@ class Op(Node):
     * `pointwise`: the methods, "forward" or "backward", in which an element depends on what is at
       its own position alone: those work on large arrays in pieces that fit the cache, in several
       threads. Such a `forward` keeps arrays by `save` and `save_output` only.
+    * `one_pass`: those of them that make no temporary, and gain nothing from pieces in one thread.
     * `ufunc`: the function of the array library that `forward` is, if it is just one.
     * `saved_for`: for each input the inputs whose gradients read it; a saved input that no wanted
       gradient reads is not kept, and may be overwritten. Empty: saved inputs are always kept.
@@ -75,6 +76,7 @@ class Op(Node):
     non_differentiable_outputs: ClassVar[tuple[int, ...]] = ()
     saved_for: ClassVar[tuple[tuple[int, ...], ...]] = ()
     pointwise: ClassVar[tuple[str, ...]] = ()
+    one_pass: ClassVar[tuple[str, ...]] = ()
     ufunc: ClassVar[str] = ""
 
     __slots__ = ("F", "_save_inputs", "_save_outputs", "_saved", "backend")
@@ -139,6 +141,17 @@ class Op(Node):
     def needs_grad(ctx, i: int) -> bool:
         """Whether the gradient of input `i` is wanted; formulas skip costly ones that are not."""
         return ctx.edges[i] is not None
+
+    def landing(ctx, i: int) -> Any:
+        """Array in which `backward` should make the gradient of input `i`, None if there is none.
+
+        It is given out once, its contents are of no meaning, and it need not be used.
+        """
+        edge = ctx.edges[i]
+        if edge is None or type(edge[0]) is not AccumulateGrad or ctx.F.recorded:
+            return None
+        landing = edge[0].landing
+        return None if landing is None else landing.take()
 
     def constant(ctx, array: Array) -> Any:
         """Make a raw array (a mask, say) an operand of `backward`'s formula; no gradient."""

@@ -221,12 +221,18 @@ class Backend(Kernels, LinearAlgebra, SpecialFunctions):
         """Do ``out[index] += values`` with repeated indices adding up; `index` as in NumPy."""
         self.xp.add.at(out, index, values)
 
-    def matmul(self, a: Array, b: Array) -> Array:
-        """Return ``a @ b``; 16-bit floats are multiplied in float32, which has kernels."""
+    def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        """Return ``a @ b``, made in `out` if given.
+
+        16-bit floats are multiplied in float32, which has kernels.
+        """
         if a.dtype.itemsize == 2 and a.dtype.kind in "fV":
             wide = self.xp.matmul(a.astype("float32"), b.astype("float32"))
-            return self.xp.asarray(wide).astype(a.dtype)
-        return self.xp.matmul(a, b)
+            if out is None:
+                return self.xp.asarray(wide).astype(a.dtype)
+            out[...] = wide
+            return out
+        return self.xp.matmul(a, b, out=out)
 
     def first_outside(self, index: Array, low: int, high: int) -> int | None:
         """Return the first element of `index` outside [low, high), None if there is none."""
@@ -257,6 +263,13 @@ class Backend(Kernels, LinearAlgebra, SpecialFunctions):
         for i in range(int(turn.max()) + 1):
             now = order[turn == i]
             memory[flat[now]] = reduce(memory[flat[now]], values[now])
+
+    # Whether copies to the device from page-locked host memory need not wait.
+    pins_memory: bool = False
+
+    def pinned_empty(self, shape: Sequence[int], np_dtype: Any) -> Any:
+        """Return a new NumPy array in page-locked host memory; only if `pins_memory`."""
+        raise NotImplementedError
 
     def sample(self, array: Array, fill: Callable[[Any], Any]) -> None:
         """Let `fill(ndarray)` write random numbers into host memory, then into `array`."""

@@ -10,9 +10,20 @@ from disttorch.comm.errors import (
     PeerLostError,
 )
 from disttorch.comm.group import ProcessGroup
-from disttorch.comm.reduce_op import ReduceOp
-from disttorch.comm.store import HashStore, PrefixStore, Store
+from disttorch.comm.reduce_op import PremulSum, ReduceOp
+from disttorch.comm.store import FileStore, HashStore, PrefixStore, Store, TCPStore
 from disttorch.comm.work import Work
+from disttorch.distributed.backend import (
+    Backend,
+    get_default_backend_for_device,
+    is_backend_available,
+    is_gloo_available,
+    is_mpi_available,
+    is_nccl_available,
+    is_ucc_available,
+    is_xccl_available,
+    supports_complex,
+)
 from disttorch.distributed.collectives import (
     all_gather,
     all_gather_into_tensor,
@@ -28,6 +39,7 @@ from disttorch.distributed.collectives import (
     reduce_scatter_tensor,
     scatter,
 )
+from disttorch.distributed.grad_bucket import GradBucket
 from disttorch.distributed.objects import (
     all_gather_object,
     broadcast_object_list,
@@ -44,12 +56,21 @@ from disttorch.distributed.point_to_point import (
     recv,
     send,
 )
+from disttorch.distributed.rendezvous import rendezvous
+from disttorch.distributed.subgroups import (
+    new_group,
+    new_subgroups,
+    new_subgroups_by_enumeration,
+    split_group,
+)
 from disttorch.distributed.world import (
     GroupMember,
     destroy_process_group,
     get_backend,
     get_global_rank,
     get_group_rank,
+    get_node_local_rank,
+    get_pg_count,
     get_process_group_ranks,
     get_rank,
     get_world_size,
@@ -58,6 +79,5 @@ from disttorch.distributed.world import (
     is_available,
     is_initialized,
     is_torchelastic_launched,
-    new_group,
     resolve_group,
 )

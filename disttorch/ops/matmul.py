@@ -56,13 +56,21 @@ class MatMul(Op):
             if x.ndim > 2 and ctx.kinds[1] <= 2:
                 rows = math.prod(x.shape[:-1])
                 x, g = F.reshape(x, (rows, x.shape[-1])), F.reshape(g, (rows, g.shape[-1]))
-            gy = ctx.call(MatMul, F.conj(F.transpose(x, -2, -1)), g)
+            gy = _product_for(ctx, 1, F.conj(F.transpose(x, -2, -1)), g)
             gy = F.squeeze(gy, -1) if column else gy
         return gx, gy
 
     def name(self) -> str:
         """PyTorch has a node for each pair of ranks."""
         return f"{_NAMES.get(self.kinds, 'Bmm')}Backward0"
+
+
+def _product_for(ctx: Op, i: int, a: Any, b: Any) -> Any:
+    """``a @ b``, the gradient of input `i`; made where that is wanted."""
+    place = ctx.landing(i) if a.ndim == b.ndim == 2 else None
+    if place is None or place.shape != (a.shape[0], b.shape[1]) or a.dtype != place.dtype:
+        return ctx.call(MatMul, a, b)
+    return ctx.backend.matmul(a, b, out=place)
 
 
 def _check_dtypes(a: Tensor, b: Tensor) -> None:
@@ -309,7 +317,7 @@ class Linear(Op):
             gx = F.reshape(ctx.call(MatMul, g, F.conj(weight)), ctx.shape)
         if ctx.needs_grad(1):
             x = F.reshape(x, (rows, ctx.shape[-1]))
-            gw = ctx.call(MatMul, F.transpose(g, 0, 1), F.conj(x))
+            gw = _product_for(ctx, 1, F.transpose(g, 0, 1), F.conj(x))
         if ctx.needs_grad(2):
             gb = F.sum(g, (0,))
         return gx, gw, gb

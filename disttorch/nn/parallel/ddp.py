@@ -3,32 +3,50 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
-
-import numpy as np
 
 from disttorch import distributed
 from disttorch.autograd.grad_mode import is_grad_enabled
+from disttorch.distributed.algorithms.join import Join, Joinable, JoinHook
+from disttorch.distributed.grad_bucket import GradBucket
+from disttorch.futures import Future
 from disttorch.nn.modules.module import Module
 from disttorch.nn.parallel.bucket import plan_buckets
+from disttorch.nn.parallel.complaints import difference
+from disttorch.nn.parallel.ddp_join import DDPJoinHook, tell_the_joined
 from disttorch.nn.parallel.reducer import Reducer
+from disttorch.nn.parallel.replicas import broadcast_all
+from disttorch.nn.parallel.wrapper import ModuleWrapper
+from disttorch.tensor import Tensor
 
 _MIB = 1 << 20
-_PREFIX = "module."
+_IGNORED = "_ddp_params_and_buffers_to_ignore"
+# What a communication hook may promise: annotations, or their text.
+_BUCKET = (inspect.Parameter.empty, GradBucket, "GradBucket", "dist.GradBucket")
+_FUTURE = (
+    *(inspect.Signature.empty, Future[Tensor], "Future[Tensor]", "Future[torch.Tensor]"),
+    "torch.futures.Future[torch.Tensor]",
+)
 
 
-class DistributedDataParallel(Module):
+class DistributedDataParallel(ModuleWrapper, Joinable):
     """Wraps a module so that every rank trains the same model on its own share of the data.
 
     The parameters of rank 0 are broadcast at construction; during `backward` gradients are
     averaged over the ranks, bucket by bucket, while the rest is still being computed. After it,
-    every rank's `.grad` holds the same bits.
+    every rank's `.grad` holds the same bits. With `static_graph` every iteration uses the
+    parameters of the first, each as often; unused ones are found once, and reentrant checkpoints
+    may share parameters.
 
     Beyond PyTorch: attributes of the wrapped module are reachable through the wrapper, and
     `state_dict()` has no ``module.`` prefix (`load_state_dict` takes both forms). Gradients are
     always views of the buckets, which lie in shared memory; `gradient_as_bucket_view` is accepted
     and changes nothing (https://arxiv.org/abs/2006.15704).
+
+    Raises RuntimeError if the ranks' models differ, or nothing in them is trained.
     """
 
     def __init__(
@@ -37,7 +55,7 @@ class DistributedDataParallel(Module):
         device_ids: Any = None,
         output_device: Any = None,
         dim: int = 0,
-        broadcast_buffers: bool = True,
+        broadcast_buffers: bool | None = None,
         init_sync: bool = True,
         process_group: Any = None,
         bucket_cap_mb: float | None = None,
@@ -45,32 +63,53 @@ class DistributedDataParallel(Module):
         check_reduction: bool = False,
         gradient_as_bucket_view: bool = True,
         static_graph: bool = False,
+        device_mesh: Any = None,
     ) -> None:
         super().__init__()
+        Joinable.__init__(self)  # modules do not pass construction on
+        if device_mesh is not None:
+            if process_group is not None:
+                raise RuntimeError("Cannot specify both process_group and device_mesh arguments.")
+            process_group = device_mesh.get_group()
         self.module = module
         self.device_ids = device_ids
-        self.broadcast_buffers = broadcast_buffers
+        self.output_device = output_device
+        self.dim = dim
+        self.broadcast_buffers = broadcast_buffers is None or broadcast_buffers
         self.find_unused_parameters = find_unused_parameters
+        self.gradient_as_bucket_view = gradient_as_bucket_view
+        self.static_graph = static_graph
         self.require_backward_grad_sync = True
         self._group = distributed.resolve_group(process_group)
         self._bucket_cap_nbytes = int((25 if bucket_cap_mb is None else bucket_cap_mb) * _MIB)
-        if not any(p.requires_grad for p in module.parameters()):
+        self._comm_hook: Callable[[GradBucket], Any] | None = None
+        self._ignored = set(getattr(module, _IGNORED, ()))
+        if not any(p.requires_grad for _, p in self._named_parameters()):
             raise RuntimeError(
                 "DistributedDataParallel is not needed when a module doesn't have any parameters "
                 "that require a gradient."
             )
-        self._check_equal(module)
-        self._buffer_places = _buffer_places(module)
+        self._check_equal()
+        self._buffer_places = self._find_buffers()
         if init_sync:
-            self._broadcast_all([p for _, p in module.named_parameters()])
-            self._broadcast_all(self._buffers_now())
+            self._sync_from(0)
         self._reducer = self._make_reducer()
 
+    # ---- set-up -------------------------------------------------------------------------------
+
+    @property
+    def process_group(self) -> Any:
+        """The ranks that share the training."""
+        return self._group
+
+    def _named_parameters(self) -> list[tuple[str, Tensor]]:
+        return [(n, p) for n, p in self.module.named_parameters() if n not in self._ignored]
+
     def _make_reducer(self) -> Reducer | None:
-        if self._group.size == 1:
+        if self._group.size == 1 and self._comm_hook is None:
             return None
-        every = list(self.module.named_parameters())
-        named = [(n, p) for n, p in every if p.requires_grad]
+        every = self._named_parameters()
+        named = [(n, p) for n, p in every if p._requires_grad]
         arrays = [p._array for _, p in named]
         plans = plan_buckets(
             [a.size for a in arrays],
@@ -79,63 +118,68 @@ class DistributedDataParallel(Module):
             cap_nbytes=self._bucket_cap_nbytes,
             first_cap_nbytes=min(_MIB, self._bucket_cap_nbytes),
         )
-        frozen = [(n, p) for n, p in every if not p.requires_grad]
-        return Reducer(named, frozen, plans, self._group, self.find_unused_parameters)
+        frozen = [(n, p) for n, p in every if not p._requires_grad]
+        how = (self.find_unused_parameters, self.static_graph)
+        reducer = Reducer(named, frozen, plans, self._group, *how)
+        reducer.comm_hook = self._comm_hook
+        return reducer
+
+    def _find_buffers(self) -> list[tuple[Module, str]]:
+        """Where buffers are: their modules and names in these."""
+        return [
+            (owner, name)
+            for path, owner in self.module.named_modules()
+            for name in owner._buffers
+            if f"{path}.{name}".lstrip(".") not in self._ignored
+        ]
 
     def _buffers_now(self) -> list[Any]:
         """The module's buffers, wherever their modules have put new ones."""
         buffers = (owner._buffers.get(name) for owner, name in self._buffer_places)
         return [b for b in buffers if b is not None]
 
-    def _check_equal(self, module: Module) -> None:
+    def _check_equal(self) -> None:
         """Raise RuntimeError if the ranks' models differ in a parameter's name, shape, dtype or
         in whether it is trained.
         """
         if self._group.size == 1:
             return
         own = [
-            (n, tuple(p.shape), str(p.dtype), "trained" if p.requires_grad else "frozen")
-            for n, p in module.named_parameters()
+            (n, tuple(p.shape), str(p.dtype), "trained" if p._requires_grad else "frozen")
+            for n, p in self._named_parameters()
         ]
-        every = self._group.all_gather_object(own)
-        for rank, theirs in enumerate(every):
-            if theirs != every[0]:
-                at = next(
-                    (i for i, (a, b) in enumerate(zip(every[0], theirs, strict=False)) if a != b),
-                    min(len(every[0]), len(theirs)),
-                )
-                ours = every[0][at] if at < len(every[0]) else "nothing"
-                other = theirs[at] if at < len(theirs) else "nothing"
-                raise RuntimeError(
-                    f"DistributedDataParallel: the models differ between ranks: parameter {at} is "
-                    f"{ours} on rank 0 and {other} on rank {rank} ({len(every[0])} and "
-                    f"{len(theirs)} parameters)"
-                )
+        text = difference(self._group.all_gather_object(own))
+        if text is not None:
+            raise RuntimeError(text)
 
-    def _broadcast_all(self, tensors: list[Any]) -> None:
-        """Overwrite tensors with those of rank 0, all of them in one collective."""
-        if self._group.size == 1 or not tensors:
-            return
-        arrays = [t._array for t in tensors]
-        flat = np.empty(sum(a.nbytes for a in arrays), np.uint8)
-        _pack(arrays, flat)
-        self._group.broadcast(flat, 0)
-        if self._group.rank != 0:
-            _unpack(flat, arrays)
-            for t in tensors:
-                t._cell[0] += 1
+    def _sync_from(self, root: int) -> None:
+        """Take parameters and buffers from one rank."""
+        broadcast_all(self._group, [p for _, p in self._named_parameters()], root)
+        broadcast_all(self._group, self._buffers_now(), root)
+
+    # ---- training -----------------------------------------------------------------------------
 
     def forward(self, *inputs: Any, **keywords: Any) -> Any:
         """Run the wrapped module; buffers are brought to rank 0's before, in training."""
-        sync = self.require_backward_grad_sync and is_grad_enabled()
-        if self.broadcast_buffers and self.training and sync:
-            self._broadcast_all(self._buffers_now())
+        recording = is_grad_enabled()
+        sync = self.require_backward_grad_sync and recording
+        buffers = self.will_sync_module_buffers() and sync
+        root = 0
+        if sync and self._joining:
+            root = self._meet_the_joined(buffers)
+        if buffers:
+            broadcast_all(self._group, self._buffers_now(), root)
         outputs = self.module(*inputs, **keywords)
-        if self._group.size > 1 and is_grad_enabled():
+        if recording and (self._group.size > 1 or self._comm_hook is not None):
             if self._reducer is None:  # of a copy: it is made here, where all ranks come
                 self._reducer = self._make_reducer()
+            assert self._reducer is not None
             self._reducer.prepare(sync, outputs)
         return outputs
+
+    def will_sync_module_buffers(self) -> bool:
+        """Return whether a forward pass brings the buffers to those of rank 0."""
+        return bool(self.broadcast_buffers and self.training and self._buffer_places)
 
     @contextlib.contextmanager
     def no_sync(self) -> Iterator[None]:
@@ -146,6 +190,85 @@ class DistributedDataParallel(Module):
             yield
         finally:
             self.require_backward_grad_sync = before
+
+    def register_comm_hook(self, state: object, hook: Callable[[Any, GradBucket], Any]) -> None:
+        """Let ``hook(state, bucket)`` reduce buckets; it returns a Future of the averages.
+
+        Hooks are in `distributed.algorithms.ddp_comm_hooks`. Raises TypeError if `hook` is not
+        callable, ValueError for annotations that promise something else, RuntimeError if there is
+        a hook already.
+        """
+        _check_hook(hook)
+        if self._comm_hook is not None:
+            raise RuntimeError(
+                "register_comm_hook or register_builtin_comm_hook can only be called once."
+            )
+        self._comm_hook = functools.partial(hook, state)
+        if self._reducer is None:
+            self._reducer = self._make_reducer()
+        else:
+            self._reducer.comm_hook = self._comm_hook
+
+    def _set_static_graph(self) -> None:
+        """Treat the graph as static from now on, which PyTorch's constructor option also does."""
+        self.static_graph = True
+        if self._reducer is not None:
+            self._reducer.static, self._reducer.find_unused = True, False
+
+    @staticmethod
+    def _set_params_and_buffers_to_ignore_for_model(module: Module, names: Iterable[str]) -> None:
+        """Leave parameters and buffers, by full name, of a module to be wrapped to each rank."""
+        setattr(module, _IGNORED, list(names))
+
+    # ---- uneven inputs ------------------------------------------------------------------------
+
+    def join(
+        self,
+        divide_by_initial_world_size: bool = True,
+        enable: bool = True,
+        throw_on_early_termination: bool = False,
+    ) -> Join:
+        """Context for training on uneven numbers of batches: ranks that are done shadow the others.
+
+        Gradients are divided by the number of all ranks, or of those that still have data. At the
+        end every rank has the model of the last one to finish. With `throw_on_early_termination`
+        all ranks raise RuntimeError once one is done.
+        """
+        return Join(
+            [self],
+            enable,
+            throw_on_early_termination,
+            divide_by_initial_world_size=divide_by_initial_world_size,
+        )
+
+    def join_hook(self, **keywords: Any) -> JoinHook:
+        """Return what this model does on a rank without data."""
+        return DDPJoinHook(self, keywords.get("divide_by_initial_world_size", True))
+
+    @property
+    def join_device(self) -> Any:
+        """The device of the collectives for joining."""
+        return "cpu"
+
+    @property
+    def join_process_group(self) -> Any:
+        """The ranks that join."""
+        return self._group
+
+    @property
+    def _joining(self) -> bool:
+        return self._join_config.enable and self._group.size > 1
+
+    def _meet_the_joined(self, buffers: bool) -> int:
+        """Tell ranks without data what comes; returns the one whose buffers count."""
+        Join.notify_join_context(self)
+        root, n_active = tell_the_joined(self._group, active=True, buffers=buffers)[:2]
+        divide_by_all = self._join_config.divide_by_initial_world_size
+        if self._reducer is not None:
+            self._reducer.n_averaged = None if divide_by_all else n_active
+        return root
+
+    # ---- copies -------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
         if self._group is not distributed.group.WORLD:
@@ -159,57 +282,18 @@ class DistributedDataParallel(Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._group = distributed.resolve_group(None)
-        self._buffer_places = _buffer_places(self.module)
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            module = self.__dict__.get("_modules", {}).get("module")
-            if module is None or not hasattr(module, name):
-                raise
-            return getattr(module, name)
-
-    def state_dict(self, *args: Any, **keywords: Any) -> Any:
-        """Return the wrapped module's state, with keys as if it were not wrapped."""
-        return self.module.state_dict(*args, **keywords)
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> Any:
-        """Load a state with or without the ``module.`` prefix that PyTorch's wrapper adds."""
-        own = self.module.state_dict().keys()
-        prefixed = state_dict and all(key.startswith(_PREFIX) for key in state_dict)
-        if prefixed and not any(key.startswith(_PREFIX) for key in own):
-            state_dict = {key.removeprefix(_PREFIX): v for key, v in state_dict.items()}
-        return self.module.load_state_dict(state_dict, strict, assign)
-
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *report: Any) -> None:
-        """Within another module: let keys without this wrapper's own level find the module."""
-        inner = prefix + _PREFIX
-        for key in [k for k in state_dict if k.startswith(prefix) and not k.startswith(inner)]:
-            state_dict[inner + key.removeprefix(prefix)] = state_dict.pop(key)
-        super()._load_from_state_dict(state_dict, prefix, *report)
+        self._buffer_places = self._find_buffers()
 
 
-def _buffer_places(module: Module) -> list[tuple[Module, str]]:
-    """Where buffers are: their modules and names in these."""
-    return [(owner, name) for owner in module.modules() for name in owner._buffers]
-
-
-def _pack(arrays: list[Any], flat: np.ndarray) -> None:
-    """Copy the bytes of arrays into one flat buffer."""
-    offset = 0
-    for array in arrays:
-        piece = flat[offset : offset + array.nbytes]
-        piece.view(array.dtype).reshape(array.shape)[...] = array
-        offset += array.nbytes
-
-
-def _unpack(flat: np.ndarray, arrays: list[Any]) -> None:
-    """Copy a flat buffer back into the arrays it was packed from."""
-    offset = 0
-    for array in arrays:
-        piece = flat[offset : offset + array.nbytes]
-        array[...] = piece.view(array.dtype).reshape(array.shape)
-        offset += array.nbytes
+def _check_hook(hook: Any) -> None:
+    """PyTorch's errors for what cannot be a communication hook."""
+    if not callable(hook):
+        raise TypeError("Communication hook must be callable.")
+    signature = inspect.signature(hook)
+    bucket = signature.parameters.get("bucket")
+    if bucket is not None and bucket.annotation not in _BUCKET:
+        raise ValueError("Communication hook: bucket annotation should be dist.GradBucket.")
+    if signature.return_annotation not in _FUTURE:
+        raise ValueError(
+            "Communication hook: return annotation should be torch.futures.Future[torch.Tensor]."
+        )

@@ -1,51 +1,32 @@
 """Averages gradients across ranks while backward is still running.
 
 Each parameter's gradient is a view of a bucket, and buckets lie in the process group's shared
-memory: ranks reduce them in place, so nothing is copied to or from a transport. Buckets are
-reduced in one fixed order on all ranks, each as soon as it and its predecessors are full.
+memory: formulas that can make a gradient there do, the others' results are copied once, and ranks
+reduce the buckets in place. Buckets are reduced in one fixed order on all ranks, each as soon as it
+and its predecessors are full.
 """
 
 from __future__ import annotations
 
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from disttorch.autograd.engine import queue_callback
-from disttorch.autograd.node import Node, RemovableHandle, edge_of
+from disttorch.autograd.landing import Landing, land_in
+from disttorch.autograd.node import RemovableHandle
 from disttorch.comm.reduce_op import ReduceOp
+from disttorch.distributed.grad_bucket import GradBucket
+from disttorch.futures import Future
+from disttorch.nn.parallel import complaints
 from disttorch.nn.parallel.bucket import BucketPlan
+from disttorch.nn.parallel.reached import nodes_below, tensors_in
 from disttorch.tensor import Tensor
 
-_MISSING = (
-    "backward ended without gradients for {n} of {total} parameters, so the ranks cannot be "
-    "averaged: {names}. Either these parameters took no part in the loss - then wrap the model "
-    "with DistributedDataParallel(..., find_unused_parameters=True) - or backward was not run from "
-    "all outputs of forward. (rank {rank})"
-)
-_UNFINISHED = (
-    "Expected to have finished reduction in the prior iteration before starting a new one: the "
-    "last backward pass of rank {rank} ended early, after {started} of {n} buckets of gradients "
-    "had gone to the other ranks, which wait for the others. A step cannot be skipped by one rank "
-    "alone: let the error that ended the pass end this rank, and restart from a checkpoint"
-)
-_TWICE = (
-    "Expected to mark a variable ready only once: parameter {name!r} received a gradient after it "
-    "had been averaged. It is used in several reentrant backward passes (checkpointing), or is not "
-    "reached from the outputs of forward although find_unused_parameters=True (rank {rank})"
-)
-_CHANGED = (
-    "parameter {name!r} was of shape {old_shape} and {old_dtype} when the model was wrapped with "
-    "DistributedDataParallel, and its gradient is of shape {shape} and {dtype}; change models (by "
-    ".to(), .half(), ...) before they are wrapped (rank {rank})"
-)
-_THAWED = (
-    "parameter {name!r} did not require a gradient when the model was wrapped with "
-    "DistributedDataParallel and does now, so it would be trained without being averaged; wrap the "
-    "model again after changing requires_grad (rank {rank})"
-)
+CommHook = Callable[[GradBucket], Future[Tensor]]
 
 
 class Bucket:
@@ -54,18 +35,25 @@ class Bucket:
     def __init__(self, plan: BucketPlan, memory: Any, parameters: Sequence[Tensor]) -> None:
         self.plan = plan
         self.array = memory
+        self.parameters = [parameters[s.parameter] for s in plan.slots]
         self.views = [
-            memory[s.offset : s.offset + s.numel].reshape(parameters[s.parameter]._array.shape)
-            for s in plan.slots
+            memory[s.offset : s.offset + s.numel].reshape(p._array.shape)
+            for s, p in zip(plan.slots, self.parameters, strict=True)
         ]
         self.missing = len(plan.slots)
+
+    def shown(self, index: int, is_last: bool) -> GradBucket:
+        """The bucket as a communication hook sees it."""
+        gradients = [Tensor._wrap(view) for view in self.views]
+        return GradBucket(index, Tensor._wrap(self.array), gradients, self.parameters, is_last)
 
 
 class Reducer:
     """Hooks into the parameters' gradients and keeps their averages equal on all ranks.
 
     `named` are the parameters that require gradients, under their full names, `frozen` those that
-    do not. `group` is the process group. The hooks go when the reducer does.
+    do not. `group` is the process group. With `static` every pass uses the parameters that the
+    first one did, as often. The hooks go when the reducer does.
     """
 
     def __init__(
@@ -75,19 +63,25 @@ class Reducer:
         plans: Sequence[BucketPlan],
         group: Any,
         find_unused: bool = False,
+        static: bool = False,
     ) -> None:
-        self.find_unused = find_unused
+        self.find_unused = find_unused and not static
+        self.static = static
         self.names = [name for name, _ in named]
         self.parameters = [parameter for _, parameter in named]
         self.frozen = frozen
         self.group = group
         self.sync = True
+        self.comm_hook: CommHook | None = None
+        self.n_averaged: int | None = None  # ranks with data, if not all have
         self.buckets = [Bucket(p, _allocate(group, p), self.parameters) for p in plans]
         self._place = {
             slot.parameter: (number, bucket.views[k])
             for number, bucket in enumerate(self.buckets)
             for k, slot in enumerate(bucket.plan.slots)
         }
+        self._landings = [land_in(p, self._place[i][1]) for i, p in enumerate(self.parameters)]
+        self._expected: Counter[int] | None = None  # with `static`, arrivals in the first pass
         self._unreached: set[int] = set()
         self._reset()
         me = weakref.ref(self)  # parameters own their hooks, and must not keep the buckets alive
@@ -95,7 +89,7 @@ class Reducer:
             p.register_post_accumulate_grad_hook(_arrival(me, i))  # type: ignore[attr-defined]
             for i, p in enumerate(self.parameters)
         ]
-        weakref.finalize(self, _remove, handles)
+        weakref.finalize(self, _remove, handles, self._landings)
 
     def prepare(self, sync: bool, outputs: Any) -> None:
         """Get ready for the backward pass of the forward that just returned `outputs`.
@@ -105,41 +99,68 @@ class Reducer:
         rank = self.group.rank
         if self._in_backward and self._n_started:
             n = len(self.buckets)
-            raise RuntimeError(_UNFINISHED.format(rank=rank, started=self._n_started, n=n))
+            raise RuntimeError(
+                complaints.UNFINISHED.format(rank=rank, started=self._n_started, n=n)
+            )
         for name, parameter in self.frozen:
             if parameter._requires_grad:
-                raise RuntimeError(_THAWED.format(name=name, rank=rank))
+                raise RuntimeError(complaints.THAWED.format(name=name, rank=rank))
         self.sync = sync
-        self._reset()
         if sync and self.find_unused:
-            reached = _nodes_below(tensors_in(outputs))
+            reached = nodes_below(tensors_in(outputs))
             self._unreached = {
                 i for i, p in enumerate(self.parameters) if p._accumulator not in reached
             }
+        self._reset()
 
     def _reset(self) -> None:
+        self._tally: Counter[int] = Counter()  # how often gradients came
         self._arrived: set[int] = set()
         self._absent: set[int] = set()  # counted as arrived, without a gradient
+        self._with_history: set[int] = set()  # their gradients can be differentiated
         self._works: list[Any] = []
         self._n_started = 0  # buckets
         self._in_backward = False
         for bucket in self.buckets:
             bucket.missing = len(bucket.plan.slots)
+        for i, landing in enumerate(self._landings):
+            landing.free = i not in self._unreached  # whose place may be set to zero at any time
+
+    # ---- as gradients come --------------------------------------------------------------------
 
     def take_in(self, i: int, parameter: Tensor) -> None:
-        """Move a gradient that is complete into its bucket; start full buckets."""
+        """Take a gradient that is complete for its bucket; start full buckets."""
         self._move(i, parameter)
         if not self.sync:
             return
-        if not self._in_backward:
+        first = not self._in_backward
+        if first:
             self._in_backward = True
             queue_callback(self._finish)
+        if self.static:
+            self._take_in_static(i, first)
+            return
+        if first:
             frozen = {k for k, p in enumerate(self.parameters) if not p._requires_grad}
             self._count_absent((self._unreached | frozen) - {i})
         self._count(i)
 
+    def _take_in_static(self, i: int, first: bool) -> None:
+        self._tally[i] += 1
+        if self._expected is None:
+            return  # the first pass: `_finish` learns from the tally
+        if first:
+            self._count_absent(set(range(len(self.parameters))) - set(self._expected))
+        if self._tally[i] > self._expected[i]:
+            raise RuntimeError(complaints.graph_changed([i], self.names, self.group.rank))
+        if self._tally[i] == self._expected[i]:
+            self._count(i)
+
     def _move(self, i: int, parameter: Tensor) -> None:
-        """Make a parameter's gradient the view of its bucket, with the same values."""
+        """Make a parameter's gradient the view of its bucket, with the same values.
+
+        One that can be differentiated stays as it is until its average is known.
+        """
         number, view = self._place[i]
         grad = parameter._grad
         assert grad is not None
@@ -147,20 +168,26 @@ class Reducer:
         if array is view:
             return
         if number < self._n_started:
-            raise RuntimeError(_TWICE.format(name=self.names[i], rank=self.group.rank))
+            raise RuntimeError(complaints.TWICE.format(name=self.names[i], rank=self.group.rank))
         if array.shape != view.shape or array.dtype != view.dtype:
-            raise RuntimeError(
-                _CHANGED.format(
-                    name=self.names[i],
-                    old_shape=list(view.shape),
-                    old_dtype=Tensor._wrap(view).dtype,
-                    shape=list(array.shape),
-                    dtype=grad.dtype,
-                    rank=self.group.rank,
-                )
-            )
+            self._refuse(i, grad, view)
         view[...] = array
-        parameter._grad = Tensor._wrap(view)
+        if grad._requires_grad:
+            self._with_history.add(i)
+        else:
+            parameter._grad = Tensor._wrap(view)
+
+    def _refuse(self, i: int, grad: Tensor, view: Any) -> None:
+        raise RuntimeError(
+            complaints.CHANGED.format(
+                name=self.names[i],
+                old_shape=list(view.shape),
+                old_dtype=Tensor._wrap(view).dtype,
+                shape=list(grad._array.shape),
+                dtype=grad.dtype,
+                rank=self.group.rank,
+            )
+        )
 
     def _count_absent(self, parameters: Iterable[int]) -> None:
         """Count parameters that get no gradient in this pass: they add what they have, or zero."""
@@ -179,48 +206,138 @@ class Reducer:
             if i in self._absent and number >= self._n_started:
                 self._absent.discard(i)  # it was reached by another way than the outputs
                 return
-            raise RuntimeError(_TWICE.format(name=self.names[i], rank=self.group.rank))
+            raise RuntimeError(complaints.TWICE.format(name=self.names[i], rank=self.group.rank))
         self._arrived.add(i)
         self.buckets[number].missing -= 1
         # The last one is left to `_finish`: with nothing to overlap, a thread only costs time.
         while self._n_started < len(self.buckets) - 1:
-            ready = self.buckets[self._n_started]
-            if ready.missing:
+            if self.buckets[self._n_started].missing:
                 break
-            self._n_started += 1
-            self._works.append(self.group.all_reduce(ready.array, ReduceOp.AVG, async_op=True))
+            self._start(in_background=True)
+
+    # ---- reduction ----------------------------------------------------------------------------
+
+    def _start(self, in_background: bool) -> None:
+        """Reduce the next bucket."""
+        number = self._n_started
+        bucket = self.buckets[number]
+        self._n_started += 1
+        if self.comm_hook is None:
+            work = self.group.all_reduce(bucket.array, ReduceOp.AVG, async_op=in_background)
+            if work is not None:
+                self._works.append(work)
+            return
+        future = self.comm_hook(bucket.shown(number, number == len(self.buckets) - 1))
+        if not isinstance(future, Future):
+            raise RuntimeError(
+                "callback must return a torch.futures.Future object, but got "
+                f"{type(future).__name__}"
+            )
+        self._works.append(_Hooked(future, bucket))
 
     def _finish(self) -> None:
         """Reduce what is left and wait for the averages; runs when backward is complete."""
+        if self.static:
+            self._learn_or_check()
         missing = [i for i in range(len(self.names)) if i not in self._arrived]
         if missing and not self.find_unused:
-            names = [self.names[i] for i in missing]
-            raise RuntimeError(
-                _MISSING.format(
-                    n=len(names),
-                    total=len(self.names),
-                    names=", ".join(names[:8]) + (", ..." if len(names) > 8 else ""),
-                    rank=self.group.rank,
-                )
-            )
+            text = complaints.without_gradient(missing, self.names, self.group.rank)
+            raise RuntimeError(text)
         self._count_absent(missing)
-        self._n_started = len(self.buckets)
-        self.group.all_reduce(self.buckets[-1].array, ReduceOp.AVG)
-        for work in self._works:
-            work.wait()
-        if self.find_unused:
-            self._show_averages_of_unused()
+        self._reduce_rest()
+        if self.find_unused or self._unused_are_new:
+            self._agree_on_use()
+        self._show_averages()
         self._reset()
 
-    def _show_averages_of_unused(self) -> None:
-        """Give parameters unused here the average over the ranks that used them, if any did."""
+    def _reduce_rest(self) -> None:
+        while self._n_started < len(self.buckets):
+            self._start(in_background=self._n_started < len(self.buckets) - 1)
+        for work in self._works:
+            work.wait()
+        if self.n_averaged is not None and self.n_averaged != self.group.size:
+            for bucket in self.buckets:
+                bucket.array *= bucket.array.dtype.type(self.group.size / self.n_averaged)
+
+    @property
+    def _unused_are_new(self) -> bool:
+        return self.static and not self._used_anywhere.size
+
+    def _learn_or_check(self) -> None:
+        """Note, or compare, which parameters a pass of a static graph used and how often."""
+        if self._expected is None:
+            self._expected = self._tally
+            self._count_absent(set(range(len(self.parameters))) - set(self._tally))
+            for i in self._tally:
+                self._count(i)
+        elif self._tally != self._expected:
+            changed = [i for i in self._expected if self._tally[i] != self._expected[i]]
+            raise RuntimeError(complaints.graph_changed(changed, self.names, self.group.rank))
+
+    _used_anywhere = np.zeros(0, np.uint8)  # by parameter; of the last pass in which it was asked
+
+    def _agree_on_use(self) -> None:
         used = np.ones(len(self.parameters), np.uint8)
         used[list(self._absent)] = 0
         self.group.all_reduce(used, ReduceOp.MAX)
+        self._used_anywhere = used
+
+    def _show_averages(self) -> None:
+        """Give parameters unused here the average over the ranks that used them, if any did."""
+        for i in self._with_history:
+            grad = self.parameters[i]._grad
+            assert grad is not None
+            # Not written over: the array may be part of the graph.
+            self.parameters[i]._grad = _same_history(grad, self._place[i][1].copy())
+        if not self._used_anywhere.size:
+            return
         for i in self._absent:
             parameter = self.parameters[i]
-            if used[i] and parameter._requires_grad and parameter._grad is None:
+            if self._used_anywhere[i] and parameter._requires_grad and parameter._grad is None:
                 parameter._grad = Tensor._wrap(self._place[i][1])
+
+    def shadow(self) -> None:
+        """Take part in a backward pass of the other ranks, adding zeros."""
+        self._reset()
+        for bucket in self.buckets:
+            bucket.array[...] = 0
+        for i, parameter in enumerate(self.parameters):
+            if parameter._requires_grad:
+                parameter._grad = Tensor._wrap(self._place[i][1])
+        self._reduce_rest()
+        if self.find_unused or self._unused_are_new:
+            self._absent = set(range(len(self.parameters)))
+            self._agree_on_use()
+        self._reset()
+
+
+class _Hooked:
+    """The result of a communication hook, on its way into the bucket."""
+
+    def __init__(self, future: Future[Any], bucket: Bucket) -> None:
+        self.future, self.bucket = future, bucket
+
+    def wait(self) -> None:
+        """Write what the hook returned over the bucket, unless it is the bucket."""
+        value = self.future.wait()
+        if isinstance(value, (list, tuple)) and len(value) == 1:
+            value = value[0]
+        if not isinstance(value, Tensor):
+            raise RuntimeError(
+                "expected the communication hook's Future to hold a Tensor, but got "
+                f"{type(value).__name__}"
+            )
+        array, target = value._array, self.bucket.array
+        if array is not target:
+            target[...] = array.reshape(target.shape)
+
+
+def _same_history(grad: Tensor, array: Any) -> Tensor:
+    """A tensor of other values that is differentiated as `grad` is."""
+    result = Tensor._wrap(array)
+    result._requires_grad = True
+    result._grad_fn, result._output_nr = grad._grad_fn, grad._output_nr
+    return result
 
 
 def _arrival(reducer: weakref.ref[Reducer], i: int) -> Callable[[Tensor], None]:
@@ -234,43 +351,14 @@ def _arrival(reducer: weakref.ref[Reducer], i: int) -> Callable[[Tensor], None]:
     return arrived
 
 
-def _remove(handles: Iterable[RemovableHandle]) -> None:
+def _remove(handles: Iterable[RemovableHandle], landings: Iterable[Landing]) -> None:
     for handle in handles:
         handle.remove()
+    for landing in landings:
+        landing.withdraw()
 
 
 def _allocate(group: Any, plan: BucketPlan) -> Any:
     """Memory for a bucket that all ranks reduce in place; zeroed, padding is averaged too."""
     memory = group.allocate(plan.numel * plan.np_dtype.itemsize)
     return memory.view(plan.np_dtype)[: plan.numel]
-
-
-def _nodes_below(tensors: Iterable[Tensor]) -> set[Node]:
-    """All nodes of the graph that made some tensors."""
-    roots = [edge_of(t) for t in tensors]
-    stack = [edge[0] for edge in roots if edge is not None]
-    seen: set[Node] = set(stack)
-    while stack:
-        for edge in stack.pop().edges:
-            if edge is not None and edge[0] not in seen:
-                seen.add(edge[0])
-                stack.append(edge[0])
-    return seen
-
-
-def tensors_in(value: Any) -> list[Tensor]:
-    """All tensors in nested containers and simple objects, which may refer to each other."""
-    found, seen, stack = [], set(), [value]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, Tensor):
-            found.append(item)
-        elif id(item) not in seen:
-            seen.add(id(item))
-            if isinstance(item, dict):
-                stack.extend(item.values())
-            elif isinstance(item, (list, tuple, set)):
-                stack.extend(item)
-            elif not isinstance(item, type):
-                stack.extend(getattr(item, "__dict__", {}).values())
-    return found

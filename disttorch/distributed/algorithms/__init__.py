@@ -1,0 +1,3 @@
+"""`disttorch.distributed.algorithms`: joining with uneven inputs, communication hooks."""
+
+from disttorch.distributed.algorithms.join import Join, Joinable, JoinHook
