@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from disttorch.comm.reduce_op import ReduceOp
+from disttorch.comm.errors import CollectiveTimeoutError
+from disttorch.comm.reduce_op import ReduceOp, Reduction
 from disttorch.comm.work import Work
 from disttorch.distributed.world import GroupMember, get_group_rank, resolve_group, seconds
 from disttorch.tensor import Tensor
@@ -46,6 +47,13 @@ def _written(*tensors: Tensor) -> None:
         tensor._cell[0] += 1
 
 
+def _handle(work: Work | None, *outputs: Tensor) -> Work | None:
+    """The handle, whose future's value is the list of outputs."""
+    if work is not None:
+        work.outputs = list(outputs)
+    return work
+
+
 def _root(group: Group, root: int | None, group_root: int | None, default: int | None) -> int:
     """Group rank of the root, given as a global rank or as a group rank."""
     if group_root is not None:
@@ -60,14 +68,14 @@ def _root(group: Group, root: int | None, group_root: int | None, default: int |
 
 
 def all_reduce(
-    tensor: Tensor, op: ReduceOp = ReduceOp.SUM, group: Group = None, async_op: bool = False
+    tensor: Tensor, op: Reduction = ReduceOp.SUM, group: Group = None, async_op: bool = False
 ) -> Work | None:
     """Reduce `tensor` over all ranks, in place; every rank gets the same bits."""
     _check_tensor(tensor, "tensor")
     if _outside(group):
         return None
     _written(tensor)
-    return resolve_group(group).all_reduce(tensor._array, op, async_op=async_op)
+    return _handle(resolve_group(group).all_reduce(tensor._array, op, async_op=async_op), tensor)
 
 
 def broadcast(
@@ -83,13 +91,14 @@ def broadcast(
         return None
     root = _root(group, src, group_src, None)
     _written(tensor)
-    return resolve_group(group).broadcast(tensor._array, root, async_op=async_op)
+    work = resolve_group(group).broadcast(tensor._array, root, async_op=async_op)
+    return _handle(work, tensor)
 
 
 def reduce(
     tensor: Tensor,
     dst: int | None = None,
-    op: ReduceOp = ReduceOp.SUM,
+    op: Reduction = ReduceOp.SUM,
     group: Group = None,
     async_op: bool = False,
     group_dst: int | None = None,
@@ -100,7 +109,8 @@ def reduce(
         return None
     root = _root(group, dst, group_dst, None)
     _written(tensor)
-    return resolve_group(group).reduce(tensor._array, root, op, async_op=async_op)
+    work = resolve_group(group).reduce(tensor._array, root, op, async_op=async_op)
+    return _handle(work, tensor)
 
 
 def all_gather(
@@ -113,7 +123,8 @@ def all_gather(
         return None
     _written(*tensor_list)
     outputs = [t._array for t in tensor_list]
-    return resolve_group(group).all_gather(outputs, tensor._array, async_op=async_op)
+    work = resolve_group(group).all_gather(outputs, tensor._array, async_op=async_op)
+    return _handle(work, *tensor_list)
 
 
 def all_gather_into_tensor(
@@ -126,7 +137,8 @@ def all_gather_into_tensor(
         return None
     _written(output_tensor)
     own = resolve_group(group)
-    return own.all_gather_into(output_tensor._array, input_tensor._array, async_op=async_op)
+    work = own.all_gather_into(output_tensor._array, input_tensor._array, async_op=async_op)
+    return _handle(work, output_tensor)
 
 
 def gather(
@@ -147,13 +159,13 @@ def gather(
             raise ValueError(
                 "Argument ``gather_list`` must NOT be specified on non-destination ranks."
             )
-        return own.gather(tensor._array, None, root, async_op=async_op)
+        return _handle(own.gather(tensor._array, None, root, async_op=async_op))
     if gather_list is None:
         raise ValueError("Argument ``gather_list`` must be specified on destination rank.")
     _check_tensors(gather_list, "gather_list")
     _written(*gather_list)
     outputs = [t._array for t in gather_list]
-    return own.gather(tensor._array, outputs, root, async_op=async_op)
+    return _handle(own.gather(tensor._array, outputs, root, async_op=async_op), *gather_list)
 
 
 def scatter(
@@ -173,18 +185,18 @@ def scatter(
     if own.rank != root:
         if scatter_list:
             raise ValueError("Argument ``scatter_list`` must NOT be specified on non-source ranks.")
-        return own.scatter(tensor._array, None, root, async_op=async_op)
+        return _handle(own.scatter(tensor._array, None, root, async_op=async_op), tensor)
     if scatter_list is None:
         raise ValueError("Argument ``scatter_list`` must be specified on source rank.")
     _check_tensors(scatter_list, "scatter_list")
     inputs = [t._array for t in scatter_list]
-    return own.scatter(tensor._array, inputs, root, async_op=async_op)
+    return _handle(own.scatter(tensor._array, inputs, root, async_op=async_op), tensor)
 
 
 def reduce_scatter(
     output: Tensor,
     input_list: Sequence[Tensor],
-    op: ReduceOp = ReduceOp.SUM,
+    op: Reduction = ReduceOp.SUM,
     group: Group = None,
     async_op: bool = False,
 ) -> Work | None:
@@ -195,13 +207,14 @@ def reduce_scatter(
         return None
     _written(output)
     inputs = [t._array for t in input_list]
-    return resolve_group(group).reduce_scatter(output._array, inputs, op, async_op=async_op)
+    work = resolve_group(group).reduce_scatter(output._array, inputs, op, async_op=async_op)
+    return _handle(work, output)
 
 
 def reduce_scatter_tensor(
     output: Tensor,
     input: Tensor,
-    op: ReduceOp = ReduceOp.SUM,
+    op: Reduction = ReduceOp.SUM,
     group: Group = None,
     async_op: bool = False,
 ) -> Work | None:
@@ -212,7 +225,8 @@ def reduce_scatter_tensor(
         return None
     _written(output)
     own = resolve_group(group)
-    return own.reduce_scatter_from(output._array, input._array, op, async_op=async_op)
+    work = own.reduce_scatter_from(output._array, input._array, op, async_op=async_op)
+    return _handle(work, output)
 
 
 def all_to_all(
@@ -229,20 +243,31 @@ def all_to_all(
     _written(*output_tensor_list)
     outputs = [t._array for t in output_tensor_list]
     inputs = [t._array for t in input_tensor_list]
-    return resolve_group(group).all_to_all(outputs, inputs, async_op=async_op)
+    work = resolve_group(group).all_to_all(outputs, inputs, async_op=async_op)
+    return _handle(work, *output_tensor_list)
 
 
 def all_to_all_single(
-    output: Tensor, input: Tensor, group: Group = None, async_op: bool = False
+    output: Tensor,
+    input: Tensor,
+    output_split_sizes: Sequence[int] | None = None,
+    input_split_sizes: Sequence[int] | None = None,
+    group: Group = None,
+    async_op: bool = False,
 ) -> Work | None:
-    """Copy equal part r of rank s's `input` into part s of rank r's `output`."""
+    """Copy part r of rank s's `input` into part s of rank r's `output`.
+
+    Parts are equal, or have the given numbers of rows of the first dimension.
+    """
     _check_tensor(output, "output")
     _check_tensor(input, "input")
     if _outside(group):
         return None
     _written(output)
+    sizes = (output_split_sizes, input_split_sizes)
     own = resolve_group(group)
-    return own.all_to_all_single(output._array, input._array, async_op=async_op)
+    work = own.all_to_all_single(output._array, input._array, *sizes, async_op=async_op)
+    return _handle(work, output)
 
 
 def barrier(group: Group = None, async_op: bool = False, device_ids: Any = None) -> Work | None:
@@ -253,6 +278,17 @@ def barrier(group: Group = None, async_op: bool = False, device_ids: Any = None)
 def monitored_barrier(
     group: Group = None, timeout: timedelta | float | None = None, wait_all_ranks: bool = False
 ) -> None:
-    """Barrier whose error names the ranks that did not come; so does every other one here."""
-    if not _outside(group):
-        resolve_group(group).barrier(timeout_s=seconds(timeout))
+    """Barrier whose RuntimeError names all ranks that did not come within `timeout`."""
+    if _outside(group):
+        return
+    own, timeout_s = resolve_group(group), seconds(timeout)
+    try:
+        own.barrier(timeout_s=timeout_s)
+    except CollectiveTimeoutError as error:
+        waited_ms = round(1000 * (own.timeout_s if timeout_s is None else timeout_s))
+        names = ", ".join(map(str, error.ranks))
+        raise CollectiveTimeoutError(
+            f"[Rank {own.rank}]: Ranks {names} failed to pass monitoredBarrier in {waited_ms} ms. "
+            f"{error}",
+            error.ranks,
+        ) from None

@@ -94,18 +94,30 @@ def irecv(
 
 @dataclass
 class P2POp:
-    """One message of `batch_isend_irecv`: `op` is `isend` or `irecv`."""
+    """One message of `batch_isend_irecv`: `op` is `isend` or `irecv`, `peer` a global rank."""
 
     op: Callable[..., Work | None]
     tensor: Tensor
-    peer: int
+    peer: int | None = None
     group: Group = None
     tag: int = 0
+    group_peer: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.op not in (isend, irecv):
+            raise ValueError(
+                "Invalid ``op``. Expected ``op`` to be of type ``torch.distributed.isend`` or "
+                "``torch.distributed.irecv``."
+            )
+        _check_tensor(self.tensor, "tensor")
 
 
 def batch_isend_irecv(p2p_op_list: list[P2POp]) -> list[Work]:
     """Start several messages and return their handles."""
     if not p2p_op_list or not all(isinstance(p, P2POp) for p in p2p_op_list):
-        raise ValueError("Invalid ``p2p_op_list``. Each op is expected to be a P2POp instance")
-    works = [p.op(p.tensor, p.peer, p.group, p.tag) for p in p2p_op_list]
+        raise ValueError(
+            "Invalid ``p2p_op_list``. Each op is expected to to be of type "
+            "``torch.distributed.P2POp``."
+        )
+    works = [p.op(p.tensor, p.peer, p.group, p.tag, p.group_peer) for p in p2p_op_list]
     return [work for work in works if work is not None]

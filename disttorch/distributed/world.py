@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from disttorch.comm.env import DEFAULT_TIMEOUT_S, RankEnv
 from disttorch.comm.group import ProcessGroup
 from disttorch.comm.store.base import Store
+from disttorch.distributed.backend import check_backend
+from disttorch.distributed.rendezvous import find_job
 
-_BACKENDS = ("zmq", "gloo", "shm")
 _NO_GROUP = (
     "Default process group has not been initialized, please make sure to call init_process_group."
 )
@@ -32,6 +30,7 @@ class group(GroupMember):
 class _World:
     group: ProcessGroup | None = None
     store: Store | None = None
+    n_more = 0
 
 
 def is_available() -> bool:
@@ -49,28 +48,27 @@ def is_torchelastic_launched() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
+def get_node_local_rank(fallback_rank: int | None = None) -> int:
+    """Return this process's number on its host; RuntimeError if unknown and no fallback given."""
+    if "LOCAL_RANK" in os.environ:
+        return int(os.environ["LOCAL_RANK"])
+    if fallback_rank is not None:
+        return int(fallback_rank)
+    raise RuntimeError(
+        "LOCAL_RANK is not in the environment. Consider passing fallback_rank to allow "
+        "`get_node_local_rank` to work, assuming you are not running in a multi-device context "
+        "and want the code to run locally instead."
+    )
+
+
+def get_pg_count() -> int:
+    """Return how many process groups this process has made and not destroyed."""
+    return int(is_initialized()) + _World.n_more
+
+
 def seconds(timeout: timedelta | float | None) -> float | None:
     """Convert PyTorch's time-outs (timedelta, or seconds) to seconds."""
     return timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-
-
-def _check_backend(backend: str | None) -> None:
-    if backend is None:
-        return
-    names = [part.partition(":")[2] or part for part in backend.lower().split(",")]
-    for name in names:
-        if name in {"nccl", "mpi", "ucc", "xccl"}:
-            raise RuntimeError(
-                f"Distributed package doesn't have {name.upper()} built in; use "
-                'init_process_group() or backend="zmq"'
-            )
-        if name not in _BACKENDS:
-            raise ValueError(f"Invalid backend: '{backend}'; expected one of {list(_BACKENDS)}")
-    if "gloo" in names:
-        warnings.warn(
-            'backend "gloo" means disttorch\'s own transport here; "zmq" is its name',
-            stacklevel=3,
-        )
 
 
 def init_process_group(
@@ -86,55 +84,26 @@ def init_process_group(
 ) -> None:
     """Join the job's ranks and make the default process group.
 
-    Rank, world size and store come from the launcher's environment (``env://``) or, with `store`,
+    Rank, world size and store come from the launcher's environment (``env://``), from `rank`,
+    `world_size` and the `init_method` ``tcp://host:port`` or ``file:///path``, or, with `store`,
     from the arguments. A script started without a launcher is a job of one rank. `timeout` is the
     default of every collective (timedelta or seconds; 300 s unless the launcher says otherwise).
 
-    Raises RuntimeError if called twice, ValueError for an unknown backend or init method,
-    CollectiveTimeoutError or PeerLostError if the other ranks do not come.
+    Raises ValueError if called twice or for an unknown backend or init method, StoreTimeoutError
+    or PeerLostError if the other ranks do not come.
     """
     if is_initialized():
         raise ValueError("trying to initialize the default process group twice!")
-    _check_backend(backend)
-    if init_method not in {None, "env://"}:
-        raise ValueError(
-            f"init_method {init_method!r} is not known; use env:// (the default, set by "
-            "disttorch-launch) or pass store=, rank= and world_size="
-        )
-    if store is not None and (rank < 0 or world_size < 0):
-        raise ValueError("with store=, both rank= and world_size= are needed")
+    check_backend(backend)
     timeout_s = seconds(timeout)
-    env = _rank_env(store, rank, world_size, timeout_s)
-    if store is None and env.world_size > 1:
-        store = _launchers_store(env)
-        _World.store = store
+    env, store, owned = find_job(init_method, world_size, rank, store, timeout_s)
+    _World.store = store if owned else None
     try:
         joined = ProcessGroup.from_env(env, store, timeout_s)
     except BaseException:
         _close_store()
         raise
     _World.group = GroupMember.WORLD = joined
-
-
-def _rank_env(store: Store | None, rank: int, world_size: int, timeout_s: float | None) -> RankEnv:
-    if store is not None:
-        return RankEnv(
-            rank, world_size, timeout_s=DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s
-        )
-    if "RANK" not in os.environ and "WORLD_SIZE" not in os.environ:
-        return RankEnv(0, 1)
-    return RankEnv.from_environ(os.environ)
-
-
-def _launchers_store(env: RankEnv) -> Store:
-    if not env.store:
-        raise ValueError(
-            "environment variable DISTTORCH_STORE expected, but not set; start the script with "
-            "`disttorch-launch --nproc N script.py`"
-        )
-    from disttorch.comm.store.client import ZmqStore  # noqa: PLC0415 - zmq only when it is needed
-
-    return ZmqStore(env.store, env.timeout_s)
 
 
 def _close_store() -> None:
@@ -148,9 +117,11 @@ def destroy_process_group(group: ProcessGroup | None = None) -> None:
     if group is None or group is _World.group:
         resolve_group(None).close()
         _World.group = GroupMember.WORLD = None
+        _World.n_more = 0
         _close_store()
-    else:
+    elif group is not GroupMember.NON_GROUP_MEMBER:
         group.close()
+        _World.n_more -= 1
 
 
 def resolve_group(group: Any) -> ProcessGroup:
@@ -199,20 +170,3 @@ def get_global_rank(group: Any, group_rank: int) -> int:
     if not 0 <= group_rank < len(ranks):
         raise ValueError(f"Group rank {group_rank} is not part of group {ranks}")
     return ranks[group_rank]
-
-
-def new_group(
-    ranks: Sequence[int] | None = None,
-    timeout: timedelta | float | None = None,
-    backend: str | None = None,
-    **_: Any,
-) -> Any:
-    """Make a group of some global ranks; all ranks of the job must call this alike.
-
-    Returns the group, or `GroupMember.NON_GROUP_MEMBER` on ranks that are not in it.
-    """
-    _check_backend(backend)
-    world = resolve_group(None)
-    chosen = list(range(world.size)) if ranks is None else sorted(ranks)
-    made = world.new_group(chosen, timeout_s=seconds(timeout))
-    return GroupMember.NON_GROUP_MEMBER if made is None else made

@@ -178,7 +178,12 @@ def test_gloo_is_accepted_with_a_note(monkeypatch):
 REFUSED = [
     (dict(backend="nccl"), RuntimeError, "doesn't have NCCL built in"),
     (dict(backend="carrier-pigeon"), ValueError, "Invalid backend"),
-    (dict(init_method="tcp://1.2.3.4:5"), ValueError, "is not known; use env://"),
+    (dict(init_method="carrier://1.2.3.4:5"), RuntimeError, "No rendezvous handler for carrier://"),
+    (dict(init_method="tcp://1.2.3.4:5"), ValueError, "rank parameter missing"),
+    (dict(init_method="tcp://1.2.3.4:5", rank=0), ValueError, "world size parameter missing"),
+    (dict(init_method="tcp://1.2.3.4", rank=0, world_size=2), ValueError, "port number missing"),
+    (dict(init_method="env://", store=dist.HashStore()), ValueError, "both init_method and store"),
+    (dict(rank=0, world_size=2), ValueError, "MASTER_ADDR expected, but not set"),
     (dict(store=dist.HashStore()), ValueError, "both rank= and world_size= are needed"),
 ]
 
