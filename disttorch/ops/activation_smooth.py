@@ -106,7 +106,7 @@ class Elu(PointwiseOp):
         positive = x > 0
         slope = ctx.F.exp(ctx.F.minimum(x, ctx.F.zeros_like(x)) * ctx.rate)
         below = slope * ctx.F.logical_not(positive) * (ctx.alpha * ctx.scale * ctx.rate)
-        return g * (below + positive * ctx.scale)
+        return g * below + g * positive * ctx.scale
 
 
 @public(function=False)

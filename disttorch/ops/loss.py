@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from disttorch.autograd import pieces
 from disttorch.autograd.op import Op
+from disttorch.backends.precision import wide
 from disttorch.dtype import TYPE_NAMES
 from disttorch.tensor import Tensor
 
@@ -51,13 +52,14 @@ class ElementLoss(Op):
     def forward(ctx, x: Array, t: Array, *more: Array, reduction: str, **settings: Any) -> Array:
         ctx.save(*range(2 + len(more)))
         ctx.reduction, ctx.settings = reduction, settings
+        result_type = _real(x.dtype)
+        x, t, *more = (wide(a) for a in (x, t, *more))
         if reduction == "none":
-            return ctx.values(x, t, *more).astype(_real(x.dtype), copy=False)
+            return ctx.values(x, t, *more).astype(result_type, copy=False)
         ctx.count, total = ctx.total(x, t, *more)
-        total = total.astype(_real(x.dtype), copy=False)
-        if reduction == "sum":
-            return total
-        return total / ctx.count if ctx.count else total * float("nan")
+        if reduction == "mean":
+            total = total / ctx.count if ctx.count else total * float("nan")
+        return total.astype(result_type, copy=False)
 
     def total(ctx, x: Array, t: Array, *more: Array) -> tuple[int, Array]:
         """Number and sum of the losses; large arrays a block at a time, which stays in cache."""

@@ -41,12 +41,12 @@ class _Targets:
         self.key = full_index(xp, index, 1)
         if weight is None:
             self.weight = None if valid is None else valid.astype(x.dtype)
-            self.total = target.size if valid is None else self.weight.sum()
+            self.total = target.size if valid is None else backend.add_up(self.weight)
         else:
             self.weight = weight[index]
             if valid is not None:
                 self.weight = self.weight * valid
-            self.total = self.weight.sum()
+            self.total = backend.add_up(self.weight)
 
     def reduce(self, losses: Array, reduction: str) -> Array:
         """Weigh losses (N, 1, *S), then reduce; no reduction gives (N, *S)."""
@@ -125,8 +125,9 @@ class SoftCrossEntropy(Op):
     def forward(ctx, x: Array, q: Array, divisor: float | None) -> Array:
         ctx.save(0, 1)
         ctx.divisor = divisor
-        losses = -(LogSoftmax.run(ctx.backend, x, dim=1) * q).sum(1, dtype=x.dtype)
-        return losses if divisor is None else losses.sum(dtype=x.dtype) / x.dtype.type(divisor)
+        add_up = ctx.backend.add_up
+        losses = -add_up(LogSoftmax.run(ctx.backend, x, dim=1) * q, 1)
+        return losses if divisor is None else add_up(losses) / x.dtype.type(divisor)
 
     def backward(ctx, g: Any) -> Any:
         x, q = ctx.saved

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from disttorch.autograd.op import Op, public
+from disttorch.backends.precision import wide
 from disttorch.dtype import TYPE_NAMES, finfo
 from disttorch.ops.norm import norm_gradient
 from disttorch.tensor import Tensor
@@ -183,11 +184,6 @@ def group_norm(
     return GroupNorm.apply(input, *affine, depth=depth, eps=eps)
 
 
-def _wide(x: Array) -> Array:
-    """16-bit floats in float32, in which their squares do not overflow."""
-    return x.astype("float32") if x.dtype.itemsize == 2 else x
-
-
 class RmsNorm(Op):
     """x over the root of its mean square in each row of `depth` elements."""
 
@@ -196,7 +192,7 @@ class RmsNorm(Op):
     def forward(ctx, x: Array, depth: int, eps: float) -> Array:
         ctx.save(0)
         ctx.depth, ctx.eps = depth, eps
-        rows = _wide(x.reshape(x.size // depth if depth else 0, depth))
+        rows = wide(x.reshape(x.size // depth if depth else 0, depth))
         scale = 1 / ctx.xp.sqrt((rows * rows).sum(1, keepdims=True) / max(1, depth) + eps)
         return (rows * scale).reshape(x.shape).astype(x.dtype, copy=False)
 
@@ -206,7 +202,7 @@ class RmsNorm(Op):
         rows = (-1, ctx.depth) if ctx.depth else (0, 0)
         x, g = F.reshape(x, rows), F.reshape(g, rows)
         if not F.recorded:
-            x, g = _wide(x), _wide(g)
+            x, g = wide(x), wide(g)
         scale = 1 / F.sqrt(F.sum(x * x, 1, True) / n + ctx.eps)
         x, scale = F.conj(x), F.conj(scale)
         gx = scale * (g - x * (scale * scale * (F.sum(g * x, 1, True) / n)))

@@ -84,15 +84,16 @@ class AdaptiveMaxPool(Op):
         xp, sizes = ctx.xp, tuple(x.shape[2:])
         y = xp.empty((*x.shape[:2], *out_sizes), x.dtype)
         index = xp.empty(y.shape, "int64")
-        flat_number = xp.arange(x[0, 0].size if x.size else 0).reshape(sizes)
+        flat_number = xp.arange(math.prod(sizes)).reshape(sizes)
         per_dim = [enumerate(bounds(n, m)) for n, m in zip(sizes, out_sizes, strict=True)]
         for cell in product(*per_dim):
             at = (..., *(o for o, _ in cell))
             region = tuple(slice(a, b) for _, (a, b) in cell)
-            values = x[(..., *region)].reshape(*x.shape[:2], -1)
+            numbers = flat_number[region].reshape(-1)
+            values = x[(..., *region)].reshape(*x.shape[:2], numbers.size)
             best = values.argmax(-1)
             y[at] = xp.take_along_axis(values, best[..., None], -1)[..., 0]
-            index[at] = flat_number[region].reshape(-1)[best]
+            index[at] = numbers[best]
         ctx.index, ctx.sizes = index, sizes
         return y, index
 

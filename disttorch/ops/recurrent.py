@@ -6,7 +6,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from disttorch.autograd.op import public
+from disttorch.autograd.op import Op, public
+from disttorch.backends.precision import is_short
+from disttorch.dtype import float32
+from disttorch.ops.cast import cast
 from disttorch.ops.dropout import dropout as drop
 from disttorch.ops.join import cat, stack
 from disttorch.ops.recurrent_gru import GruLayer, gru_cell_step
@@ -75,16 +78,24 @@ def _run(
     return data, *(stack(kept) for kept in last)
 
 
+def _applied(op: type[Op], x: Tensor, *others: Tensor | None, **how: Any) -> Any:
+    """Apply a layer's node; 16-bit floats go through all steps in float32 and are rounded last."""
+    if not is_short(x._array):
+        return op.apply(x, *others, **how)
+    operands = (None if t is None else cast(t, float32) for t in (x, *others))
+    return tuple(cast(y, x.dtype) for y in op.apply(*operands, **how))
+
+
 def _lstm_layer(x: Tensor, states: Any, weights: Any, **how: Any) -> Any:
-    return LstmLayer.apply(x, *states, *weights, **how)
+    return _applied(LstmLayer, x, *states, *weights, **how)
 
 
 def _gru_layer(x: Tensor, states: Any, weights: Any, **how: Any) -> Any:
-    return GruLayer.apply(x, *states, *weights[:4], **how)
+    return _applied(GruLayer, x, *states, *weights[:4], **how)
 
 
 def _rnn_layer(rectified: bool, x: Tensor, states: Any, weights: Any, **how: Any) -> Any:
-    return RnnLayer.apply(x, *states, *weights[:4], rectified=rectified, **how)
+    return _applied(RnnLayer, x, *states, *weights[:4], rectified=rectified, **how)
 
 
 def _padded(

@@ -276,3 +276,16 @@ def test_runs_on_the_fake_device(name):
         assert (a is None) == (b is None)
         if a is not None:
             np.testing.assert_allclose(a, b, rtol=1e-10)
+
+
+def test_bounds_of_hardtanh_are_compared_in_the_dtype_of_the_input():
+    x = torch.tensor([0.69, 0.703125]).bfloat16().requires_grad_()
+    y = F.hardtanh(x, -0.5, 0.7)  # 0.7 is 0.69921875 in bfloat16
+    y.sum().backward()
+    assert x.grad.tolist() == [1, 0]
+
+
+def test_slope_of_selu_is_exact_where_it_is_recorded():
+    x = torch.tensor([1.0], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(F.selu(x).sum(), x, create_graph=True)
+    assert slope.item() == 1.0507009873554804934193349852946

@@ -143,3 +143,16 @@ def test_transposed_convolution_undoes_the_shape_of_a_strided_one():
     y = torch.conv2d(x, w, stride=2, padding=1)
     back = torch.conv_transpose2d(y, w, stride=2, padding=1, output_padding=1)
     assert back.shape == x.shape
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_gradients_of_no_images(transposed, kernel, groups):
+    function = torch.nn.functional.conv_transpose2d if transposed else torch.nn.functional.conv2d
+    x = torch.zeros(0, 4, 5, 5, requires_grad=True)
+    w = torch.zeros(4, 4 // groups, kernel, kernel, requires_grad=True)
+    function(x, w, groups=groups).sum().backward()
+    assert x.grad.shape == x.shape
+    assert w.grad.shape == w.shape
+    assert not w.grad.any()

@@ -129,3 +129,40 @@ def test_cross_entropy_is_one_node():
     node = F.cross_entropy(x, torch.tensor([0, 1])).grad_fn
     assert node.name() == "NllLossBackward0"
     assert node.next_functions[0][0].name().endswith("AccumulateGrad")
+
+
+def _losses(x):
+    zeros = torch.zeros(len(x), dtype=torch.long)
+    yield F.mse_loss(x, 3 * x)
+    yield F.l1_loss(x, 3 * x, reduction="sum")
+    yield F.binary_cross_entropy_with_logits(x, x.clamp(0, 1), reduction="sum")
+    yield F.cross_entropy(x, zeros)
+    yield F.cross_entropy(x, zeros, weight=x[0].exp())
+    yield F.cross_entropy(x, zeros, label_smoothing=0.2)
+    yield F.cross_entropy(x, x.softmax(1))
+    yield torch.logsumexp(x, 0).sum()
+
+
+def test_losses_of_bfloat16_are_those_of_float32_rounded():
+    x = torch.linspace(-1, 1, 12000).reshape(3000, 4)
+    short = x.bfloat16()
+    for found, expected in zip(_losses(short), _losses(short.float()), strict=True):
+        assert found.dtype == torch.bfloat16
+        np.testing.assert_allclose(found.item(), expected.item(), rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda x, b: x + b,
+        lambda x, b: F.linear(x, x[:4], b),
+        lambda x, b: F.conv1d(x.T[None], x[:4, :, None], b),
+        lambda x, b: F.batch_norm(x, None, None, None, b, training=True),
+        lambda x, b: F.group_norm(x, 2, None, b),
+    ],
+)
+def test_gradients_of_bfloat16_broadcast_over_many_do_not_saturate(layer):
+    x, b = torch.randn(3000, 4).bfloat16(), torch.zeros(4).bfloat16().requires_grad_()
+    layer(x, b).sum().backward()
+    assert b.grad.dtype == torch.bfloat16
+    np.testing.assert_allclose(b.grad.float().numpy(), 3000, rtol=1e-2)

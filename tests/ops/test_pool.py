@@ -108,3 +108,12 @@ def test_integers_are_pooled_too():
 
 def test_none_keeps_a_size():
     assert F.adaptive_avg_pool2d(torch.ones(1, 1, 4, 6), (None, 3)).shape == (1, 1, 4, 3)
+
+
+@pytest.mark.parametrize("n_dims", [1, 2, 3])
+def test_adaptive_maxima_of_no_images(n_dims):
+    x = torch.zeros(0, 2, *(5,) * n_dims, requires_grad=True)
+    y = getattr(F, f"adaptive_max_pool{n_dims}d")(x, 3)
+    assert y.shape == (0, 2, *(3,) * n_dims)
+    y.sum().backward()
+    assert x.grad.shape == x.shape

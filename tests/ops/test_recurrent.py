@@ -75,3 +75,18 @@ def test_changing_the_output_does_not_change_gradients():
 def test_refuses(call, text):
     with pytest.raises(RuntimeError, match=text):
         call()
+
+
+@pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("bias", [True, False])
+def test_short_floats_stay_what_they_are(name, dtype, bias):
+    torch.manual_seed(0)
+    layer = getattr(torch.nn, name)(3, 5, num_layers=2, bias=bias, bidirectional=True)
+    x = torch.randn(4, 2, 3)
+    expected, _ = layer(x)
+    y, state = layer.to(dtype)(x.to(dtype))
+    assert y.dtype == (state[0] if name == "LSTM" else state).dtype == dtype
+    assert (y.float() - expected).abs().max() < 2e-2
+    y.sum().backward()
+    assert all(p.grad.dtype == dtype for p in layer.parameters())

@@ -231,6 +231,9 @@ def _backward_input(gy: Array, w: Array, window: Window, gx: Array) -> None:
     """Write the gradient of the input into `gx`: each tap's contribution is added in turn."""
     n_out, n_in = w.shape[:2]
     n, n_pixels = gy.shape[0], int(np.prod(gy.shape[2:]))
+    if not gy.size:
+        gx[...] = 0
+        return
     if window.is_pointwise and gy.flags.c_contiguous and gx.flags.c_contiguous:
         np.matmul(w.reshape(n_out, n_in).T, gy.reshape(n, n_out, -1), out=gx.reshape(n, n_in, -1))
         return

@@ -9,6 +9,7 @@ import numpy as np
 
 from disttorch.backends.cpu.jit.rows import row_kernel, run_rows
 from disttorch.backends.cpu.workers import run_pieces
+from disttorch.backends.precision import rounded_once
 
 Array = np.ndarray
 
@@ -16,6 +17,7 @@ _BLOCK = 1 << 15  # elements
 _SMALL = 1 << 11  # elements up to which looking for a kernel or for blocks costs more than it saves
 
 
+@rounded_once
 def softmax(x: Array, dim: int) -> Array:
     """Return exp(x) over its sum along `dim`."""
     if 0 < x.size <= _SMALL:
@@ -33,6 +35,7 @@ def softmax(x: Array, dim: int) -> Array:
     return y
 
 
+@rounded_once
 def log_softmax(x: Array, dim: int) -> Array:
     """Return x minus the logarithm of the sum of exp(x) along `dim`."""
     if 0 < x.size <= _SMALL:
@@ -48,11 +51,13 @@ def log_softmax(x: Array, dim: int) -> Array:
     return y
 
 
+@rounded_once
 def softmax_backward(g: Array, y: Array, dim: int) -> Array:
     """Return the gradient of softmax's input, given that of its output `y`."""
     return _backward("softmax_backward", g, y, dim)
 
 
+@rounded_once
 def log_softmax_backward(g: Array, y: Array, dim: int) -> Array:
     """Return the gradient of log_softmax's input, given that of its output `y`."""
     return _backward("log_softmax_backward", g, y, dim)
@@ -109,6 +114,6 @@ def _blocks(x: Array, y: Array, dim: int) -> Iterator[tuple[Array, Array]]:
 
 def _sum(block: Array) -> Array:
     """Sum over the middle dimension, kept; BLAS sums rows faster than NumPy."""
-    if block.shape[2] == 1 and block.dtype.kind == "f" and block.dtype.itemsize > 2:
+    if block.shape[2] == 1 and block.dtype.kind == "f":
         return (block[..., 0] @ np.ones(block.shape[1], block.dtype))[:, None, None]
     return block.sum(1, keepdims=True, dtype=block.dtype)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from disttorch.backends.cpu.jit.rows import row_kernel, run_rows
+from disttorch.backends.precision import rounded_once
 
 Array = np.ndarray
 
@@ -18,6 +19,7 @@ _LONGEST_ROW = 1 << 12
 _LONG_RUN = 128  # elements from which adding whole rows beats NumPy's running sum
 
 
+@rounded_once
 def add_up(x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
     """Sum over `axis` (None: all) in x's dtype; large float rows by BLAS, twice as fast."""
     if x.size >= _SMALL and x.dtype.char in "fd" and x.flags.c_contiguous:
@@ -28,6 +30,7 @@ def add_up(x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool =
     return np.add.reduce(x, axis, x.dtype, None, keepdims)  # what x.sum calls, with less ado
 
 
+@rounded_once
 def sum_squares(
     x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
 ) -> Array:
@@ -73,6 +76,7 @@ def _row_sums(rows: Array) -> Array:
     return total + rows[:, whole:].sum(1, dtype=rows.dtype) if whole < n else total
 
 
+@rounded_once
 def cumsum(x: Array, axis: int) -> Array:
     """Running sum along `axis` in x's dtype."""
     if x.size < _SMALL or x.dtype.char not in "fd":

@@ -59,3 +59,14 @@ def test_running_sum(shape, dtype, order):
         assert found.dtype == x.dtype
         expected = np.cumsum(x, axis, dtype="float64")
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape, axis", [((3000,), None), ((3000, 4), 0), ((4, 3000), 1)])
+@pytest.mark.parametrize("np_dtype", ["float16", "bfloat16"])
+def test_short_floats_are_added_up_in_float32(np_dtype, shape, axis):
+    x = np.ones(shape, np_dtype)
+    rounded = np.asarray(3000, np_dtype)
+    for found in (sums.add_up(x, axis), sums.sum_squares(x, axis)):
+        assert found.dtype == x.dtype
+        assert np.all(found == rounded)
+    assert np.all(np.take(sums.cumsum(x, axis or 0), -1, axis or 0) == rounded)
