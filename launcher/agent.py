@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from disttorch.comm.counters import CounterBoard
 from disttorch_launcher import failures, linux, report_file, supervisor
 from disttorch_launcher.channel import Channel
 from disttorch_launcher.config import LaunchConfig, ScriptKind
@@ -20,6 +21,7 @@ from disttorch_launcher.error_file import read_error
 from disttorch_launcher.job_store import JobStore
 from disttorch_launcher.log_files import LogFiles
 from disttorch_launcher.logs import RankLogs, RankPipe
+from disttorch_launcher.observer import Observer
 from disttorch_launcher.outcome import ErrorRecord, RankExit
 from disttorch_launcher.placement import cores_for, threads_for
 from disttorch_launcher.ranks import JobEnv, assign_ranks, error_file, rank_environ
@@ -43,6 +45,7 @@ class Agent:
         zygote_pid: int,
         run_directory: RunDirectory,
         outer: Mapping[str, str],
+        board: CounterBoard,
         log_folder: Path | None = None,
     ) -> None:
         self._config = config
@@ -50,6 +53,7 @@ class Agent:
         self._zygote_pid = zygote_pid
         self._run_directory = run_directory
         self._outer = outer
+        self._board = board
         # Of two ranks' equal lines both are shown: it is the crowd that hides things.
         collapsed = config.n_ranks if config.logs.collapse and config.n_ranks > 2 else 0
         self._console = Console(1, 2, outer, collapsed)
@@ -65,6 +69,11 @@ class Agent:
         self._store: JobStore | None = None
         self._zygote_lost = False
         self._state = State(self._policy())
+        stall_s = min(config.stall_s, config.timeout_s / 2)
+        self._observer = Observer(
+            run_directory.path, stall_s, self._pids, self._pass_on, self._console.note,
+            lambda rank: board.read(rank - self._slots[0].rank),
+        )  # fmt: skip
 
     def run(self, signal_mask: Iterable[int]) -> int:
         """Start the ranks, watch them to their end, report; returns the exit status.
@@ -79,6 +88,7 @@ class Agent:
         try:
             self._watch(self._zygote, self._on_zygote)
             self._watch(signals, lambda: self._on_signals(signals))
+            self._watch(self._observer.server, self._observer.on_call)
             self._apply(*supervisor.begin(self._state.policy))
             while self._state.phase is not Phase.DONE:
                 self._turn()
@@ -100,7 +110,8 @@ class Agent:
     def _turn(self) -> None:
         """Wait for something to happen, or for the next deadline, and deal with it."""
         self._watch_outlets()
-        wait_s = min(self._state.deadline_s, self._console.due_s) - time.monotonic()
+        due_s = min(self._state.deadline_s, self._console.due_s, self._observer.due_s)
+        wait_s = due_s - time.monotonic()
         ready = self._selector.select(None if wait_s == math.inf else max(0.0, wait_s))
         for key, _ in ready:
             # What was handled before may have closed this one, or opened another in its place.
@@ -108,6 +119,7 @@ class Agent:
                 handle: Callable[[], None] = key.data
                 handle()
         self._console.tick(time.monotonic())
+        self._observer.tick(time.monotonic())
         self._happened(supervisor.Tick(time.monotonic()))
 
     def _happened(self, event: Event) -> None:
@@ -226,6 +238,7 @@ class Agent:
             self._store.close()
         self._told_to_stop_ns.clear()
         self._tails.clear()
+        self._board.clear()
         self._warn(self._files.open_attempt(restarts))
         self._store = JobStore(self._run_directory.path, restarts)
         job = self._job_env()
@@ -242,6 +255,7 @@ class Agent:
             for pipe in pipes:
                 self._watch_pipe(pipe)
             self._watch(self._notices[slot.rank], partial(self._on_notice, slot.rank))
+        self._observer.started(restarts, self._store)
 
     def _job_env(self) -> JobEnv:
         config = self._config
@@ -266,6 +280,9 @@ class Agent:
         if signum in (*STOP_SIGNALS, signal.SIGKILL):
             now_ns = time.monotonic_ns()
             self._told_to_stop_ns = {rank: now_ns for rank in ranks} | self._told_to_stop_ns
+        self._pass_on(ranks, signum, group=group)
+
+    def _pass_on(self, ranks: frozenset[int], signum: int, *, group: bool = False) -> None:
         message = {"op": "signal", "ranks": sorted(ranks), "signum": int(signum), "group": group}
         self._zygote.send(message)
 
@@ -329,6 +346,7 @@ class Agent:
         """Leave nothing: store, ranks still alive, zygote, run directory, in that order."""
         if self._store is not None:
             self._store.close()
+        self._observer.close()
         for rank in list(self._pids):
             self._unwatch_pipes(rank)
             self._close_notice(rank)

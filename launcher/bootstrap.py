@@ -15,22 +15,29 @@ import runpy
 import signal
 import sys
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 
 from disttorch_launcher.config import LaunchConfig, ScriptKind
 from disttorch_launcher.error_file import user_traceback, write_error
+from disttorch_launcher.stacks import answer_requests, stack_file
 from disttorch_launcher.zygote import RankStart
 
 EXIT_NOT_EXECUTABLE = 126  # as a shell reports it
 EXIT_NOT_FOUND = 127
 
 
-def run(start: RankStart, config: LaunchConfig, signal_mask: Iterable[int]) -> int:
+def run(
+    start: RankStart,
+    config: LaunchConfig,
+    signal_mask: Iterable[int],
+    begin: Callable[[], None] = lambda: None,
+) -> int:
     """Run the user's program as this rank; returns 0, or raises what the program raised.
 
-    Signals that came before are delivered, under `signal_mask`, once all is ready for them.
+    `begin` is called just before a Python program starts. Signals that came before are delivered,
+    under `signal_mask`, once all is ready for them.
     """
     os.environ.update(start.env)
     if start.cores:
@@ -42,6 +49,7 @@ def run(start: RankStart, config: LaunchConfig, signal_mask: Iterable[int]) -> i
     pid = os.getpid()
     try:
         _prepare_interpreter(start)
+        begin()
         signal.pthread_sigmask(signal.SIG_SETMASK, signal_mask)
         _run_python(config)
     except BaseException as error:
@@ -90,6 +98,9 @@ def _prepare_interpreter(start: RankStart) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True)  # as on a terminal: a line is seen when done
     faulthandler.enable()
+    env = start.env
+    run_dir, attempt = env["DISTTORCH_RUN_DIR"], int(env["TORCHELASTIC_RESTART_COUNT"])
+    answer_requests(stack_file(run_dir, attempt, start.rank))
     threads = int(start.env["DISTTORCH_NUM_THREADS"])
     if threads > 1:  # the zygote's BLAS was held to one thread; its pool may start only now
         importlib.import_module("disttorch").set_num_threads(threads)

@@ -16,7 +16,9 @@ import resource
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from disttorch_launcher import bootstrap, zygote
 from disttorch_launcher.channel import channel_pair
@@ -32,10 +34,16 @@ from disttorch_launcher.options import Request, parse
 from disttorch_launcher.run_directory import RunDirectory, choose_base, sweep
 from disttorch_launcher.signals import FORWARDED_SIGNALS
 
+if TYPE_CHECKING:
+    from disttorch.comm.counters import CounterBoard
+
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
 # Imported once, before the first fork. None of them may start a thread or open a socket.
-PRELOAD = ("disttorch", "disttorch.distributed", "zmq", "disttorch_launcher.agent")
+PRELOAD = (
+    *("disttorch", "disttorch.distributed", "disttorch.comm.counters", "zmq"),
+    "disttorch_launcher.agent",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -108,6 +116,7 @@ def _preload() -> None:
 
 def _launch(config: LaunchConfig, outer: dict[str, str], signal_mask: Iterable[int]) -> int:
     # It imports NumPy, which `_preload` has to come before.
+    from disttorch.comm import counters  # noqa: PLC0415
     from disttorch_launcher.agent import Agent  # noqa: PLC0415
 
     try:
@@ -117,15 +126,24 @@ def _launch(config: LaunchConfig, outer: dict[str, str], signal_mask: Iterable[i
         folder = _log_folder(config, run_directory)
     except OSError as error:
         return _refuse(str(error).removeprefix(f"[Errno {error.errno}] "), EXIT_FAILURE)
+    board = counters.CounterBoard(config.n_ranks)
     ours, theirs = channel_pair()
     pid = os.fork()
     if pid == 0:
         ours.close()
         start = zygote.serve(theirs, run_directory)
-        return bootstrap.run(start, config, signal_mask)
+        count = partial(_count, board, int(start.env["LOCAL_RANK"]))
+        return bootstrap.run(start, config, signal_mask, count)
     theirs.close()
     gc.enable()
-    return Agent(config, ours, pid, run_directory, outer, folder).run(signal_mask)
+    return Agent(config, ours, pid, run_directory, outer, board, folder).run(signal_mask)
+
+
+def _count(board: "CounterBoard", index: int) -> None:
+    """In a rank: let the library count where the launcher sees it."""
+    from disttorch.comm import counters  # noqa: PLC0415 - as in `_launch`
+
+    counters.count_in(board.page(index))
 
 
 def _log_folder(config: LaunchConfig, run_directory: RunDirectory) -> Path | None:

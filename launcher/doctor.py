@@ -1,13 +1,16 @@
 """`disttorch doctor`: what this machine offers a job; what is not fine says what to do about it."""
 
+import ctypes
 import enum
 import importlib
 import os
 import platform
 import resource
+import shutil
+import socket
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +20,8 @@ from disttorch_launcher.cores import available_cores
 from disttorch_launcher.run_directory import choose_base
 
 WANTED_FDS = 1024
+WANTED_FREE_NBYTES = 16 << 20
+REACH_S = 3.0
 
 
 class Verdict(enum.Enum):
@@ -37,9 +42,9 @@ class Finding:
     advice: str = ""
 
 
-def examine() -> list[Finding]:
-    """All findings, each from a check that ran now."""
-    return [check() for check in CHECKS]
+def examine(endpoints: Sequence[str] = ()) -> list[Finding]:
+    """All findings, each from a check that ran now; `endpoints` (host:port) must answer."""
+    return [check() for check in CHECKS] + [_endpoint(text) for text in endpoints]
 
 
 def lines(findings: list[Finding]) -> list[str]:
@@ -141,6 +146,66 @@ def _gpus() -> Finding:
     return Finding("gpu", Verdict.FINE if cupy else Verdict.SLOWER, text, advice)
 
 
+def _threads() -> Finding:
+    """What the environment says about threads, which decides for every library at once."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    found = [f"{name}={os.environ[name]}" for name in names if os.environ.get(name)]
+    cores = int(max(1, available_cores()))
+    many = [f for f in found if f.partition("=")[2].isdigit() and int(f.partition("=")[2]) > cores]
+    if many:
+        advice = f"unset {many[0].partition('=')[0]}: {cores} cores cannot run so many at once"
+        return Finding("threads", Verdict.SLOWER, ", ".join(found), advice)
+    text = ", ".join(found) or "not set: each rank gets its share of the cores"
+    return Finding("threads", Verdict.FINE, text)
+
+
+def _onednn() -> Finding:
+    """Whether the library behind convolutions loads here."""
+    if not _installed("onednn-cpu-gomp"):
+        return Finding("onednn", Verdict.FINE, "not installed: convolutions by NumPy's BLAS")
+    try:
+        files = metadata.files("onednn-cpu-gomp") or ()
+        path = next(str(file.locate()) for file in files if ".so" in file.name)
+        ctypes.CDLL(path)
+    except (StopIteration, OSError) as error:
+        advice = "reinstall it: python -m pip install --force-reinstall onednn-cpu-gomp"
+        return Finding("onednn", Verdict.SLOWER, f"does not load: {error!r}", advice)
+    return Finding("onednn", Verdict.FINE, metadata.version("onednn-cpu-gomp"))
+
+
+def _nccl() -> Finding:
+    if not any(Path("/dev").glob("nvidia[0-9]*")):
+        return Finding("nccl", Verdict.FINE, "not needed without a GPU")
+    found = [name for name in ("nvidia-nccl-cu12", "nvidia-nccl-cu13") if _installed(name)]
+    advice = "" if found else "python -m pip install 'disttorch[cuda12]' or [cuda13]"
+    verdict = Verdict.FINE if found else Verdict.SLOWER
+    return Finding("nccl", verdict, ", ".join(found) or "not installed", advice)
+
+
+def _run_base() -> Finding:
+    """Room for sockets and status pages, and what jobs that were killed have left there."""
+    try:
+        base = choose_base(os.environ)
+        free = shutil.disk_usage(base).free
+    except OSError as error:
+        return Finding("run directory", Verdict.BROKEN, str(error), "set TMPDIR to such a place")
+    if free < WANTED_FREE_NBYTES:
+        advice = f"make room in {base}, or set XDG_RUNTIME_DIR to another place"
+        return Finding("run directory", Verdict.BROKEN, f"{base}: {free >> 20} MiB free", advice)
+    return Finding("run directory", Verdict.FINE, f"{base}, {free >> 20} MiB free")
+
+
+def _endpoint(text: str) -> Finding:
+    """Whether host 0 of a job of several hosts can be reached from here."""
+    host, _, port = text.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_S):
+            return Finding("peer", Verdict.FINE, f"{text} answers")
+    except (OSError, ValueError, OverflowError) as error:
+        advice = "start host 0 first (--node-rank 0); then look at names, routes and firewalls"
+        return Finding("peer", Verdict.BROKEN, f"{text}: {error}", advice)
+
+
 def _installed(distribution: str) -> bool:
     try:
         metadata.version(distribution)
@@ -155,7 +220,11 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     _numpy,
     _zmq,
     _shared_memory,
+    _run_base,
     _open_files,
+    _threads,
     _fast,
+    _onednn,
     _gpus,
+    _nccl,
 )

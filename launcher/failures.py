@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from disttorch_launcher.outcome import STOPPED_TYPES, RankExit, first_cause
+from disttorch_launcher.outcome import STOPPED_TYPES, ErrorRecord, RankExit, first_cause
 from disttorch_launcher.rank_sets import ranges_text
 from disttorch_launcher.signals import signal_name
 
@@ -129,12 +129,18 @@ def _folded(end: JobEnd, cause: RankExit | None) -> list[str]:
 
 def _story(rank_exit: RankExit, cause: RankExit | None) -> str:
     record = rank_exit.record
-    if record and cause and cause.record and record.headline == cause.record.headline:
+    if record and cause and cause.record and _alike(record, cause.record):
         return "failed with the same error"
     by_signal = rank_exit.code < 0 or (record and record.type_name in STOPPED_TYPES)
     if rank_exit.stopped and by_signal:
         return "stopped by the launcher"
     return how_it_ended(rank_exit)
+
+
+def _alike(one: ErrorRecord, other: ErrorRecord) -> bool:
+    """The same words; or the same kind at the same line, in words that name another rank."""
+    at_one_line = one.location != "" and one.location == other.location
+    return one.headline == other.headline or (at_one_line and one.type_name == other.type_name)
 
 
 def _first_cause_lines(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from disttorch.autograd.node import RemovableHandle
+from disttorch.comm import counters
 from disttorch.nn.modules.module import clear_grad
 from disttorch.nn.typename import typename
 from disttorch.optim.optimizer_state import OptimizerState
@@ -63,6 +64,8 @@ def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
             (_, *args), kwargs = replaced  # type: ignore[assignment]
         result = step(self, *args, **kwargs)
         self._n_steps += 1
+        if counters.page is not None:
+            counters.page.add(counters.STEPS, 1)
         for hook in (*self._optimizer_step_post_hooks.values(), *GLOBAL_POST_HOOKS.values()):
             hook(self, (self, *args), kwargs)
         return result

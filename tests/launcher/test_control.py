@@ -1,0 +1,34 @@
+import threading
+
+import pytest
+
+from disttorch_launcher import control
+
+
+@pytest.fixture
+def job(tmp_path):
+    folder = tmp_path / "d"
+    folder.mkdir()
+    return folder
+
+
+def test_question_and_answer(job):
+    server = control.ControlServer(job)
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(control.ask(job, {"op": "x"})))
+    asking.start()
+    accepted = None
+    while accepted is None:
+        accepted = server.accept()
+    caller, request = accepted
+    assert request == {"op": "x"}
+    control.answer(caller, {"lines": ["a"] * 10_000})
+    asking.join()
+    server.close()
+    assert answers == [{"lines": ["a"] * 10_000}]
+
+
+def test_launcher_that_has_ended(job):
+    control.ControlServer(job).close()
+    with pytest.raises(OSError, match="refused"):
+        control.ask(job, {"op": "x"})
