@@ -14,7 +14,7 @@ HEADER_BYTES = 512
 # Words of 8 bytes at the front of a header, then the description.
 SIGNATURE, TOKEN, SEQUENCE = 0, 1, 2
 DESCRIPTION_AT = 24
-_DESCRIPTION = struct.Struct("<24s8s16siB8qH")
+_DESCRIPTION = struct.Struct("<32s32s16siB8qH")
 _MAX_DIMS = 8
 _MAX_SITE_BYTES = HEADER_BYTES - DESCRIPTION_AT - _DESCRIPTION.size
 _MAX_CACHED = 4096
@@ -165,6 +165,6 @@ def _encode(call: Call) -> bytes:
         # The end of a path, and the line, tell more than its start.
         site = b"..." + site[3 - _MAX_SITE_BYTES :]
     dims = (*call.shape[:_MAX_DIMS], *(0,) * (_MAX_DIMS - len(call.shape)))
-    texts = (call.operation.encode()[:24], call.reduction.encode()[:8], call.dtype.encode()[:16])
+    texts = (call.operation.encode()[:32], call.reduction.encode()[:32], call.dtype.encode()[:16])
     n_dims = min(len(call.shape), _MAX_DIMS)
     return _DESCRIPTION.pack(*texts, call.root, n_dims, *dims, len(site)) + site

@@ -1,5 +1,9 @@
 """`disttorch.distributed`: process groups and collectives on Tensors, under PyTorch's names."""
 
+from datetime import timedelta
+from importlib import import_module
+
+from disttorch.comm.env import DEFAULT_TIMEOUT_S
 from disttorch.comm.errors import (
     CollectiveMismatchError,
     CollectiveTimeoutError,
@@ -23,6 +27,13 @@ from disttorch.distributed.backend import (
     is_ucc_available,
     is_xccl_available,
     supports_complex,
+)
+from disttorch.distributed.coalescing import (
+    _coalescing_manager,
+    _make_nccl_premul_sum,
+    all_gather_coalesced,
+    all_reduce_coalesced,
+    premul_sum,
 )
 from disttorch.distributed.collectives import (
     all_gather,
@@ -81,3 +92,14 @@ from disttorch.distributed.world import (
     is_torchelastic_launched,
     resolve_group,
 )
+
+default_pg_timeout = timedelta(seconds=DEFAULT_TIMEOUT_S)
+_LAZY = {"DeviceMesh": "device_mesh", "init_device_mesh": "device_mesh"}
+
+
+def __getattr__(name: str) -> object:
+    if name in _LAZY:
+        return getattr(import_module(f"disttorch.distributed.{_LAZY[name]}"), name)
+    if name in {"device_mesh", "nn"}:
+        return import_module(f"disttorch.distributed.{name}")
+    raise AttributeError(f"module 'disttorch.distributed' has no attribute {name!r}")

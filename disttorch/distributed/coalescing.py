@@ -1,0 +1,99 @@
+"""Collectives on several tensors as one, and PyTorch's way of saying several at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from disttorch.comm.reduce_op import PremulSum, ReduceOp, Reduction
+from disttorch.comm.work import Work
+from disttorch.distributed.collectives import (
+    Group,
+    _check_tensors,
+    _handle,
+    _outside,
+    _written,
+    all_gather,
+)
+from disttorch.distributed.world import resolve_group
+from disttorch.tensor import Tensor
+
+
+def all_reduce_coalesced(
+    tensors: Sequence[Tensor],
+    op: Reduction = ReduceOp.SUM,
+    group: Group = None,
+    async_op: bool = False,
+) -> Work | None:
+    """Reduce several tensors of one dtype over all ranks, in place, as one collective."""
+    _check_tensors(tensors, "tensors")
+    if _outside(group):
+        return None
+    if len({tensor.dtype for tensor in tensors}) > 1:
+        raise ValueError("Tensors must have identical type")
+    own = resolve_group(group)
+    _written(*tensors)
+    if async_op:
+        # They end in order, so the last one's end is that of all.
+        works = [own.all_reduce(tensor._array, op, async_op=True) for tensor in tensors]
+        return _handle(works[-1], *tensors) if works else None
+    arrays = [tensor._array for tensor in tensors]
+    if arrays:
+        flat = np.concatenate([array.reshape(-1) for array in arrays])
+        own.all_reduce(flat, op)
+        for array, end in zip(arrays, np.cumsum([a.size for a in arrays]), strict=True):
+            array[...] = flat[end - array.size : end].reshape(array.shape)
+    return None
+
+
+def all_gather_coalesced(
+    output_tensor_lists: Sequence[Sequence[Tensor]],
+    input_tensor_list: Sequence[Tensor],
+    group: Group = None,
+    async_op: bool = False,
+) -> Work | None:
+    """Gather several tensors: ``output_tensor_lists[r][i]`` is tensor i of rank r."""
+    work: Work | None = None
+    for i, tensor in enumerate(input_tensor_list):
+        outs = [outputs[i] for outputs in output_tensor_lists]
+        work = all_gather(outs, tensor, group, async_op)
+    return work
+
+
+class CoalescingManager:
+    """The handle of a `_coalescing_manager` block."""
+
+    def __init__(self) -> None:
+        self.works: list[Any] = []
+
+    def append(self, work: Any) -> None:
+        """Add a handle to wait for."""
+        if work is not None:
+            self.works.append(work)
+
+    def wait(self) -> None:
+        """Wait for all handles."""
+        for work in self.works:
+            work.wait()
+
+
+@contextmanager
+def _coalescing_manager(
+    group: Group = None, device: Any = None, async_ops: bool = False
+) -> Iterator[CoalescingManager]:
+    """Run the collectives in the block, each when it is called; their order is their coalescing."""
+    manager = CoalescingManager()
+    yield manager
+    if not async_ops:
+        manager.wait()
+
+
+def _make_nccl_premul_sum(factor: float | Tensor) -> PremulSum:
+    """ReduceOp.PREMUL_SUM with its factor, under PyTorch's name."""
+    return PremulSum(float(factor.item() if isinstance(factor, Tensor) else factor))
+
+
+premul_sum = _make_nccl_premul_sum

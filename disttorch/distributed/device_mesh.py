@@ -1,0 +1,184 @@
+"""Ranks in a grid: a process group along each of its dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from disttorch.distributed.subgroups import new_group
+from disttorch.distributed.world import (
+    get_rank,
+    get_world_size,
+    init_process_group,
+    is_initialized,
+    resolve_group,
+)
+from disttorch.tensor import Tensor
+
+Ranks = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class DeviceMesh:
+    """`mesh` holds global ranks in n dimensions; ranks that differ in one only share a group.
+
+    All ranks of the job must make it alike. Raises ValueError if names and dimensions differ in
+    number or a rank is named twice.
+    """
+
+    def __init__(
+        self,
+        device_type: str,
+        mesh: Any,
+        *,
+        mesh_dim_names: Sequence[str] | None = None,
+        _groups: Sequence[Any] | None = None,
+    ) -> None:
+        array = mesh._array if isinstance(mesh, Tensor) else mesh
+        self._ranks: Ranks = np.asarray(array, np.int64)
+        self.device_type = device_type
+        self.mesh_dim_names = None if mesh_dim_names is None else tuple(mesh_dim_names)
+        if self.mesh_dim_names is not None and len(self.mesh_dim_names) != self._ranks.ndim:
+            raise ValueError("mesh_shape and mesh_dim_names should have same length!")
+        if len(set(self._ranks.flat)) != self._ranks.size:
+            raise ValueError("DeviceMesh cannot have duplicate values")
+        if not is_initialized():
+            init_process_group()
+        if self._ranks.size > get_world_size():
+            raise RuntimeError(
+                f"Mesh should not be bigger than default world size {get_world_size()}, but found "
+                f"{self._ranks.size} ranks!"
+            )
+        self._groups = list(_groups) if _groups is not None else self._make_groups()
+
+    @classmethod
+    def from_group(cls, group: Any, device_type: str) -> DeviceMesh:
+        """Return the one-dimensional mesh of a group's ranks."""
+        own = resolve_group(group)
+        return cls(device_type, list(own.ranks), _groups=[own])
+
+    @property
+    def mesh(self) -> Tensor:
+        """The global ranks as an integer tensor."""
+        return Tensor._wrap(self._ranks.copy())
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return self._ranks.ndim
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the dimensions."""
+        return self._ranks.shape
+
+    def size(self, mesh_dim: int | None = None) -> int:
+        """Return the number of ranks, along one dimension or in all."""
+        return self._ranks.size if mesh_dim is None else self._ranks.shape[mesh_dim]
+
+    def get_rank(self) -> int:
+        """Return this process's global rank."""
+        return get_rank()
+
+    def get_coordinate(self) -> list[int] | None:
+        """Return this process's place in the mesh, None if it is not in it."""
+        found = np.argwhere(self._ranks == get_rank())
+        return [int(i) for i in found[0]] if len(found) else None
+
+    def get_local_rank(self, mesh_dim: int | str | None = None) -> int:
+        """Return this process's rank in the group along a dimension."""
+        return get_rank(self.get_group(mesh_dim))
+
+    def get_group(self, mesh_dim: int | str | None = None) -> Any:
+        """Return this process's group along a dimension, given by number or name.
+
+        RuntimeError if there are several dimensions and none is given; KeyError for a name that
+        there is not.
+        """
+        if mesh_dim is None:
+            if self.ndim > 1:
+                raise RuntimeError(
+                    f"Found the DeviceMesh have {self.ndim} dimensions. Optional kwarg `mesh_dim` "
+                    "needs to be specified when device_mesh.ndim > 1."
+                )
+            mesh_dim = 0
+        return self._groups[self._dim(mesh_dim)]
+
+    def get_all_groups(self) -> list[Any]:
+        """Return this process's groups along all dimensions."""
+        return list(self._groups)
+
+    def __getitem__(self, mesh_dim_names: str | tuple[str, ...]) -> DeviceMesh:
+        names = (mesh_dim_names,) if isinstance(mesh_dim_names, str) else tuple(mesh_dim_names)
+        dims = [self._dim(name) for name in names]
+        at = self.get_coordinate() or [0] * self.ndim
+        index = tuple(slice(None) if i in dims else at[i] for i in range(self.ndim))
+        kept = sorted(dims)
+        part = self._ranks[index].transpose([kept.index(dim) for dim in dims])
+        groups = [self._groups[dim] for dim in dims]
+        return DeviceMesh(self.device_type, part, mesh_dim_names=names, _groups=groups)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, DeviceMesh)
+            and self.device_type == other.device_type
+            and self.mesh_dim_names == other.mesh_dim_names
+            and np.array_equal(self._ranks, other._ranks)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.device_type, self.mesh_dim_names, self._ranks.tobytes()))
+
+    def __repr__(self) -> str:
+        if self.mesh_dim_names is None:
+            return f"DeviceMesh('{self.device_type}', {self._ranks.tolist()})"
+        sizes = ", ".join(
+            f"{name}={n}" for name, n in zip(self.mesh_dim_names, self.shape, strict=True)
+        )
+        return f"DeviceMesh(({sizes}), '{self.device_type}')"
+
+    def _dim(self, mesh_dim: int | str) -> int:
+        if isinstance(mesh_dim, int):
+            return mesh_dim
+        if self.mesh_dim_names is None or mesh_dim not in self.mesh_dim_names:
+            raise KeyError(
+                f"Invalid mesh_dim_name {mesh_dim} specified. Valid mesh_dim_names are "
+                f"{self.mesh_dim_names}."
+            )
+        return self.mesh_dim_names.index(mesh_dim)
+
+    def _make_groups(self) -> list[Any]:
+        own, groups = get_rank(), []
+        for dim in range(self.ndim):
+            mine = None
+            for ranks in np.moveaxis(self._ranks, dim, -1).reshape(-1, self.shape[dim]).tolist():
+                group = new_group(ranks, sort_ranks=False)
+                mine = group if own in ranks else mine
+            groups.append(mine)
+        return groups
+
+
+def init_device_mesh(
+    device_type: str,
+    mesh_shape: tuple[int, ...],
+    *,
+    mesh_dim_names: tuple[str, ...] | None = None,
+    backend_override: Any = None,
+) -> DeviceMesh:
+    """Make a mesh of the first ranks of the job in row-major order.
+
+    RuntimeError if names are double, do not fit the shape, or the shape is larger than the job.
+    """
+    if mesh_dim_names is not None:
+        if len(set(mesh_dim_names)) != len(mesh_dim_names):
+            raise RuntimeError(
+                "Each mesh_dim_name must be unique. Found repeated mesh_dim_name in "
+                f"mesh_dim_names {mesh_dim_names}"
+            )
+        if len(mesh_dim_names) != len(mesh_shape):
+            raise RuntimeError("mesh_shape and mesh_dim_names should have same length!")
+    if device_type and not device_type.isalpha():
+        raise RuntimeError(f"Device type with index is not supported but got {device_type}. ")
+    ranks = np.arange(int(np.prod(mesh_shape))).reshape(mesh_shape)
+    return DeviceMesh(device_type, ranks, mesh_dim_names=mesh_dim_names)
