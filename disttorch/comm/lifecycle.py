@@ -21,6 +21,9 @@ class Leaver(Protocol):
     def leave(self, condition: Condition, text: str) -> None:
         """Tell the other ranks why this one takes part no more; must not block."""
 
+    def flush(self) -> None:
+        """Deliver messages on their way; ends soon."""
+
     def forget(self) -> None:
         """Refuse all further use: this process is a forked child and not the rank."""
 
@@ -48,6 +51,7 @@ def _install_hooks() -> None:
 
 def _at_exit() -> None:
     for group in list(_groups):
+        group.flush()
         group.leave(Condition.EXITED, "")
 
 

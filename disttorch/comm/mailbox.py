@@ -6,6 +6,7 @@ comes before its receive is called is kept aside, so two ranks may send to each 
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import threading
 from collections import deque
@@ -15,7 +16,7 @@ import numpy as np
 
 from disttorch.comm import header
 from disttorch.comm.deadline import Deadline
-from disttorch.comm.errors import CollectiveMismatchError
+from disttorch.comm.errors import CollectiveMismatchError, DistBackendError
 from disttorch.comm.header import HEADER_BYTES, EncodedCall
 from disttorch.comm.mesh import SharedMesh
 from disttorch.comm.transport.arena import Array
@@ -155,6 +156,26 @@ class Mailbox:
                     return
                 message.finish(error)
             give_up(error)
+
+    def unsent(self) -> list[Message]:
+        """Sends of which a part is not yet in the ring, from where the receiver can take it."""
+        with self._lock:
+            return [message for queue in self._sends.values() for message, _ in queue]
+
+    def flush(self, deadline: Deadline) -> list[Message]:
+        """Push out what is unsent while its receivers live; returns what could not be."""
+
+        def ready() -> bool:
+            self.progress()
+            return not self.unsent()
+
+        def peers() -> list[int]:
+            return [message.peer for message in self.unsent() if message.peer is not None]
+
+        with contextlib.suppress(DistBackendError):
+            if not ready():
+                self._mesh.wait_for(ready, deadline, peers, "sending what was not waited for")
+        return self.unsent()
 
     def close(self) -> None:
         """Forget all messages and rings."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import warnings
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
@@ -30,6 +31,7 @@ from disttorch.comm.transport.arena import Condition
 from disttorch.comm.work import Runner, Work
 
 _CLOSE_S = 1.0
+_FLUSH_S = 10.0
 # After these every rank has raised alike and no step is half done, so the group stays usable.
 _CLEAN_ERRORS = (CollectiveMismatchError, SharedMemoryError)
 
@@ -58,12 +60,13 @@ class Member:
         lifecycle.register(self)
 
     def close(self) -> None:
-        """Leave the group, telling the other ranks; waits for no other rank. Safe to call twice.
+        """Leave the group, telling the other ranks; safe to call twice. See `flush` for messages.
 
         Calls that other threads have under way end with GroupUnusableError.
         """
         if self._mesh.closing or self._pid != os.getpid():
             return
+        self.flush()
         self._unusable = "closed by this rank"
         self._mesh.leave(Condition.CLOSED)
         self._mesh.closing = True
@@ -76,6 +79,19 @@ class Member:
             self._mesh.close()
             self._turn.release()
         self._link.watch.close()
+
+    def flush(self) -> None:
+        """Deliver messages whose `isend` was never waited for, with a warning that says so.
+
+        Waits up to 10 s, or the group's time-out, for live receivers of large ones.
+        """
+        unsent = [] if self._unusable or self._mesh.closing else self._mailbox.unsent()
+        if not unsent:
+            return
+        left = self._mailbox.flush(Deadline.after(min(_FLUSH_S, self.timeout_s)))
+        for message in unsent:
+            fate = "it was not received and is lost" if message in left else "it was delivered late"
+            warnings.warn(f"{message.what} was never waited for: {fate}", stacklevel=2)
 
     def leave(self, condition: Condition, text: str) -> None:
         """Tell the other ranks why this one takes part no more; does not block."""

@@ -110,6 +110,44 @@ def test_a_dead_peer_ends_every_wait(name: str) -> None:
     assert "its last collective being barrier #1 at" in message
 
 
+ENDS: dict[str, Callable[[ProcessGroup], None]] = {
+    "close": lambda group: group.close(),
+    "exit": lambda group: lifecycle._at_exit(),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_messages_that_were_not_waited_for_arrive(end: str) -> None:
+    def body(group: ProcessGroup) -> str | float:
+        if group.rank == 0:
+            group.send(np.full(LARGE, 7.0), 1, async_op=True)
+            with pytest.warns(UserWarning) as warned:
+                ENDS[end](group)
+            return str(warned[0].message)
+        got = np.zeros(LARGE)
+        group.recv(got, 0)
+        return float(got.min())
+
+    warning, got = run_ranks(2, body)
+    assert got == 7.0
+    assert warning.startswith("send to rank 1 at ")
+    assert warning.endswith("was never waited for: it was delivered late")
+
+
+def test_a_message_to_a_rank_that_died_does_not_hold_up_the_end() -> None:
+    def body(group: ProcessGroup) -> tuple[str, float]:
+        if group.rank == 1:
+            os._exit(0)
+        group.send(np.full(LARGE, 7.0), 1, async_op=True)
+        started_s = time.monotonic()
+        with pytest.warns(UserWarning) as warned:
+            group.flush()
+        return str(warned[0].message), time.monotonic() - started_s
+
+    message, seconds = outcomes_of(2, body)[0].result
+    assert "is lost" in message and seconds < 1.0
+
+
 @pytest.mark.parametrize("death", DEATHS)
 def test_the_message_says_how_the_peer_ended(death: str) -> None:
     end, words = DEATHS[death]
