@@ -85,11 +85,13 @@ from disttorch.version import __version__
 newaxis = None
 
 _LAZY = {
+    *("multiprocessing", "profiler"),
     *("amp", "cpu", "distributions", "futures"),
     *("cuda", "distributed", "fft", "linalg", "meter", "nn", "optim", "serialization", "signal"),
     *("func", "masked", "overrides", "special", "testing", "utils", "vision"),
 }
 _LAZY_NAMES = {"load": "serialization", "save": "serialization", "vmap": "func"}
+_LAZY_NAMES["launch"] = "multiprocessing"
 _LAZY_NAMES |= dict.fromkeys(
     (
         *("autocast", "autocast_decrement_nesting", "autocast_increment_nesting"),

@@ -2,7 +2,6 @@
 
 import enum
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,7 +28,6 @@ class ScriptKind(enum.Enum):
     PATH = "path"
     MODULE = "module"
     PROGRAM = "program"
-    FUNCTION = "function"
 
 
 class Bind(enum.Enum):
@@ -83,8 +81,7 @@ class Hosts:
 class LaunchConfig:
     """One job. Durations in seconds; `n_threads` per rank, None to share the cores out.
 
-    `function` is called with the rank's number where there is no script. Raises UsageError for
-    values that cannot work.
+    Raises UsageError for values that cannot work.
     """
 
     script: str
@@ -104,7 +101,6 @@ class LaunchConfig:
     role: str = "default"
     run_id: str = ""
     virtual_local_rank: bool = False
-    function: Callable[[int], object] | None = None
 
     def __post_init__(self) -> None:
         checks = [

@@ -1,0 +1,69 @@
+import os
+import pickle
+import signal
+
+import pytest
+
+from disttorch import multiprocessing as mp
+
+
+def write(index, folder):
+    with open(os.path.join(folder, str(index)), "w") as file:
+        file.write(str(os.getpid()))
+
+
+def misbehave(index, how):
+    if index == 1:
+        how()
+    signal.pause()
+
+
+def test_each_process_has_its_number(tmp_path):
+    assert mp.spawn(write, args=(str(tmp_path),), nprocs=2) is None
+    pids = [(tmp_path / str(i)).read_text() for i in range(2)]
+    assert len({*pids, str(os.getpid())}) == 3
+
+
+def test_context_is_joined_later(tmp_path):
+    context = mp.spawn(write, args=(str(tmp_path),), nprocs=1, join=False)
+    assert len(context.pids()) == 1
+    while not context.join(timeout=10):
+        pass
+    assert context.join()
+
+
+def boom():
+    raise ValueError("boom")
+
+
+def test_exception_ends_all_processes():
+    with pytest.raises(mp.ProcessRaisedException) as raised:
+        mp.start_processes(misbehave, args=(boom,), nprocs=2, start_method="spawn")
+    text = str(raised.value)
+    assert text.startswith("\n\n-- Process 1 terminated with the following error:\nTraceback")
+    assert text.endswith("ValueError: boom\n")
+    again = pickle.loads(pickle.dumps(raised.value))
+    assert (again.error_index, again.pid) == (1, raised.value.pid)
+
+
+# name: (what the process does, message, exit code)
+ENDS = {
+    "killed": (lambda: os.kill(os.getpid(), signal.SIGKILL), "with signal SIGKILL", -9),
+    "left": (lambda: os._exit(5), "with exit code 5", 5),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_ends_without_an_exception(name):
+    how, text, code = ENDS[name]
+    with pytest.raises(mp.ProcessExitedException, match=f"process 1 terminated {text}") as raised:
+        mp.spawn(misbehave, args=(how,), nprocs=2)
+    assert raised.value.exit_code == code
+
+
+def test_names_of_multiprocessing_are_there():
+    for name in ("Process", "Queue", "Pool", "get_context", "set_start_method", "Event"):
+        assert hasattr(mp, name)
+    assert mp.get_sharing_strategy() in mp.get_all_sharing_strategies()
+    with pytest.raises(AssertionError):
+        mp.set_sharing_strategy("telepathy")
