@@ -63,7 +63,6 @@ class Op(Node):
     * `pointwise`: the methods, "forward" or "backward", in which an element depends on what is at
       its own position alone: those work on large arrays in pieces that fit the cache, in several
       threads. Such a `forward` keeps arrays by `save` and `save_output` only.
-    * `one_pass`: those of them that make no temporary, and gain nothing from pieces in one thread.
     * `ufunc`: the function of the array library that `forward` is, if it is just one.
     * `saved_for`: for each input the inputs whose gradients read it; a saved input that no wanted
       gradient reads is not kept, and may be overwritten. Empty: saved inputs are always kept.
@@ -76,7 +75,6 @@ class Op(Node):
     non_differentiable_outputs: ClassVar[tuple[int, ...]] = ()
     saved_for: ClassVar[tuple[tuple[int, ...], ...]] = ()
     pointwise: ClassVar[tuple[str, ...]] = ()
-    one_pass: ClassVar[tuple[str, ...]] = ()
     ufunc: ClassVar[str] = ""
 
     __slots__ = ("F", "_save_inputs", "_save_outputs", "_saved", "backend")
