@@ -160,3 +160,90 @@ def test_batches_of_workers(name):
     expected = passes(reference, name, 1, num_workers=2)
     assert passes(disttorch, name, 1, num_workers=1)[1] == expected[1]
     assert passes(disttorch, name, 1, num_workers=2) == expected
+
+
+def of_none(t, d):
+    return [None, None]
+
+
+REFUSALS = {
+    "workers": lambda t, d: d.DataLoader(rows(t), num_workers=-1),
+    "timeout": lambda t, d: d.DataLoader(rows(t), timeout=-1),
+    "timeout without workers": lambda t, d: list(d.DataLoader(rows(t), timeout=1)),
+    "prefetch without workers": lambda t, d: d.DataLoader(rows(t), prefetch_factor=2),
+    "prefetch": lambda t, d: d.DataLoader(rows(t), num_workers=1, prefetch_factor=-1),
+    "persistent": lambda t, d: d.DataLoader(rows(t), persistent_workers=True),
+    "sampler and shuffle": lambda t, d: d.DataLoader(rows(t), sampler=[0], shuffle=True),
+    "two batch sizes": lambda t, d: d.DataLoader(rows(t), 2, batch_sampler=[[0]]),
+    "two samplers": lambda t, d: d.DataLoader(rows(t), sampler=[0], batch_sampler=[[0]]),
+    "dropping of batches": lambda t, d: d.DataLoader(rows(t), drop_last=True, batch_sampler=[[0]]),
+    "dropping of singles": lambda t, d: d.DataLoader(rows(t), batch_size=None, drop_last=True),
+    "batch size": lambda t, d: d.DataLoader(rows(t), batch_size=0),
+    "batch size of a type": lambda t, d: d.DataLoader(rows(t), batch_size=2.5),
+    "dropping of a type": lambda t, d: d.BatchSampler([0], 2, 1),
+    "context": lambda t, d: d.DataLoader(rows(t), multiprocessing_context="spawn"),
+    "no context": lambda t, d: d.DataLoader(rows(t), num_workers=1, multiprocessing_context="x"),
+    "other context": lambda t, d: d.DataLoader(rows(t), num_workers=1, multiprocessing_context=3),
+    "fixed": lambda t, d: setattr(d.DataLoader(rows(t)), "batch_size", 3),
+    "fixed dataset": lambda t, d: setattr(d.DataLoader(rows(t)), "dataset", []),
+    "shuffled stream": lambda t, d: d.DataLoader(stream(t), shuffle=True),
+    "sampled stream": lambda t, d: d.DataLoader(stream(t), sampler=[0]),
+    "stream by batches": lambda t, d: d.DataLoader(stream(t), batch_sampler=[[0]]),
+    "length of a stream": lambda t, d: len(d.DataLoader(stream(t))),
+    "random of nothing": lambda t, d: d.DataLoader([], shuffle=True),
+    "no samples": lambda t, d: d.RandomSampler(range(3), num_samples=0),
+    "replacement": lambda t, d: d.RandomSampler(range(3), replacement=2),
+    "weights": lambda t, d: d.WeightedRandomSampler([[1.0]], 2),
+    "weights' replacement": lambda t, d: d.WeightedRandomSampler([1.0], 2, replacement=1),
+    "weighted samples": lambda t, d: d.WeightedRandomSampler([1.0], 0),
+    "split": lambda t, d: d.random_split(rows(t), [1, 2]),
+    "fractions": lambda t, d: d.random_split(rows(t), [1.5, -0.5]),
+    "rank": lambda t, d: d.DistributedSampler(rows(t), 2, 2),
+    "rows": lambda t, d: d.TensorDataset(t.ones(2), t.ones(3)),
+    "abstract": lambda t, d: d.Dataset()[0],
+    "none": lambda t, d: list(d.DataLoader(of_none(t, d), 2)),
+    "objects": lambda t, d: list(d.DataLoader([object(), object()], 2)),
+    "unequal lists": lambda t, d: list(d.DataLoader([[1], [1, 2]], 2)),
+    "unequal tensors": lambda t, d: list(d.DataLoader([t.ones(2), t.ones(3)], 2)),
+    "beyond the end": lambda t, d: list(d.DataLoader([1, 2], sampler=[5])),
+    "no key": lambda t, d: list(d.DataLoader({0: 1}, sampler=["x"])),
+}
+
+
+def refusal(call, torch):
+    try:
+        call(torch, torch.utils.data)
+    except Exception as error:
+        text = str(error).replace("disttorch", "torch").partition(" object at ")[0]
+        return type(error), text
+    raise AssertionError("not refused")
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_refusals(name):
+    kind, text = refusal(REFUSALS[name], disttorch)
+    expected_kind, expected = refusal(REFUSALS[name], reference)
+    assert (kind, text) == (expected_kind, expected)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_streams_that_are_longer_than_they_say(workers):
+    texts = []
+    for torch in (disttorch, reference):
+
+        class Longer(torch.utils.data.IterableDataset):
+            def __iter__(self):
+                return iter(range(3))
+
+            def __len__(self):
+                return 2
+
+            def __repr__(self):
+                return "Longer"
+
+        loader = torch.utils.data.DataLoader(Longer(), num_workers=workers)
+        assert len(loader) == 2
+        with pytest.warns(UserWarning, match="was reported to be 2") as seen:
+            list(loader)
+        texts.append(str(seen[0].message))
+    assert texts[0] == texts[1]

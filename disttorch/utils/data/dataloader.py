@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
+from disttorch.comm import counters
 from disttorch.random import Generator
 from disttorch.utils.data.collate import default_collate, default_convert, is_table_untouched
 from disttorch.utils.data.dataset import IterableDataset
 from disttorch.utils.data.distributed import rank_and_size
 from disttorch.utils.data.fetch import MapFetcher, StreamFetcher
 from disttorch.utils.data.multiprocess import MultiprocessIterator, Store
+from disttorch.utils.data.pinning import PinningIterator, pin, pinning_backend
 from disttorch.utils.data.pool import WorkerPool, checked_context, default_context
+from disttorch.utils.data.progress import (
+    InProcessIterator,
+    Progress,
+    Promise,
+    generators_of,
+    random_state,
+)
+from disttorch.utils.data.resume import Plan, plan_of, state_of
 from disttorch.utils.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
 from disttorch.utils.data.seeding import draw_seed
+from disttorch.utils.data.sharded import ShardedDataset
 from disttorch.utils.data.shards import is_pipe, share_out, shuffled_pipe
+from disttorch.utils.data.thread_pool import ThreadPool
 from disttorch.utils.data.worker import WorkerSetup
 from disttorch.utils.data.worker_info import get_worker_info
 
@@ -60,6 +74,9 @@ class DataLoader(Generic[T_co]):
     all workers. The tensors of a batch are views of its slot, which is reused when they die; order
     is that of the sampler. A killed worker is replaced and its samples fetched again.
     `timeout` is in seconds, 0 for none.
+
+    ``worker_method="thread"`` fetches by threads instead, which share the dataset and the global
+    random generators. `state_dict` in the middle of a pass says how to go on from there.
     """
 
     def __init__(
@@ -82,9 +99,11 @@ class DataLoader(Generic[T_co]):
         persistent_workers: bool = False,
         pin_memory_device: str = "",
         in_order: bool = True,
+        worker_method: str = "multiprocessing",
     ) -> None:
         _check_workers(num_workers, timeout, prefetch_factor, persistent_workers)
-        self.dataset = dataset
+        _check_method(worker_method)
+        self.worker_method = worker_method
         self.num_workers = num_workers
         self.prefetch_factor = 2 if prefetch_factor is None and num_workers else prefetch_factor
         self.pin_memory = pin_memory
@@ -97,24 +116,13 @@ class DataLoader(Generic[T_co]):
         self.multiprocessing_context = multiprocessing_context
         self._stream = isinstance(dataset, IterableDataset)
         if self._stream and is_pipe(dataset):
-            self.dataset = shuffled_pipe(dataset, shuffle)
-            _check_stream(None, sampler, batch_sampler)
-        elif self._stream:
+            dataset, shuffle = shuffled_pipe(dataset, shuffle), None
+        if self._stream:
             _check_stream(shuffle, sampler, batch_sampler)
-        if sampler is not None and shuffle:
-            raise ValueError("sampler option is mutually exclusive with shuffle")
-        if batch_sampler is not None:
-            if batch_size != 1 or shuffle or sampler is not None or drop_last:
-                raise ValueError(
-                    "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, "
-                    "and drop_last"
-                )
-            batch_size, drop_last = None, False
-        elif batch_size is None and drop_last:
-            raise ValueError(
-                "batch_size=None option disables auto-batching and is mutually exclusive with "
-                "drop_last"
-            )
+        self.dataset = dataset
+        batch_size, drop_last = _checked_batches(
+            batch_size, shuffle, sampler, batch_sampler, drop_last
+        )
         self.sampler: Any = sampler if sampler is not None else self._default_sampler(shuffle)
         if batch_size is not None and batch_sampler is None:
             batch_sampler = BatchSampler(self.sampler, batch_size, drop_last)
@@ -124,7 +132,10 @@ class DataLoader(Generic[T_co]):
         default = default_convert if batch_sampler is None else default_collate
         self.collate_fn = default if collate_fn is None else collate_fn
         self._kept: list[Store] = []
-        self._iterator: MultiprocessIterator | None = None
+        self._promise = Promise(self.dataset, num_workers)
+        self._progress = Progress({}, 0, False, self._promise, finished=True)
+        self._plan: Plan | None = None
+        self._iterator: Any = None
 
     def _default_sampler(self, shuffle: bool | None) -> Any:
         if self._stream:
@@ -153,6 +164,7 @@ class DataLoader(Generic[T_co]):
             and self.batch_sampler is not None
             and self.collate_fn is default_collate
             and is_table_untouched()
+            and self.worker_method != "thread"
         )
 
     def _requests(self) -> Iterator[Any]:
@@ -162,29 +174,79 @@ class DataLoader(Generic[T_co]):
         return iter(self._index_sampler)
 
     def __iter__(self) -> Iterator[Any]:
-        if self._iterator is not None and not self._iterator.closed:
-            self._iterator.restart(self._requests())
-            return self._iterator
+        self._check_pass()
+        plan, self._plan = self._plan, None
+        generators = generators_of(self.generator, self._index_sampler)
+        with plan.rewound(generators) if plan is not None else contextlib.nullcontext():
+            batches = self._begin(random_state(generators), plan)
+        return batches if counters.page is None else counters.counted(batches, self.batch_size or 1)
+
+    def _begin(self, state: dict[str, Any], plan: Plan | None) -> Iterator[Any]:
+        """Start a pass, from generators in this `state`; with a plan, where another stopped."""
+        running = self._iterator is not None and not self._iterator.closed
         requests = self._requests()
-        base_seed = draw_seed(self.generator)
+        # A pass that goes on draws what the one before it drew.
+        draws = plan.drew_seed if plan is not None else not running
+        base_seed = draw_seed(self.generator) if draws else self._progress.base_seed
+        if plan is not None:
+            base_seed = plan.state["base_seed"]
+        self._progress = Progress(state, base_seed, draws, self._promise)
+        if plan is not None:
+            requests = plan.skip(self, requests, self._progress)
+        elif isinstance(self.dataset, ShardedDataset):
+            self.dataset.consumed = []
         if self.num_workers == 0:
-            return self._in_process(requests)
-        iterator = self._with_workers(requests, base_seed)
-        if self.persistent_workers:
-            self._iterator = iterator
-            weakref.finalize(self, iterator.close)
+            iterator: Any = self._in_process(requests, plan)
+        elif running:
+            assert self._iterator is not None
+            self._iterator.restart(requests, self._progress)
+            iterator = self._iterator
+        else:
+            iterator = self._with_workers(requests, base_seed, plan)
+            if self.persistent_workers:
+                self._iterator = iterator
+                weakref.finalize(self, iterator.close)
         return iterator
 
-    def _in_process(self, requests: Iterator[Any]) -> Iterator[Any]:
+    def _check_pass(self) -> None:
+        """Refuse what cannot be iterated over, and warn of what will not be done."""
+        if self.num_workers == 0 and self.timeout != 0:
+            raise AssertionError("_SingleProcessDataLoaderIter requires timeout == 0")
+        if self.num_workers > 0 and not self.prefetch_factor:
+            raise AssertionError(
+                "prefetch_factor must be greater than 0 for MultiProcessingDataLoaderIter"
+            )
+        if self.pin_memory_device:
+            warnings.warn(
+                "pin_memory_device is deprecated, the current accelerator will be used as the "
+                f"device,ignore pin_memory_device='{self.pin_memory_device}'.",
+                stacklevel=3,
+            )
+        if self.pin_memory and pinning_backend() is None:
+            warnings.warn(
+                "'pin_memory' argument is set as true but no accelerator is found, "
+                "then device pinned memory won't be used.",
+                stacklevel=3,
+            )
+
+    def _in_process(self, requests: Iterator[Any], plan: Plan | None) -> Iterator[Any]:
         if is_pipe(self.dataset):
             share_out(self.dataset, 0, 1, *rank_and_size())
+        dataset_state = getattr(self.dataset, "state_dict", None)
+        if plan is not None:
+            plan.shares[0].prepare(self.dataset)
         if self._stream:
             stream = StreamFetcher(self.dataset, self.collate_fn, self.drop_last)
-            return map(stream.fetch, requests)
-        batched = self.batch_sampler is not None
-        return map(MapFetcher(self.dataset, self.collate_fn, batched).fetch, requests)
+            if plan is not None:
+                stream.skip(plan.shares[0].n_samples)
+            fetch = stream.fetch
+        else:
+            fetch = MapFetcher(self.dataset, self.collate_fn, self._auto_collation).fetch
+        if self.pin_memory and (backend := pinning_backend()) is not None:
+            fetch = _then_pin(fetch, backend)
+        return InProcessIterator(fetch, requests, dataset_state, self._progress)
 
-    def _with_workers(self, requests: Iterator[Any], base_seed: int) -> MultiprocessIterator:
+    def _with_workers(self, requests: Iterator[Any], base_seed: int, plan: Plan | None) -> Any:
         rank, world_size = rank_and_size()
         setup = WorkerSetup(
             num_workers=self.num_workers,
@@ -193,23 +255,54 @@ class DataLoader(Generic[T_co]):
             collate_fn=self.collate_fn,
             worker_init_fn=self.worker_init_fn,
             by_rows=self.makes_batches_by_rows,
-            batched=self.batch_sampler is not None,
+            batched=self._auto_collation,
             stream=self._stream,
             drop_last=self.drop_last,
             rank=rank,
             world_size=world_size,
+            shares=plan.shares if plan is not None else None,
         )
-        return MultiprocessIterator(
-            WorkerPool(setup, self.multiprocessing_context or default_context()),
-            requests,
-            by_rows=setup.by_rows,
-            batch_rows=self.batch_size or 0,
-            prefetch_factor=self.prefetch_factor or 1,
-            timeout_s=self.timeout,
-            in_order=self.in_order,
-            persistent=self.persistent_workers,
-            kept=self._kept,
+        pool: Any = (
+            ThreadPool(setup)
+            if self.worker_method == "thread"
+            else WorkerPool(setup, self.multiprocessing_context or default_context())
         )
+
+        def make(progress: Any) -> MultiprocessIterator:
+            return MultiprocessIterator(
+                pool,
+                requests,
+                by_rows=setup.by_rows,
+                batch_rows=self.batch_size or 0,
+                prefetch_factor=self.prefetch_factor or 1,
+                timeout_s=self.timeout,
+                in_order=self.in_order,
+                persistent=self.persistent_workers,
+                kept=self._kept,
+                progress=progress,
+            )
+
+        backend = pinning_backend() if self.pin_memory else None
+        progress = self._progress
+        return make(progress) if backend is None else PinningIterator(make, backend, progress)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the current pass is, as plain data: for `load_state_dict` of a like loader.
+
+        Batches that workers have made ahead but that were not delivered are not counted. Another
+        number of workers, batch size or (with `DistributedSampler` or `ShardedDataset`) number of
+        ranks may go on from it; the other ranks are taken to be as far as this one.
+        """
+        return state_of(self)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Let the next pass go on where `state_dict` was taken; a finished pass begins anew.
+
+        Raises ValueError for a state that this loader cannot go on from.
+        """
+        if self._iterator is not None:
+            self._iterator.close()  # its workers are elsewhere in their streams
+        self._plan = plan_of(self, state_dict)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_iterator": None, "_kept": []}  # copies have workers of their own
@@ -226,11 +319,15 @@ class DataLoader(Generic[T_co]):
     def __len__(self) -> int:
         """Number of batches of a pass; TypeError for a stream of unknown length."""
         if self._stream:
-            n = len(self.dataset)
+            n = self._promise.n_samples = len(self.dataset)
             if self.batch_size is None:
                 return n
             return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
         return len(self._index_sampler)
+
+
+def _then_pin(fetch: Callable[[Any], Any], backend: Any) -> Callable[[Any], Any]:
+    return lambda request: pin(fetch(request), backend)
 
 
 def _check_workers(
@@ -253,6 +350,34 @@ def _check_workers(
         raise ValueError("prefetch_factor option should be non-negative")
     if persistent_workers and num_workers == 0:
         raise ValueError("persistent_workers option needs num_workers > 0")
+
+
+def _check_method(worker_method: str) -> None:
+    if worker_method not in {"multiprocessing", "thread"}:
+        raise ValueError(
+            "worker_method should be 'multiprocessing' or 'thread', but got "
+            f"worker_method={worker_method!r}"
+        )
+
+
+def _checked_batches(
+    batch_size: int | None, shuffle: Any, sampler: Any, batch_sampler: Any, drop_last: bool
+) -> tuple[int | None, bool]:
+    """`batch_size` and `drop_last` in force; ValueError where they exclude each other."""
+    if sampler is not None and shuffle:
+        raise ValueError("sampler option is mutually exclusive with shuffle")
+    if batch_sampler is not None:
+        if batch_size != 1 or shuffle or sampler is not None or drop_last:
+            raise ValueError(
+                "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, "
+                "and drop_last"
+            )
+        return None, False
+    if batch_size is None and drop_last:
+        raise ValueError(
+            "batch_size=None option disables auto-batching and is mutually exclusive with drop_last"
+        )
+    return batch_size, drop_last
 
 
 def _check_stream(shuffle: bool | None, sampler: Any, batch_sampler: Any) -> None:

@@ -71,6 +71,8 @@ class DistributedSampler(Sampler[Any]):
         self.pad = pad
         self.sampler = sampler
         self.epoch = 0
+        self._start = 0  # places of the order before it were visited, by whichever ranks
+        self._resumed: int | None = None
 
     def _share(self, n_all: int) -> range:
         """Places in the order of `n_all` indices that are this rank's; beyond the end: repeats."""
@@ -107,12 +109,24 @@ class DistributedSampler(Sampler[Any]):
         return randperm(n, generator=generator).tolist()
 
     def __iter__(self) -> Iterator[Any]:
+        self._start, self._resumed = self._resumed or 0, None
         order = self._order()
         n = len(order)
-        return iter([order[i % n] for i in self._share(n)])
+        left = n - self._start
+        return iter([order[(self._start + i) % n] for i in self._share(max(0, left))])
 
     def __len__(self) -> int:
         return self.num_samples
+
+    def state_after(self, n_samples: int) -> dict[str, int]:
+        """The state after a pass in which every rank has been given `n_samples` so far."""
+        visited = self._start + n_samples * self.num_replicas
+        return {"seed": self.seed, "epoch": self.epoch, "visited": visited}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Let the next pass go on after the indices that were visited, by any number of ranks."""
+        self.seed, self.epoch = state_dict["seed"], state_dict["epoch"]
+        self._resumed = state_dict["visited"]
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of this epoch."""

@@ -62,6 +62,10 @@ class MapFetcher:
         self.batched = batched
         self.by_rows = batched and collate_fn is default_collate and is_table_untouched()
 
+    @staticmethod
+    def dataset_state() -> None:
+        """Maps have no position."""
+
     def fetch(self, request: Any) -> Any:
         """Return the batch at several indices, or the sample at one index."""
         if not self.batched:
@@ -77,9 +81,19 @@ class StreamFetcher:
 
     def __init__(self, dataset: Any, collate_fn: Callable[[Any], Any], drop_last: bool) -> None:
         self.samples: Iterator[Any] = iter(dataset)
+        self._state_dict: Callable[[], Any] | None = getattr(dataset, "state_dict", None)
         self.collate_fn = collate_fn
         self.drop_last = drop_last
         self.ended = False
+
+    def dataset_state(self) -> Any:
+        """The position of a stateful dataset, None of others."""
+        return self._state_dict() if self._state_dict is not None else None
+
+    def skip(self, n_samples: int) -> None:
+        """Read samples that were delivered before."""
+        for _ in itertools.islice(self.samples, n_samples):
+            pass
 
     def fetch(self, n_samples: int | None) -> Any:
         """Return the next batch; StopIteration when the stream has no (full) batch left."""

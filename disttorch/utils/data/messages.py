@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any, NamedTuple
 
 from disttorch.utils.data.ring import RingAddress
@@ -65,6 +66,16 @@ class Whole(NamedTuple):
     pickled: bytes
     sizes: tuple[int, ...]
     buffers: list[bytes] | None
+    dataset_state: Any
+
+
+class Made(NamedTuple):
+    """Answer of a worker that shares the loader's memory: the batch."""
+
+    batch: int
+    part: int
+    value: Any
+    dataset_state: Any
 
 
 class Exhausted(NamedTuple):
@@ -83,3 +94,21 @@ class Failed(NamedTuple):
     kind: bytes
     traceback: str
     indices: Any
+    worker_kind: str = "process"
+
+
+def failed(
+    task: Task,
+    worker_id: int,
+    stream: bool,
+    error: BaseException,
+    text: str,
+    worker_kind: str = "process",
+) -> Failed:
+    """The answer for an exception; its traceback is `text`. Places in a stream are not known."""
+    try:
+        kind = pickle.dumps(type(error))
+    except Exception:
+        kind = pickle.dumps(RuntimeError)
+    indices = None if stream else task.indices
+    return Failed(task.batch, task.part, worker_id, kind, text, indices, worker_kind)

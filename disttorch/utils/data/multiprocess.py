@@ -18,6 +18,7 @@ from disttorch.comm.errors import SharedMemoryError
 from disttorch.utils.data.messages import (
     Exhausted,
     Failed,
+    Made,
     NewEpoch,
     Rows,
     Sized,
@@ -26,6 +27,7 @@ from disttorch.utils.data.messages import (
     Whole,
 )
 from disttorch.utils.data.pool import WorkerPool
+from disttorch.utils.data.progress import Progress, Receipt
 from disttorch.utils.data.ring import Ring, Slots, aligned
 from disttorch.utils.data.rows import (
     Layout,
@@ -34,6 +36,7 @@ from disttorch.utils.data.rows import (
     merge_arrays,
     merge_structures,
 )
+from disttorch.utils.data.thread_pool import ThreadPool
 
 _MAX_LENT = 2  # batches the user may hold in slots; older ones would starve the workers
 _ROOM = 1.25  # slots for whole batches get this much more than the first batch took
@@ -84,7 +87,7 @@ class MultiprocessIterator:
 
     def __init__(
         self,
-        pool: WorkerPool,
+        pool: WorkerPool | ThreadPool,
         requests: Iterator[Any],
         *,
         by_rows: bool,
@@ -94,6 +97,7 @@ class MultiprocessIterator:
         in_order: bool,
         persistent: bool,
         kept: list[Store],
+        progress: Progress,
     ) -> None:
         self._pool = pool
         self._pid = os.getpid()
@@ -117,22 +121,23 @@ class MultiprocessIterator:
         try:
             if store.ring is not None:
                 pool.tell_all(UseRing(store.ring.address, store.layout))
-            self._begin(requests)
+            self._begin(requests, progress)
         except BaseException:
             self.close()
             raise
 
-    def _begin(self, requests: Iterator[Any]) -> None:
+    def _begin(self, requests: Iterator[Any], progress: Progress) -> None:
         """Start a pass and ask for the first batches."""
         self._requests = requests
+        self._progress = progress
         self._batches = {}
-        self._asked = 0
-        self._next = 0
+        self._asked = self._first = progress.n_batches
+        self._next = self._first
         self._live = set(range(self._n_workers))
-        self._turn = 0
+        self._turn = progress.turn
         self._ask_ahead()
 
-    def restart(self, requests: Iterator[Any]) -> None:
+    def restart(self, requests: Iterator[Any], progress: Progress) -> None:
         """Begin another pass with the same workers."""
         deadline = self._deadline()
         while any(not b.complete for b in self._batches.values()):
@@ -141,7 +146,7 @@ class MultiprocessIterator:
             self._slots.give_back(batch.slot)
         self._epoch += 1
         self._pool.tell_all(NewEpoch(self._epoch))
-        self._begin(requests)
+        self._begin(requests, progress)
 
     def __iter__(self) -> MultiprocessIterator:
         return self
@@ -155,6 +160,9 @@ class MultiprocessIterator:
                 self._advance()
             answers = [batch.answers[i] for i in range(len(batch.answers))]
             failure = next((x for x in answers if isinstance(x, (Failed, Exhausted))), None)
+            if not isinstance(failure, Exhausted):
+                state = getattr(answers[0], "dataset_state", None)
+                self._progress.delivered(Receipt(number, batch.indices, batch.worker_id, state))
             if failure is None:
                 result = self._put_together(batch, answers)
                 self._ask_ahead()
@@ -163,6 +171,7 @@ class MultiprocessIterator:
             self._ask_ahead()
             if isinstance(failure, Failed):
                 raise error_of(failure)
+        self._progress.ended()
         if not self._persistent:
             self.close()
         raise StopIteration
@@ -263,7 +272,7 @@ class MultiprocessIterator:
         # By number, not by what is known when: which worker fetches a sample, and so the random
         # numbers it sees, must not depend on timing or on earlier passes.
         layout = self._store.layout
-        if layout is None or number < self._n_ahead:
+        if layout is None or number - self._first < self._n_ahead:
             return self._n_workers
         nbytes = n_rows * layout.row_nbytes
         return max(1, min(self._n_workers, nbytes // _MIN_PART_NBYTES))
@@ -271,6 +280,9 @@ class MultiprocessIterator:
     # ---- putting together -------------------------------------------------------------------
 
     def _put_together(self, batch: _Batch, answers: list[Any]) -> Any:
+        if isinstance(answers[0], Made):
+            self._slots.give_back(batch.slot)
+            return answers[0].value
         if isinstance(answers[0], Whole):
             return self._from_whole(batch, answers[0])
         return self._from_rows(batch, answers)
@@ -373,7 +385,8 @@ def error_of(failure: Failed) -> BaseException:
         kind = RuntimeError
     where = f" (while fetching indices {failure.indices})" if failure.indices is not None else ""
     text = (
-        f"Caught {kind.__name__} in DataLoader worker process {failure.worker_id}{where}.\n"
+        f"Caught {kind.__name__} in DataLoader worker {failure.worker_kind} "
+        f"{failure.worker_id}{where}.\n"
         f"Original {failure.traceback}"
     )
     if kind is KeyError:

@@ -125,8 +125,10 @@ class WorkerPool:
     def answers(self, timeout_s: float | None) -> list[Any]:
         """Wait for answers and return those that have come; empty after `timeout_s`.
 
-        Raises RuntimeError when a worker died and cannot be replaced.
+        Raises RuntimeError when a worker died and cannot be replaced, or the pool was closed.
         """
+        if not self._members:
+            raise RuntimeError("the workers of this DataLoader were ended while it was waiting")
         ready = self._poll.poll(None if timeout_s is None else max(0.0, timeout_s) * 1e3)
         answers: list[Any] = []
         dead = []

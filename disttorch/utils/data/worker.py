@@ -11,7 +11,7 @@ import sys
 import traceback
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,10 +30,13 @@ from disttorch.utils.data.messages import (
     Task,
     UseRing,
     Whole,
+    failed,
 )
+from disttorch.utils.data.resume import Share
 from disttorch.utils.data.ring import RingWriter, aligned
 from disttorch.utils.data.rows import Layout, Leaf, RowCollate
 from disttorch.utils.data.seeding import seed_worker, worker_seed
+from disttorch.utils.data.sharded import ShardedDataset
 from disttorch.utils.data.shards import share_out
 from disttorch.utils.data.worker_info import WorkerInfo, set_worker_info
 
@@ -55,6 +58,7 @@ class WorkerSetup:
     drop_last: bool
     rank: int
     world_size: int
+    shares: Sequence[Share] | None = None  # of the first pass, by worker
 
 
 def run_worker(
@@ -73,6 +77,29 @@ def run_worker(
         _Worker(setup, worker_id, epoch, WorkerEnd(end)).serve()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the loader has gone, or wants no more
+
+
+def make_fetcher(
+    setup: WorkerSetup, worker_id: int, first: bool, shares: Sequence[Share] | None
+) -> MapFetcher | StreamFetcher:
+    """Prepare the dataset for a pass (the worker's `first` one) and return what fetches from it.
+
+    `shares` are what was delivered of the pass before, by worker.
+    """
+    dataset = setup.dataset
+    share_out(dataset, worker_id, setup.num_workers, setup.rank, setup.world_size)
+    if first and setup.worker_init_fn is not None:
+        setup.worker_init_fn(worker_id)
+    if not first and isinstance(dataset, ShardedDataset):
+        dataset.consumed = []
+    if shares is not None:
+        shares[worker_id].prepare(dataset)
+    if not setup.stream:
+        return MapFetcher(dataset, setup.collate_fn, setup.batched)
+    fetcher = StreamFetcher(dataset, setup.collate_fn, setup.drop_last)
+    if shares is not None:
+        fetcher.skip(shares[worker_id].n_samples)
+    return fetcher
 
 
 def _reset_signals() -> None:
@@ -113,19 +140,14 @@ class _Worker:
         set_worker_info(
             WorkerInfo(
                 *(self.worker_id, setup.num_workers, seed, setup.dataset),
-                *(setup.rank, setup.world_size),
+                *(None, "multiprocessing", setup.rank, setup.world_size, epoch),
             )
         )
         try:
-            share_out(
-                *(setup.dataset, self.worker_id, setup.num_workers, setup.rank, setup.world_size)
+            first = self.fetcher is None
+            self.fetcher = make_fetcher(
+                setup, self.worker_id, first, setup.shares if first else None
             )
-            if self.fetcher is None and setup.worker_init_fn is not None:
-                setup.worker_init_fn(self.worker_id)
-            if setup.stream:
-                self.fetcher = StreamFetcher(setup.dataset, setup.collate_fn, setup.drop_last)
-            else:
-                self.fetcher = MapFetcher(setup.dataset, setup.collate_fn, setup.batched)
         except Exception as error:
             self.start_failure = (error, traceback.format_exc())
 
@@ -183,12 +205,7 @@ class _Worker:
             return self._failed(task, error, traceback.format_exc())
 
     def _failed(self, task: Task, error: BaseException, text: str) -> Failed:
-        try:
-            kind = pickle.dumps(type(error))
-        except Exception:
-            kind = pickle.dumps(RuntimeError)
-        indices = None if self.setup.stream else task.indices
-        return Failed(task.batch, task.part, self.worker_id, kind, text, indices)
+        return failed(task, self.worker_id, self.setup.stream, error, text)
 
     def _rows(self, task: Task) -> Rows:
         """Fetch some rows of a batch and write them where the batch is put together."""
@@ -229,6 +246,7 @@ class _Worker:
     def _whole(self, task: Task) -> Whole:
         """Make a whole batch; its arrays go to the slot as pickle's out-of-band buffers."""
         batch = self.fetcher.fetch(task.indices)
+        state = self.fetcher.dataset_state()
         buffers: list[pickle.PickleBuffer] = []
         pickled = pickle.dumps(batch, protocol=5, buffer_callback=buffers.append)
         raw = [b.raw() for b in buffers]
@@ -237,9 +255,9 @@ class _Worker:
         if not self.ring_known and nbytes:
             self._await_ring(Sized(None, None, nbytes))
         if self.ring is None or nbytes > self.ring.slot_nbytes:
-            return Whole(task.batch, task.part, pickled, sizes, [bytes(r) for r in raw])
+            return Whole(task.batch, task.part, pickled, sizes, [bytes(r) for r in raw], state)
         memory, offset = self.ring.slot(task.slot), 0
         for part in raw:
             memory[offset : offset + part.nbytes] = part
             offset += aligned(part.nbytes)
-        return Whole(task.batch, task.part, pickled, sizes, None)
+        return Whole(task.batch, task.part, pickled, sizes, None, state)

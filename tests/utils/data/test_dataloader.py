@@ -278,6 +278,11 @@ def test_misuse_is_refused(arguments, kind, text):
         DataLoader(Rows(), **arguments)
 
 
+def test_no_prefetching_is_refused():
+    with pytest.raises(AssertionError, match="prefetch_factor must be greater than 0"):
+        iter(DataLoader(Rows(), num_workers=1, prefetch_factor=0))
+
+
 def test_streams_refuse_an_order():
     with pytest.raises(ValueError, match="expected unspecified shuffle option"):
         DataLoader(Stream(), shuffle=True)
