@@ -17,6 +17,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from disttorch.backends.cpu import conv_depthwise
 from disttorch.backends.cpu.layout import (
     channels_first_view,
     channels_last_view,
@@ -52,7 +53,7 @@ def conv_forward(x: Array, w: Array, b: Array | None, window: Window, groups: in
     if groups == 1:
         _forward(x, w, window, result)
     elif w.shape[1] == 1:
-        _forward_depthwise(x, w, window, result)
+        conv_depthwise.forward(x, w, window, result)
     else:
         for xs, ws in _group_slices(x.shape[1], w.shape[0], groups):
             part = np.empty((x.shape[0], ws.stop - ws.start, *out_shape[2:]), x.dtype)
@@ -74,7 +75,7 @@ def conv_backward_input(
     if groups == 1:
         _backward_input(gy, w, window, gx)
     elif w.shape[1] == 1:
-        _backward_input_depthwise(gy, w, window, gx)
+        conv_depthwise.backward_input(gy, w, window, gx)
     else:
         for xs, ws in _group_slices(gx.shape[1], w.shape[0], groups):
             _backward_input(gy[:, ws], w[ws], window, gx[:, xs])
@@ -86,7 +87,7 @@ def conv_backward_weight(x: Array, gy: Array, window: Window, groups: int = 1) -
     n_in, n_out, np_dtype = x.shape[1], gy.shape[1], x.dtype
     x, gy = _as_float32(x), _as_float32(gy)
     if groups > 1 and n_in == groups:
-        gw = _backward_weight_depthwise(x, gy, window)
+        gw = conv_depthwise.backward_weight(x, gy, window)
     else:
         parts = [
             _backward_weight(x[:, xs], gy[:, ws], window)
@@ -266,57 +267,3 @@ def _add_planes(gy: Array, by_tap: Array, window: Window, gx: Array) -> None:
     for k, (outputs, inputs) in enumerate(window.taps(gx.shape[2:], gy.shape[2:])):
         total[(..., *inputs)] += shares[(slice(None), k, slice(None), *outputs)]
     gx[...] = total
-
-
-# ---- depthwise: one input channel a group ------------------------------------------------------
-
-
-def _by_tap(w: Array, c: int) -> Array:
-    """Lay a depthwise weight (C x m, 1, *kernel) out as (taps, C, m)."""
-    return w.reshape(c, w.shape[0] // c, -1).transpose(2, 0, 1)
-
-
-def _forward_depthwise(x: Array, w: Array, window: Window, y: Array) -> None:
-    """Write the depthwise convolution into `y`: multiply and add, tap by tap."""
-    c, m = x.shape[1], w.shape[0] // x.shape[1]
-    taps = list(window.taps(x.shape[2:], y.shape[2:]))
-    for part in _blocks(x.shape[0], 3 * y[:1].nbytes):
-        images = np.ascontiguousarray(channels_last_view(x[part]))[..., None]
-        total = np.zeros((*channels_last_view(y[part]).shape[:-1], c, m), x.dtype)
-        for weight, (outputs, inputs) in zip(_by_tap(w, c), taps, strict=True):
-            total[(slice(None), *outputs)] += images[(slice(None), *inputs)] * weight
-        channels_last_view(y[part])[...] = total.reshape(*total.shape[:-2], -1)
-
-
-def _backward_input_depthwise(gy: Array, w: Array, window: Window, gx: Array) -> None:
-    """Write the gradient of a depthwise convolution's input into `gx`."""
-    c, m = gx.shape[1], w.shape[0] // gx.shape[1]
-    taps = list(window.taps(gx.shape[2:], gy.shape[2:]))
-    for part in _blocks(gy.shape[0], 3 * gy[:1].nbytes):
-        target = channels_last_view(gx[part])
-        pixels = _with_multiplier(gy[part], c, m)
-        total = np.zeros(target.shape, gy.dtype)
-        for weight, (outputs, inputs) in zip(_by_tap(w, c), taps, strict=True):
-            share = pixels[(slice(None), *outputs)] * weight
-            total[(slice(None), *inputs)] += share.sum(-1) if m > 1 else share[..., 0]
-        target[...] = total
-
-
-def _backward_weight_depthwise(x: Array, gy: Array, window: Window) -> Array:
-    """Gradient (C x m, 1, *kernel) of a depthwise weight."""
-    c, m = x.shape[1], gy.shape[1] // x.shape[1]
-    taps = list(window.taps(x.shape[2:], gy.shape[2:]))
-    gw = np.zeros((c, m, len(taps)), x.dtype)
-    for part in _blocks(x.shape[0], 3 * gy[:1].nbytes):
-        images = np.ascontiguousarray(channels_last_view(x[part]))
-        pixels = _with_multiplier(gy[part], c, m)
-        for k, (outputs, inputs) in enumerate(taps):
-            share = images[(slice(None), *inputs)][..., None] * pixels[(slice(None), *outputs)]
-            gw[:, :, k] += share.sum(tuple(range(share.ndim - 2)))
-    return gw.reshape(c * m, 1, *window.kernel)
-
-
-def _with_multiplier(gy: Array, c: int, m: int) -> Array:
-    """View (N, C x m, *S) as contiguous (N, *S, C, m)."""
-    pixels = np.ascontiguousarray(channels_last_view(gy))
-    return pixels.reshape(*pixels.shape[:-1], c, m)
