@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from time import monotonic
 from typing import Any
 
 from disttorch.autograd.edges import GradientEdge, backend_at, edge_from, layout_of
 from disttorch.autograd.engine import run_backward
 from disttorch.autograd.node import Edge, Node
 from disttorch.autograd.recorded import RECORDED
+from disttorch.comm import phases
 from disttorch.dtype import from_numpy_dtype
 from disttorch.size import Size
 from disttorch.tensor import Tensor
@@ -43,7 +45,9 @@ def backward(
     keep = create_graph if retain_graph is None else retain_graph
     edges = _root_edges(roots)
     grads = _root_grads(roots, _given_grads(roots, grad_tensors), batched=False)
+    begun_s = monotonic()
     run_backward(backend_at(roots[0]), edges, grads, keep, create_graph, accumulate_into=into)
+    phases.note(phases.BACKWARD, begun_s)
 
 
 def grad(

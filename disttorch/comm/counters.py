@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from time import monotonic_ns
 from typing import TypeVar
 
+from disttorch.comm import phases
+
 T = TypeVar("T")
 STEPS, SAMPLES, DATA_NS = range(3)
 _NAMES = ("steps", "samples", "data_ns")
@@ -62,6 +64,7 @@ def counted(batches: Iterable[T], n_samples: int) -> Iterator[T]:
             batch = next(iterator)
         except StopIteration:
             return
+        phases.note(phases.DATA, asked_ns / 1e9)
         if page is not None:
             page.add(DATA_NS, monotonic_ns() - asked_ns)
             page.add(SAMPLES, n_samples)

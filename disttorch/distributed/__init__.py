@@ -68,6 +68,7 @@ from disttorch.distributed.point_to_point import (
     send,
 )
 from disttorch.distributed.rendezvous import rendezvous
+from disttorch.distributed.step_times import StepReport, step_report
 from disttorch.distributed.subgroups import (
     new_group,
     new_subgroups,

@@ -6,10 +6,11 @@ import functools
 import warnings
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from disttorch.autograd.node import RemovableHandle
-from disttorch.comm import counters
+from disttorch.comm import counters, phases
 from disttorch.nn.modules.module import clear_grad
 from disttorch.nn.typename import typename
 from disttorch.optim.optimizer_state import OptimizerState
@@ -62,7 +63,9 @@ def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
                     f"{replaced}."
                 )
             (_, *args), kwargs = replaced  # type: ignore[assignment]
+        begun_s = monotonic()
         result = step(self, *args, **kwargs)
+        phases.note(phases.OPTIMISER, begun_s)
         self._n_steps += 1
         if counters.page is not None:
             counters.page.add(counters.STEPS, 1)

@@ -1,0 +1,93 @@
+"""Where time goes in a step, and who keeps the others waiting."""
+
+import pytest
+
+import disttorch as torch
+import disttorch.distributed as dist
+from disttorch.comm import phases
+from disttorch.comm.status import Record
+from disttorch.distributed import step_times as module
+from disttorch.distributed.world import _World
+from tests.comm.ranks import run_ranks
+
+N_STEPS = 4
+
+
+def record(sequence, begun_s, ended_s):
+    return Record(0, "world", sequence, "all_reduce", "SUM", "float32", (3,), -1, "x.py:1",
+                  begun_s, ended_s)  # fmt: skip
+
+
+@pytest.fixture
+def spans(monkeypatch):
+    """Two steps of 10 s that end at 10 and 20: data 1, backward 4, optimiser 1."""
+    made = [phases.OPTIMISER, 9.0, 10.0, phases.DATA, 10.0, 11.0]
+    made += [phases.BACKWARD, 13.0, 17.0, phases.OPTIMISER, 19.0, 20.0]
+    monkeypatch.setattr(phases, "_spans", made)
+
+
+def test_a_step_is_split(spans):
+    # A second of communication beside backward, a second after it.
+    calls = [record(1, 15.0, 16.0), record(2, 17.0, 18.0), record(3, 2.0, 3.0)]
+    times = module._split(3, [10.0, 20.0], calls)
+    assert times == {
+        "rank": 3,
+        "step_s": 10.0,
+        "data_s": 1.0,
+        "backward_s": 4.0,
+        "optimiser_s": 1.0,
+        "communication_s": 1.0,
+        "overlapped_s": 1.0,
+        "forward_s": 3.0,
+    }
+
+
+def test_late_is_who_comes_last_and_by_how_much():
+    first = {("world", 1): 5.0, ("world", 2): 7.0, ("world", 9): 1.0}
+    second = {("world", 1): 5.5, ("world", 2): 6.0}
+    third = {("world", 1): 5.0, ("world", 2): 6.5}
+    assert module._late([first, second, third]) == [0.5, 0.5, 0.0]
+    assert module._late([first]) == [0.0]
+
+
+def train(slow_rank):
+    def body(group):
+        _World.group = dist.GroupMember.WORLD = group
+        phases.clear()
+        with pytest.raises(RuntimeError, match="rank 0, 1 has not made two optimiser steps yet"):
+            dist.step_report()
+        model = torch.nn.Linear(4, 4)
+        optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+        for _ in range(N_STEPS + 1):
+            if group.rank == slow_rank:
+                busy()
+            model(torch.ones(2, 4)).sum().backward()
+            for parameter in model.parameters():
+                dist.all_reduce(parameter.grad)
+            optimiser.step()
+        return dist.step_report(n_steps=N_STEPS)
+
+    return body
+
+
+def busy():
+    """About 30 ms of forward."""
+    x = torch.ones(200, 200)
+    end_s = phases.monotonic() + 0.03
+    while phases.monotonic() < end_s:
+        x = x @ x * 0
+
+
+@pytest.mark.parametrize("slow_rank", [0, 1])
+def test_the_straggler_is_named(slow_rank):
+    first, second = run_ranks(2, train(slow_rank))
+    assert first == second
+    assert first.straggler == slow_rank and first.n_steps == N_STEPS
+    slow, fast = first.ranks[slow_rank], first.ranks[1 - slow_rank]
+    assert slow.forward_s > 0.02 and slow.late_s > 0.01
+    assert fast.communication_s > 0.01 and fast.late_s < slow.late_s
+    assert slow.backward_s > 0 and slow.optimiser_s > 0
+    text = str(first)
+    assert text.startswith("mean of 4 steps, ms\n")
+    assert f"rank {slow_rank} keeps the others waiting" in text
+    assert text.endswith("more than another rank in: forward")
