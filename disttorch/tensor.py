@@ -142,18 +142,17 @@ class Tensor(HostValues):
     @property
     def ndim(self) -> int:
         """Number of dimensions."""
-        n: int = self._array.ndim
-        return n
+        return self._array.ndim  # type: ignore[no-any-return]
 
     def dim(self) -> int:
         """Return the number of dimensions."""
-        return self.ndim
+        return self._array.ndim  # type: ignore[no-any-return]
 
     ndimension = dim
 
     def numel(self) -> int:
         """Return the number of elements."""
-        return int(self._array.size)
+        return self._array.size  # type: ignore[no-any-return]
 
     nelement = numel
 

@@ -50,7 +50,8 @@ def quick(n_inputs: int, kinds: str = ALL_KINDS, keeps: str = "") -> Callable[[O
 
     It is taken by one tensor, or two of the same dtype, of a dtype of `kinds`; of two operands one
     may be a number beside a floating tensor. `keeps`: what `backward` finds in `saved`, "input"
-    (both, of two), "output", "both" (of an op with one input) or nothing; "shape": `ctx.shape`.
+    (both, of two), "output", "both" (of an op with one input) or nothing; "shape": `ctx.shape`;
+    "input, ranks": `ctx.ranks` too.
     `apply` is bound to the class: one derived from it needs `quick` too.
     """
 
@@ -139,7 +140,8 @@ def _binary(op: type[Op], kinds: str, keeps: str, general: Compute) -> Compute:
     """The short `apply` of an op with two inputs."""
     functions, differentiable = _Functions(op), op.differentiable
     any_kind = kinds == ALL_KINDS
-    beside_number = _beside_number(op, keeps, general, functions) if "f" in kinds else general
+    weak = "f" in kinds and "ranks" not in keeps  # whether one operand may be a number
+    beside_number = _beside_number(op, keeps, general, functions) if weak else general
 
     def apply(x: Any, y: Any) -> Any:
         if not (isinstance(y, Tensor) and isinstance(x, Tensor)):
@@ -233,6 +235,8 @@ def _node_of_two(op: type[Op], backend: Backend, keeps: str, x: Any, y: Any, z: 
     out = z._array
     node.metas = ((out.shape, out.dtype),)
     node.seq = next_sequence()
+    if keeps == "input, ranks":
+        node.ranks = (x._array.ndim, y._array.ndim)  # type: ignore[attr-defined]
     if not keeps:
         node._saved = ()
     elif edge_x is None or edge_y is None:

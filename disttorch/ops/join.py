@@ -34,6 +34,8 @@ class Cat(Op):
     def forward(ctx, *arrays: Array, dim: int) -> Array:
         ctx.dim, ctx.lengths = dim, [a.shape[dim] for a in arrays]
         joined = ctx.xp.concatenate(arrays, axis=dim)
+        if joined.flags.c_contiguous:
+            return joined
         if joined.ndim in (4, 5) and ctx.xp.moveaxis(joined, 1, -1).flags.c_contiguous:
             return joined  # images and volumes keep their channels last
         return ctx.xp.ascontiguousarray(joined)
@@ -48,6 +50,8 @@ class Cat(Op):
 
 
 def _check_tensors(tensors: Any, name: str) -> tuple[Tensor, ...]:
+    if type(tensors) in (list, tuple) and set(map(type, tensors)) == {Tensor}:
+        return tuple(tensors)
     if isinstance(tensors, Tensor):
         raise TypeError(
             f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor"
@@ -65,6 +69,8 @@ def _check_cat_shapes(tensors: Tensors, dim: int) -> None:
     first = tensors[0]._array.shape
     for i, t in enumerate(tensors):
         shape = t._array.shape
+        if shape == first:
+            continue
         if len(shape) != len(first):
             raise RuntimeError(
                 f"Tensors must have same number of dimensions: got {len(first)} and {len(shape)}"
@@ -82,13 +88,16 @@ def _cat(name: str) -> Callable[..., Tensor]:
         given = _check_tensors(tensors, name)
         if not given:
             raise ValueError("torch.cat(): expected a non-empty list of Tensors")
+        kept = []
         for i, t in enumerate(given):
-            if not t.ndim:
+            shape = t._array.shape
+            if not shape:
                 raise RuntimeError(
                     f"zero-dimensional tensor (at position {i}) cannot be concatenated"
                 )
-        # A legacy of PyTorch: tensors of shape (0,) go with every shape.
-        kept = tuple([t for t in given if t._array.shape != (0,)]) or given[:1]
+            if shape != (0,):  # a legacy of PyTorch: those go with every shape
+                kept.append(t)
+        kept = kept or given[:1]
         d = kept[0]._dim(dim)
         _check_cat_shapes(kept, d)
         return Cat.apply(*kept, dim=d)

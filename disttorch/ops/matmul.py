@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from disttorch.autograd.op import Op, public
+from disttorch.autograd.quick import quick
+from disttorch.backends import Backend
 from disttorch.dtype import CPP_NAMES, TYPE_NAMES, promote_types
 from disttorch.ops.cast import cast
 from disttorch.ops.cast_complex import conj
@@ -25,24 +28,26 @@ Array = Any
 _NAMES = {(1, 1): "Dot", (2, 1): "Mv", (2, 2): "Mm"}
 
 
+@quick(2, "fcViu", keeps="input, ranks")
 class MatMul(Op):
     """x @ y as NumPy defines it: vectors, matrices and broadcast batches of matrices."""
 
     saved_for = ((1,), (0,))
 
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Any]:
+        """Return the product."""
+        return partial(_product, backend)
+
     def forward(ctx, x: Array, y: Array) -> Array:
         ctx.save(0, 1)
-        ctx.kinds = (x.ndim, y.ndim)
-        if x.ndim > 2 and y.ndim == 2 and x.flags.c_contiguous:
-            # One large product instead of one a matrix.
-            rows = ctx.backend.matmul(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), y)
-            return rows.reshape(*x.shape[:-1], y.shape[1])
-        return ctx.backend.matmul(x, y)
+        ctx.ranks = (x.ndim, y.ndim)
+        return _product(ctx.backend, x, y)
 
     def backward(ctx, g: Any) -> Any:
         x, y = ctx.saved
         F = ctx.F
-        row, column = ctx.kinds[0] == 1, ctx.kinds[1] == 1
+        row, column = ctx.ranks[0] == 1, ctx.ranks[1] == 1
         if row and column:
             gx = g * F.conj(y) if ctx.needs_grad(0) else None
             return gx, g * F.conj(x) if ctx.needs_grad(1) else None
@@ -53,7 +58,7 @@ class MatMul(Op):
             gx = ctx.call(MatMul, g, F.conj(F.transpose(y, -2, -1)))
         if ctx.needs_grad(1):
             x = F.unsqueeze(x, 0) if row else x
-            if x.ndim > 2 and ctx.kinds[1] <= 2:
+            if x.ndim > 2 and ctx.ranks[1] <= 2:
                 rows = math.prod(x.shape[:-1])
                 x, g = F.reshape(x, (rows, x.shape[-1])), F.reshape(g, (rows, g.shape[-1]))
             gy = _product_for(ctx, 1, F.conj(F.transpose(x, -2, -1)), g)
@@ -62,7 +67,15 @@ class MatMul(Op):
 
     def name(self) -> str:
         """PyTorch has a node for each pair of ranks."""
-        return f"{_NAMES.get(self.kinds, 'Bmm')}Backward0"
+        return f"{_NAMES.get(self.ranks, 'Bmm')}Backward0"
+
+
+def _product(backend: Backend, x: Array, y: Array) -> Array:
+    if x.ndim > 2 and y.ndim == 2 and x.flags.c_contiguous:
+        # One large product instead of one a matrix.
+        rows = backend.matmul(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), y)
+        return rows.reshape(*x.shape[:-1], y.shape[1])
+    return backend.matmul(x, y)
 
 
 def _product_for(ctx: Op, i: int, a: Any, b: Any) -> Any:
@@ -125,13 +138,11 @@ def _unequal_lengths(x: tuple[int, ...], y: tuple[int, ...], fold: bool) -> str:
     return f"mat1 and mat2 shapes cannot be multiplied ({left} and {y[0]}x{y[1]})"
 
 
-@public(method=True)
-@accepts_out
-def matmul(input: Tensor, other: Tensor) -> Tensor:
-    """Product of vectors, matrices (n, k) @ (k, m), or broadcast batches of them.
-
-    Raises RuntimeError for lengths or dtypes that do not match and for 0-d tensors.
-    """
+def _checked_product(input: Tensor, other: Tensor) -> Tensor:
+    x, y = input._array, other._array
+    if x.ndim == 2 and x.shape[1:] == y.shape[:1] and y.ndim <= 2 and x.dtype is y.dtype:
+        if x.dtype.kind != "b":  # the usual case, quickly
+            return MatMul.apply(input, other)
     if not (input.ndim and other.ndim):
         raise RuntimeError(
             "both arguments to matmul need to be at least 1D, but they are "
@@ -142,27 +153,37 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     return MatMul.apply(input, other)
 
 
+@public(method=True)
+@accepts_out
+def matmul(input: Tensor, other: Tensor) -> Tensor:
+    """Product of vectors, matrices (n, k) @ (k, m), or broadcast batches of them.
+
+    Raises RuntimeError for lengths or dtypes that do not match and for 0-d tensors.
+    """
+    return _checked_product(input, other)
+
+
 @public(method=True, function=False)
 def __matmul__(input: Tensor, other: Any) -> Any:
     """``input @ other``."""
-    return matmul(input, other) if isinstance(other, Tensor) else NotImplemented
+    return _checked_product(input, other) if isinstance(other, Tensor) else NotImplemented
 
 
 @public(method=True, function=False)
 def __rmatmul__(input: Tensor, other: Any) -> Any:
     """``other @ input``."""
-    return matmul(other, input) if isinstance(other, Tensor) else NotImplemented
+    return _checked_product(other, input) if isinstance(other, Tensor) else NotImplemented
 
 
 def _ranked(name: str, ranks: tuple[int, int], refusal: Callable[[Tensor, Tensor], str]) -> Any:
     """`matmul` for operands of given ranks only."""
 
     def product(input: Tensor, other: Tensor) -> Tensor:
-        if (input.ndim, other.ndim) != ranks:
+        if (input._array.ndim, other._array.ndim) != ranks:
             raise RuntimeError(refusal(input, other))
         if ranks == (3, 3):
             _check_batches(input, other)
-        return matmul(input, other)
+        return _checked_product(input, other)
 
     product.__name__ = product.__qualname__ = name
     shapes = {1: "a vector", 2: "a matrix", 3: "a batch of matrices"}
@@ -186,21 +207,21 @@ bmm = _ranked("bmm", (3, 3), lambda a, b: f"batch{1 if a.ndim != 3 else 2} must 
 mv = _ranked(
     "mv", (2, 1), lambda a, b: f"vector + matrix @ vector expected, got 1, {a.ndim}, {b.ndim}"
 )
-_product_of_vectors = _ranked(
-    "dot", (1, 1), lambda a, b: f"1D tensors expected, but got {a.ndim}D and {b.ndim}D tensors"
-)
 
 
 @public(method=True)
 @accepts_out
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """Sum of products of two vectors; RuntimeError for other ranks, lengths or dtypes."""
-    if input.ndim == tensor.ndim == 1 and input.dtype is not tensor.dtype:
+    x, y = input._array, tensor._array
+    if x.ndim == y.ndim == 1 and x.dtype != y.dtype:
         raise RuntimeError(
             f"dot : expected both vectors to have same dtype, but found {TYPE_NAMES[input.dtype]} "
             f"and {TYPE_NAMES[tensor.dtype]}"
         )
-    return _product_of_vectors(input, tensor)  # type: ignore[no-any-return]
+    if not x.ndim == y.ndim == 1:
+        raise RuntimeError(f"1D tensors expected, but got {x.ndim}D and {y.ndim}D tensors")
+    return _checked_product(input, tensor)
 
 
 @public(method=True)
@@ -333,9 +354,30 @@ def linear(
     """
     if out is not None:
         return write_out(out, linear(input, weight, bias), "linear")
+    if not _is_plain_linear(input._array, weight._array, bias):
+        _check_linear(input, weight, bias)
+        if weight.ndim != 2 or not input.ndim:
+            product = matmul(input, weight.t() if weight.ndim == 2 else weight)  # type: ignore[attr-defined]
+            return product if bias is None else product + bias  # type: ignore[operator, no-any-return]
+    return Linear.apply(input, weight, bias)
+
+
+def _is_plain_linear(x: Array, weight: Array, bias: Tensor | None) -> bool:
+    """Whether these are matrices and a vector that fit: the usual case, quickly."""
+    if not x.ndim == weight.ndim == 2 or x.shape[1] != weight.shape[1]:
+        return False
+    if x.dtype is not weight.dtype or x.dtype.kind == "b":
+        return False
+    if bias is None:
+        return True
+    b = bias._array
+    return b.dtype is x.dtype and b.shape == weight.shape[:1]  # type: ignore[no-any-return]
+
+
+def _check_linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    """Raise RuntimeError for lengths or dtypes that do not match; a product checks its own."""
     if weight.ndim != 2 or not input.ndim:
-        product = matmul(input, weight.t() if weight.ndim == 2 else weight)  # type: ignore[attr-defined]
-        return product if bias is None else product + bias  # type: ignore[operator, no-any-return]
+        return
     shape, (m, n) = input._array.shape, weight._array.shape
     rows = math.prod(shape[:-1])
     if shape[-1] != n:
@@ -354,4 +396,3 @@ def linear(
                 f"Tensor sizes: {list(bias.shape)}"
             )
         _check_dtypes(input, bias)
-    return Linear.apply(input, weight, bias)

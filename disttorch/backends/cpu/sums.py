@@ -80,7 +80,7 @@ def _row_sums(rows: Array) -> Array:
 def cumsum(x: Array, axis: int) -> Array:
     """Running sum along `axis` in x's dtype."""
     if x.size < _SMALL or x.dtype.char not in "fd":
-        return np.cumsum(x, axis=axis, dtype=x.dtype)
+        return np.add.accumulate(x, axis, x.dtype)
     axis %= x.ndim
     if axis == x.ndim - 1:
         return _cumsum_of_rows(x)
