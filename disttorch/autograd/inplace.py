@@ -9,12 +9,13 @@ history from there when it is next asked (`Tensor._refresh`).
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from disttorch.autograd.grad_mode import STATE
+from disttorch.autograd.node import Node, next_sequence
 from disttorch.autograd.op import NthOutput, Op, UnrecordedView, ambiguous_write, backward_name
-from disttorch.autograd.saved import replace_input
+from disttorch.autograd.saved import keep_overwritten
 from disttorch.backends import backend_of
 from disttorch.dtype import TYPE_NAMES, can_cast
 from disttorch.inference import refuse_write
@@ -88,11 +89,19 @@ def _is_dense(array: Array) -> bool:
     return bool(array.transpose(memory_order_of(array)).flags.c_contiguous)
 
 
-def overwrite(target: Tensor, result: Tensor, expanded: bool = False) -> Tensor:
+def overwrite(
+    target: Tensor,
+    result: Tensor,
+    expanded: bool = False,
+    since: int | None = None,
+    given: Iterable[Any] = (),
+) -> Tensor:
     """Write `result` over `target` in place and give `target` its history; return `target`.
 
-    `expanded`: see `check_writable`. Raises RuntimeError, with PyTorch's texts, if the shape or
-    dtype of the result does not fit or `target` must not be written.
+    `expanded`: see `check_writable`. `since`: the nodes with a higher number are those of the
+    operator, which may be made of several; without it the result's own is the only one. `given`:
+    the operator's other arguments. Raises RuntimeError, with PyTorch's texts, if the shape or dtype
+    of the result does not fit or `target` must not be written.
     """
     check_writable(target, expanded)
     if result._array.shape != target._array.shape:
@@ -109,15 +118,28 @@ def overwrite(target: Tensor, result: Tensor, expanded: bool = False) -> Tensor:
     if recorded:
         _refuse_ambiguous_view(target)
     array = target._array
-    node = result._grad_fn
-    if isinstance(node, Op) and node._saved:
-        replace_input(node._saved, array, array.copy())
+    if result._grad_fn is not None:
+        _keep_saved(result._grad_fn, target, since, given)
     if result._array is not array:
         array[...] = result._array
     target._cell[0] += 1
     if recorded:
         take_history(target, result)
     return target
+
+
+def _keep_saved(newest: Node, target: Tensor, since: int | None, given: Iterable[Any]) -> None:
+    """Copy what the nodes of the operator saved of `target`, before it is overwritten."""
+    others = [x._array for x in given if isinstance(x, Tensor)]
+    nodes, seen = [newest], {newest}
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, Op) and node._saved:
+            keep_overwritten(node._saved, target, others)
+        for edge in node.edges if since is not None else ():
+            if edge is not None and edge[0].seq > since and edge[0] not in seen:
+                seen.add(edge[0])
+                nodes.append(edge[0])
 
 
 def _refuse_ambiguous_view(target: Tensor) -> None:
@@ -148,6 +170,8 @@ def take_history(target: Tensor, result: Tensor) -> None:
     """Make `result`'s history that of `target`, or of the base it is a view of."""
     base = target._base
     if base is None:
+        if not result._requires_grad:
+            result = _without_influence(target)
         _move_retained(target, result)
         target._grad_fn, target._output_nr = result._grad_fn, result._output_nr
         target._requires_grad = result._requires_grad
@@ -162,6 +186,14 @@ def take_history(target: Tensor, result: Tensor) -> None:
     base._cell[1] += 1
     base._cell[2:] = [ReplaceRegion.torch_name]
     target._refresh()
+
+
+def _without_influence(target: Tensor) -> Tensor:
+    """The new values of `target`, on which nothing that requires grad had influence."""
+    node = Overwritten(target.backend)
+    made = Tensor._wrap(target._array)
+    node._record((target,), [target._array], (made,))
+    return made
 
 
 def _move_retained(target: Tensor, result: Tensor) -> None:
@@ -182,6 +214,19 @@ def _steps_from(base: Tensor, view: Tensor) -> Steps:
         steps.append((op, params))
         view = parent
     return tuple(reversed(steps))
+
+
+class Overwritten(Op):
+    """History of a tensor whose new values have none: the old ones get zeros as their gradient.
+
+    Never applied forward: the values are in place already.
+    """
+
+    torch_name = "CopyBackwards"
+
+    def backward(ctx, g: Any) -> Any:
+        """Nothing of the old values is left."""
+        return ctx.F.zeros_like(g)
 
 
 class ReplaceRegion(Op):
@@ -240,7 +285,9 @@ def inplace_variant(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         for x in args:
             if isinstance(x, Tensor) and x._cell is self._cell and x is not self:
                 refuse_overlap(self._array, x._array)
-        return overwrite(self, function(self, *args, **keywords))
+        since = next_sequence()
+        result = function(self, *args, **keywords)
+        return overwrite(self, result, since=since, given=(*args, *keywords.values()))
 
     write.__name__ = function.__name__ + "_"
     write.__qualname__ = write.__name__

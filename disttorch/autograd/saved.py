@@ -197,11 +197,16 @@ def saved_value(node: Op, name: str) -> Any:
     raise AttributeError(f"'{node.name()}' object has no attribute '_saved_{name}'")
 
 
-def replace_input(entries: list[Entry], array: Any, copy: Any) -> None:
-    """Point a saved first input that is `array` at a copy, before `array` is overwritten."""
-    for position, entry in enumerate(entries):
-        if entry[0] is array and entry[3] == 0:
-            entries[position] = (copy, None, 0, 0)
+def keep_overwritten(entries: list[Entry], target: Tensor, others: Sequence[Any]) -> None:
+    """Point what a node saved of `target` at a copy, before `target` is overwritten.
+
+    `others`: arrays of an in-place operator's other operands, whose overwriting is an error.
+    """
+    for position, (value, cell, _, place) in enumerate(entries):
+        if cell is not target._cell or place is None or type(value) is Packed:
+            continue
+        if (value is target._array and place == 0) or not any(value is other for other in others):
+            entries[position] = (value.copy(), None, 0, place)
 
 
 # Innermost last: (pack, unpack) pairs of `saved_tensors_hooks`.

@@ -119,7 +119,8 @@ PUBLIC |= {"detach": Tensor.detach, "detach_": Tensor.detach_}
 _QUICK_MODULES = (activation, arithmetic, matmul, pointwise, pointwise_trig)
 _QUICK = frozenset(name for module in _QUICK_MODULES for name in module.__all__)
 PUBLIC = arguments.checked(PUBLIC, _QUICK)
-METHODS |= {name: arguments.strict(METHODS[name], method=True) for name in arguments.PAIRS}
+_STRICT = [name + end for name in arguments.PAIRS for end in ("", "_") if name + end in METHODS]
+METHODS |= {name: arguments.strict(METHODS[name], method=True) for name in _STRICT}
 # The formulas' namespace on Tensors: the same names as on raw arrays, from the public operators.
 RECORDED.fill({name: MARKED[name] for name in FUNCTION_NAMES if name in MARKED})
 RECORDED.fill({"cast_like": cast.cast_array_dtype})

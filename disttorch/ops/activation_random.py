@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from disttorch import random
-from disttorch.autograd.inplace import overwrite
+from disttorch.autograd.inplace import inplace_variant
 from disttorch.autograd.op import Op, public
 from disttorch.ops.activation import leaky_relu
 from disttorch.ops.kinds import refuse_kinds
@@ -62,4 +62,4 @@ def rrelu_(
     generator: Generator = None,
 ) -> Tensor:
     """In-place version of `rrelu`."""
-    return overwrite(input, rrelu(input, lower, upper, training, generator))
+    return inplace_variant(rrelu)(input, lower, upper, training, generator)

@@ -74,7 +74,7 @@ def _must_be_tensor(function: str, name: str, position: int, given: Any) -> str:
 def strict(function: Function, *, method: bool = False) -> Function:
     """Return `function` of two operands, refusing numbers as PyTorch does (TypeError)."""
     name = function.__name__
-    both = name in PAIRS
+    both = name.removesuffix("_") in PAIRS
 
     @functools.wraps(function)
     def call(*args: Any, **keywords: Any) -> Any:

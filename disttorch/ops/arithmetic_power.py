@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from disttorch import return_types
-from disttorch.autograd.inplace import overwrite
+from disttorch.autograd.inplace import inplace_variant
 from disttorch.autograd.op import Op, public
 from disttorch.dtype import TYPE_NAMES, complex128, float64, scalar_dtype
 from disttorch.dtype import dtype as Dtype
@@ -44,7 +44,7 @@ def float_power_(input: Tensor, exponent: Operand) -> Tensor:
             f"the base given to float_power_ has dtype {TYPE_NAMES[input.dtype]} but the "
             f"operation's result requires dtype {TYPE_NAMES[target]}"
         )
-    return overwrite(input, float_power(input, exponent))
+    return inplace_variant(float_power)(input, exponent)
 
 
 @public(method=True, inplace=True)

@@ -266,7 +266,7 @@ class Copy(Op):
         return x
 
     def backward(ctx, g: Any) -> Any:
-        return None, g
+        return ctx.F.zeros_like(g) if ctx.needs_grad(0) else None, g
 
 
 def broadcasts_to(shape: Sequence[Any], target: Sequence[Any]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from disttorch.autograd.inplace import overwrite
+from disttorch.autograd.inplace import inplace_variant
 from disttorch.autograd.op import Op, PointwiseOp, public
 from disttorch.autograd.quick import quick
 from disttorch.dtype import finfo, from_numpy_dtype
@@ -150,7 +150,7 @@ def abs_(input: Tensor) -> Tensor:
     """In-place version of `abs`; RuntimeError for complex tensors, whose lengths are real."""
     if input.is_complex():
         raise RuntimeError("In-place abs is not supported for complex tensors.")
-    return overwrite(input, abs(input))
+    return inplace_variant(abs)(input)
 
 
 @public(method=True, function=False)

@@ -199,3 +199,47 @@ def test_numbers_fill_expanded_tensors():
     for write in (lambda: wide.mul_(2), lambda: wide.copy_(torch.ones(2))):
         with pytest.raises(RuntimeError, match="more than one element of the written-to tensor"):
             write()
+
+
+# Operators made of several nodes: what the inner ones saved of the tensor is overwritten too.
+COMPOSED = {
+    "sinc": (),
+    "logit": (),
+    "mvlgamma": (1,),
+    "float_power": (3,),
+    "xlogy": (2,),
+    "addcdiv": (torch.tensor([2.0, 3.0]), torch.tensor([4.0, 5.0])),
+    "logaddexp": (torch.tensor([2.0, 3.0]),),
+}
+
+
+@pytest.mark.parametrize("name", [n for n in COMPOSED if hasattr(torch.Tensor, f"{n}_")])
+def test_inplace_forms_of_composed_operators_have_the_gradients_of_the_ordinary_ones(name):
+    gradients = []
+    for suffix in ("", "_"):
+        x = leaf(1.25, 1.5) if name == "mvlgamma" else leaf(0.25, 0.75)
+        y = getattr(x * 1, name + suffix)(*COMPOSED[name])
+        (y * y).sum().backward()
+        gradients.append(x.grad.tolist())
+    assert gradients[0] == gradients[1]
+    assert gradients[0] != [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda y: y.gt_(0.5),
+        lambda y: y.eq_(y.detach()),
+        lambda y: y.logical_not_(),
+        lambda y: y.copy_(torch.ones(2)),
+        lambda y: y[:].copy_(torch.ones(2)),
+        lambda y: y[:].lt_(1),
+    ],
+)
+def test_what_is_overwritten_by_values_without_history_gets_zeros(write):
+    x = leaf(0.25, 0.75)
+    y = x * 2
+    write(y)
+    assert y.requires_grad and not y.is_leaf
+    y.sum().backward()
+    assert x.grad.tolist() == [0.0, 0.0]
