@@ -1,0 +1,213 @@
+"""`profile`: records some steps of a program, and what to do with what was recorded."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable
+from enum import Enum
+from types import TracebackType
+from typing import Any
+
+from disttorch.profiler.events import EventList, FunctionEvent, averages, nested
+from disttorch.profiler.recorder import Recorder, record_function
+from disttorch.profiler.schedules import ProfilerAction
+
+_RECORDING = (ProfilerAction.RECORD, ProfilerAction.RECORD_AND_SAVE)
+
+
+class ProfilerActivity(Enum):
+    """Groups of events. Those of devices are recorded with the calls that start them."""
+
+    CPU = 0
+    XPU = 1
+    MTIA = 2
+    CUDA = 3
+    HPU = 4
+    PrivateUse1 = 5
+
+
+def supported_activities() -> set[ProfilerActivity]:
+    """Return the activities that are recorded here."""
+    return {ProfilerActivity.CPU}
+
+
+def _always(_: int) -> ProfilerAction:
+    return ProfilerAction.RECORD
+
+
+class profile:
+    """Records operators, named blocks and collectives while it is entered; PyTorch's arguments.
+
+    With a `schedule`, call `step` at the end of each step; `on_trace_ready(profile)` is called
+    after each cycle, else at the end. Options for memory, stacks and modules are accepted, and
+    record nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        activities: Iterable[ProfilerActivity] | None = None,
+        schedule: Callable[[int], ProfilerAction] | None = None,
+        on_trace_ready: Callable[..., Any] | None = None,
+        record_shapes: bool = False,
+        profile_memory: bool = False,
+        with_stack: bool = False,
+        with_flops: bool = False,
+        with_modules: bool = False,
+        experimental_config: Any = None,
+        execution_trace_observer: Any = None,
+        acc_events: bool = False,
+        use_cuda: bool | None = None,
+        custom_trace_id_callback: Callable[[], str] | None = None,
+    ) -> None:
+        self.activities = set(activities) if activities else supported_activities()
+        if not self.activities:
+            raise AssertionError("No valid profiler activities found")
+        self.record_shapes = record_shapes
+        self.on_trace_ready = on_trace_ready
+        self.step_num = 0
+        self.current_action = ProfilerAction.NONE
+        self._schedule = schedule or _always
+        self._has_schedule = schedule is not None
+        self._recorder: Recorder | None = None
+        self._events: list[FunctionEvent] = []
+        self._step_block: record_function | None = None
+        self._metadata: dict[str, str] = {}
+
+    def __enter__(self) -> profile:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Begin with step 0."""
+        self.current_action = self._schedule(self.step_num)
+        self._enter_step()
+
+    def stop(self) -> None:
+        """End; what was recorded of an unfinished cycle is handed over too."""
+        self._leave_step()
+        if self._collect() and self.on_trace_ready:
+            self.on_trace_ready(self)
+        self.current_action = ProfilerAction.NONE
+
+    def step(self) -> None:
+        """Say that a step of the program has ended and the next begins."""
+        self._leave_step()
+        before = self.current_action
+        self.step_num += 1
+        self.current_action = self._schedule(self.step_num)
+        ended = self.current_action not in _RECORDING
+        if before is ProfilerAction.RECORD_AND_SAVE or (before in _RECORDING and ended):
+            self._collect()
+            if self.on_trace_ready:
+                self.on_trace_ready(self)
+        self._enter_step()
+
+    def events(self) -> EventList:
+        """The events of the latest cycle, in order of their start."""
+        return EventList(nested(self._events))
+
+    def key_averages(
+        self, group_by_input_shape: bool = False, group_by_stack_n: int = 0
+    ) -> EventList:
+        """The events of the latest cycle averaged by name, and by input shapes if asked for."""
+        return averages(nested(self._events), by_shape=group_by_input_shape)
+
+    def add_metadata(self, key: str, value: str) -> None:
+        """Put a text into the trace."""
+        self._metadata[key] = value
+
+    def add_metadata_json(self, key: str, value: str) -> None:
+        """Put a JSON text into the trace."""
+        self._metadata[key] = json.loads(value)
+
+    def export_chrome_trace(self, path: str) -> None:
+        """Write the events for chrome://tracing or Perfetto; gzipped if `path` ends in .gz.
+
+        Traces of all ranks are put together by `disttorch trace`.
+        """
+        text = json.dumps(_chrome_trace(self._events, self._metadata))
+        with gzip.open(path, "wt") if path.endswith(".gz") else open(path, "w") as file:
+            file.write(text)
+
+    def _enter_step(self) -> None:
+        if self.current_action in _RECORDING and self._recorder is None:
+            self._recorder = Recorder(with_shapes=self.record_shapes)
+            self._recorder.start()
+        if self._has_schedule and self._recorder is not None:
+            self._step_block = record_function(f"ProfilerStep#{self.step_num}")
+            self._step_block.__enter__()
+
+    def _leave_step(self) -> None:
+        if self._step_block is not None:
+            self._step_block.__exit__()
+            self._step_block = None
+
+    def _collect(self) -> bool:
+        """Take over what was recorded; False if nothing was."""
+        if self._recorder is None:
+            return False
+        self._recorder.stop()
+        self._events = self._recorder.events
+        self._recorder = None
+        return True
+
+
+def tensorboard_trace_handler(
+    dir_name: str, worker_name: str | None = None, use_gzip: bool = False
+) -> Callable[[profile], None]:
+    """A function for `on_trace_ready` that writes each trace to a file in `dir_name`.
+
+    The file is named after `worker_name`, by default the host, the process and the rank.
+    """
+    os.makedirs(dir_name, exist_ok=True)
+
+    def handle(prof: profile) -> None:
+        rank = os.environ.get("RANK")
+        own = f"{socket.gethostname()}_{os.getpid()}" + (f"_rank{rank}" if rank else "")
+        name = f"{worker_name or own}.{time.time_ns()}.pt.trace.json"
+        prof.export_chrome_trace(os.path.join(dir_name, name + (".gz" if use_gzip else "")))
+
+    return handle
+
+
+def _chrome_trace(events: list[FunctionEvent], metadata: dict[str, str]) -> dict[str, Any]:
+    base_ns = min((event.start_ns for event in events), default=0)
+    pid = os.getpid()
+    rank = os.environ.get("RANK", "")
+    shown = [
+        {
+            "ph": "X",
+            "cat": event.category,
+            "name": event.name,
+            "pid": pid,
+            "tid": event.thread or "collectives",
+            "ts": (event.start_ns - base_ns) / 1000,
+            "dur": (event.end_ns - event.start_ns) / 1000,
+            "args": {"Input Dims": [list(s) for s in event.input_shapes]},
+        }
+        for event in nested(events)
+    ]
+    about: dict[str, Any] = {"rank": int(rank)} if rank.isdigit() else {}
+    if about:
+        about["world_size"] = int(os.environ.get("WORLD_SIZE", "1"))
+    return {
+        "schemaVersion": 1,
+        "distributedInfo": about,
+        "baseTimeNanoseconds": base_ns,
+        "displayTimeUnit": "ms",
+        "traceEvents": shown,
+        **metadata,
+    }

@@ -1,0 +1,157 @@
+"""Collects events while a profile runs: operators, blocks named by the program, collectives.
+
+For as long as events are collected, the public functions and Tensor's methods are timed ones, as
+are the operators' `forward` and `backward`; the plain ones come back afterwards. An operator called
+from within a public function belongs to that and is no event of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import re
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterable, Iterator
+from threading import get_ident
+from time import monotonic_ns
+from typing import Any
+
+from disttorch import ops
+from disttorch.autograd.op import Op
+from disttorch.profiler.events import FunctionEvent
+from disttorch.tensor import Tensor
+
+
+class Recorder:
+    """Collects events between `start` and `stop`; one at a time in a process."""
+
+    active: Recorder | None = None
+
+    def __init__(self, *, with_shapes: bool) -> None:
+        self.events: list[FunctionEvent] = []
+        self.started_ns = 0
+        self._with_shapes = with_shapes
+        self._plain: list[tuple[Any, str, Any]] = []
+
+    def start(self) -> None:
+        """Begin to collect; raises RuntimeError if another recorder does."""
+        if Recorder.active is not None:
+            raise RuntimeError("Profiler is already enabled on this thread")
+        Recorder.active = self
+        self.started_ns = monotonic_ns()
+        for kind in _subclasses(Op):
+            self._replace(kind, "forward", lambda ctx: _name(type(ctx).__name__), inner=True)
+            self._replace(kind, "backward", lambda ctx: ctx.name())
+        for place, names in _public_places():
+            for name in names:
+                self._replace(place, name, lambda _, name=name: f"aten::{name.strip('_')}")
+
+    def stop(self) -> None:
+        """End collecting; safe to call twice."""
+        if Recorder.active is self:
+            Recorder.active = None
+            self.events += _collectives(self.started_ns)
+        while self._plain:
+            place, attribute, plain = self._plain.pop()
+            setattr(place, attribute, plain)
+
+    def _replace(
+        self, place: Any, attribute: str, name_of: Callable[[Any], str], *, inner: bool = False
+    ) -> None:
+        plain = vars(place).get(attribute)
+        if isinstance(plain, types.FunctionType):
+            self._plain.append((place, attribute, plain))
+            setattr(place, attribute, self._timed(plain, name_of, inner=inner))
+
+    def _timed(
+        self, plain: Callable[..., Any], name_of: Callable[[Any], str], *, inner: bool
+    ) -> Callable[..., Any]:
+        add, with_shapes = self.events.append, self._with_shapes
+
+        @functools.wraps(plain)
+        def timed(*args: Any, **params: Any) -> Any:
+            if inner and _inside.depth:
+                return plain(*args, **params)
+            _inside.depth += not inner
+            start_ns = monotonic_ns()
+            try:
+                return plain(*args, **params)
+            finally:
+                end_ns = monotonic_ns()
+                _inside.depth -= not inner
+                name = name_of(args[0] if args else None)
+                shapes = _shapes(args) if with_shapes else ()
+                add(FunctionEvent(name, start_ns, end_ns, get_ident(), input_shapes=shapes))
+
+        return timed
+
+
+class _Inside(threading.local):
+    """How many public functions this thread is in."""
+
+    depth = 0
+
+
+_inside = _Inside()
+
+
+def _public_places() -> Iterator[tuple[Any, Iterable[str]]]:
+    """Where programs find operators: the package, its functional interface, Tensor."""
+    package = sys.modules["disttorch"]
+    yield package, list(ops.PUBLIC)
+    yield Tensor, [name for name in ops.METHODS if name in vars(Tensor)]
+    functional = sys.modules.get("disttorch.nn.functional")
+    if functional is not None:
+        yield functional, [name for name in vars(functional) if not name.startswith("_")]
+
+
+class record_function(contextlib.ContextDecorator):
+    """A block with a name of its own in the profile; as a context manager or a decorator."""
+
+    def __init__(self, name: str, args: str | None = None) -> None:
+        self.name = name
+        self.args = args
+        self._starts_ns: list[int] = []
+
+    def __enter__(self) -> record_function:
+        self._starts_ns.append(monotonic_ns())
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        start_ns, recorder = self._starts_ns.pop(), Recorder.active
+        if recorder is not None and start_ns >= recorder.started_ns:
+            thread = get_ident()
+            event = FunctionEvent(self.name, start_ns, monotonic_ns(), thread, "user_annotation")
+            recorder.events.append(event)
+
+
+def _collectives(since_ns: int) -> Iterator[FunctionEvent]:
+    """What this rank's status page holds of the time since then, as events."""
+    from disttorch.distributed.world import GroupMember  # noqa: PLC0415 - few programs have groups
+
+    page = getattr(GroupMember.WORLD, "page", None)
+    for record in page.records() if page is not None else ():
+        start_ns = int(record.begun_s * 1e9)
+        if start_ns >= since_ns and not record.under_way:
+            name = f"disttorch::{record.operation}"
+            end_ns = int(record.ended_s * 1e9)
+            yield FunctionEvent(name, start_ns, end_ns, 0, "communication", (record.shape,))
+
+
+def _subclasses(kind: type) -> Iterator[type]:
+    for found in kind.__subclasses__():
+        yield found
+        yield from _subclasses(found)
+
+
+@functools.cache
+def _name(kind: str) -> str:
+    """`aten::log_softmax` for LogSoftmax."""
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", kind)
+    return f"aten::{snake.strip('_').lower()}"
+
+
+def _shapes(args: tuple[Any, ...]) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(x.shape) for x in args if hasattr(x, "shape"))
