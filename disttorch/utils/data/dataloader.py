@@ -15,7 +15,7 @@ from disttorch.utils.data.collate import default_collate, default_convert, is_ta
 from disttorch.utils.data.dataset import IterableDataset
 from disttorch.utils.data.distributed import rank_and_size
 from disttorch.utils.data.fetch import MapFetcher, StreamFetcher
-from disttorch.utils.data.multiprocess import MultiprocessIterator, Store
+from disttorch.utils.data.multiprocess import MultiprocessIterator
 from disttorch.utils.data.pinning import PinningIterator, pin, pinning_backend
 from disttorch.utils.data.pool import WorkerPool, checked_context, default_context
 from disttorch.utils.data.progress import (
@@ -30,6 +30,7 @@ from disttorch.utils.data.sampler import BatchSampler, RandomSampler, Sampler, S
 from disttorch.utils.data.seeding import draw_seed
 from disttorch.utils.data.sharded import ShardedDataset
 from disttorch.utils.data.shards import is_pipe, share_out, shuffled_pipe
+from disttorch.utils.data.store import Store
 from disttorch.utils.data.thread_pool import ThreadPool
 from disttorch.utils.data.worker import WorkerSetup
 from disttorch.utils.data.worker_info import get_worker_info

@@ -21,10 +21,14 @@ class Task(NamedTuple):
 
 
 class UseRing(NamedTuple):
-    """Where the slots are; None if there is no memory for them. `layout` is for rows."""
+    """Where the slots are; None if there is no memory for them. `layout` is for rows.
+
+    `stage` counts how often they have grown; answers say which one they used.
+    """
 
     address: RingAddress | None
     layout: Layout | None
+    stage: int
 
 
 class NewEpoch(NamedTuple):
@@ -56,6 +60,7 @@ class Rows(NamedTuple):
     n_rows: int
     structure: Any
     arrays: list[Any] | None
+    stage: int
 
 
 class Whole(NamedTuple):
@@ -67,6 +72,7 @@ class Whole(NamedTuple):
     sizes: tuple[int, ...]
     buffers: list[bytes] | None
     dataset_state: Any
+    stage: int
 
 
 class Made(NamedTuple):

@@ -7,59 +7,29 @@ import os
 import pickle
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from disttorch.comm.errors import SharedMemoryError
 from disttorch.utils.data.messages import (
     Exhausted,
     Failed,
-    Made,
     NewEpoch,
     Rows,
     Sized,
     Task,
-    UseRing,
     Whole,
 )
 from disttorch.utils.data.pool import WorkerPool
 from disttorch.utils.data.progress import Progress, Receipt
-from disttorch.utils.data.ring import Ring, Slots, aligned
-from disttorch.utils.data.rows import (
-    Layout,
-    OddPartsError,
-    fill,
-    merge_arrays,
-    merge_structures,
-)
+from disttorch.utils.data.ring import Slots
+from disttorch.utils.data.store import MAX_LENT, Store
 from disttorch.utils.data.thread_pool import ThreadPool
 
-_MAX_LENT = 2  # batches the user may hold in slots; older ones would starve the workers
-_ROOM = 1.25  # slots for whole batches get this much more than the first batch took
 # A part below either is not worth a message of its own. Bytes are not known of the first batches,
 # which are wanted soon.
 _MIN_PART_ROWS = 4
 _MIN_PART_NBYTES = 1 << 20
-_MAX_KEPT_NBYTES = 256 << 20  # slots up to this are kept for the next pass: new pages take time
-
-
-@dataclass
-class Store:
-    """Slots, their memory and the arrays in them, as far as they are known."""
-
-    slots: Slots
-    ring: Ring | None = None
-    layout: Layout | None = None
-    sized: bool = False  # whether the memory has been asked for
-
-    @property
-    def is_worth_keeping(self) -> bool:
-        """Whether the next pass of a loader should have it."""
-        return self.ring is not None and self.ring.nbytes <= _MAX_KEPT_NBYTES
 
 
 @dataclass
@@ -108,7 +78,7 @@ class MultiprocessIterator:
         self._timeout_s = timeout_s
         self._in_order = in_order
         self._persistent = persistent
-        n_slots = self._n_ahead + _MAX_LENT
+        n_slots = self._n_ahead + MAX_LENT
         store = kept.pop() if kept else Store(Slots(n_slots))
         if store.slots.n_slots != n_slots:
             store = Store(Slots(n_slots))
@@ -119,8 +89,9 @@ class MultiprocessIterator:
         self._batches: dict[int, _Batch] = {}
         self.closed = False
         try:
-            if store.ring is not None:
-                pool.tell_all(UseRing(store.ring.address, store.layout))
+            known = store.begin()
+            if known is not None and store.current.ring is not None:
+                pool.tell_all(known)
             self._begin(requests, progress)
         except BaseException:
             self.close()
@@ -164,7 +135,11 @@ class MultiprocessIterator:
                 state = getattr(answers[0], "dataset_state", None)
                 self._progress.delivered(Receipt(number, batch.indices, batch.worker_id, state))
             if failure is None:
-                result = self._put_together(batch, answers)
+                # Decided when a batch is delivered, which does not depend on timing.
+                larger = self._store.grow_for(answers)
+                if larger is not None:
+                    self._pool.tell_all(larger)
+                result = self._store.put_together(batch.slot, batch.bounds, answers)
                 self._ask_ahead()
                 return result
             self._slots.give_back(batch.slot)
@@ -212,30 +187,18 @@ class MultiprocessIterator:
     def _take_in(self, answer: Any) -> None:
         if isinstance(answer, Sized):
             if not self._store.sized:
-                self._make_ring(answer)
+                n_rows = max([self._batch_rows, *(b.bounds[-1] for b in self._batches.values())])
+                self._pool.tell_all(self._store.make(answer, n_rows))
             return
         batch = self._batches[answer.batch]
         batch.answers[answer.part] = answer
         if isinstance(answer, Exhausted):
             self._live.discard(batch.worker_id)
-        elif batch.complete and len(batch.answers) > 1 and not self._match(batch.answers):
+        elif batch.complete and len(batch.answers) > 1 and not self._store.match(batch.answers):
             batch.answers.clear()
             batch.bounds = [0, len(batch.indices)]
             task = Task(answer.batch, 0, 0, batch.indices, batch.slot, True)
             self._pool.submit(batch.worker_id, task)
-
-    def _match(self, answers: dict[int, Any]) -> bool:
-        """Whether the parts of a batch can be joined; failures need not."""
-        parts = [x for x in answers.values() if isinstance(x, Rows)]
-        if len(parts) < len(answers) or all(x[3:] == (None, None) for x in parts):
-            return True
-        likes = self._store.layout.empty_arrays() if self._store.layout is not None else []
-        try:
-            merge_structures(self._structures(parts))
-            merge_arrays([likes if x.arrays is None else [a[:0] for a in x.arrays] for x in parts])
-        except OddPartsError:
-            return False
-        return True
 
     # ---- asking -----------------------------------------------------------------------------
 
@@ -257,7 +220,7 @@ class MultiprocessIterator:
             self._turn = (self._turn + 1) % self._n_workers
         worker_id = self._turn
         self._turn = (worker_id + 1) % self._n_workers
-        if not self._by_rows:
+        if not self._by_rows or not self._store.can_use_rows:
             self._batches[number] = _Batch(request, [0, 0], slot, worker_id)
             self._pool.submit(worker_id, Task(number, 0, 0, request, slot, True))
             return
@@ -271,84 +234,11 @@ class MultiprocessIterator:
     def _max_parts(self, number: int, n_rows: int) -> int:
         # By number, not by what is known when: which worker fetches a sample, and so the random
         # numbers it sees, must not depend on timing or on earlier passes.
-        layout = self._store.layout
+        layout = self._store.current.layout
         if layout is None or number - self._first < self._n_ahead:
             return self._n_workers
         nbytes = n_rows * layout.row_nbytes
         return max(1, min(self._n_workers, nbytes // _MIN_PART_NBYTES))
-
-    # ---- putting together -------------------------------------------------------------------
-
-    def _put_together(self, batch: _Batch, answers: list[Any]) -> Any:
-        if isinstance(answers[0], Made):
-            self._slots.give_back(batch.slot)
-            return answers[0].value
-        if isinstance(answers[0], Whole):
-            return self._from_whole(batch, answers[0])
-        return self._from_rows(batch, answers)
-
-    def _lend(self, slot: int) -> Any:
-        """The slot's bytes: lent or, when the user holds many slots already, copied."""
-        assert self._store.ring is not None
-        if self._slots.n_lent < _MAX_LENT:
-            return self._store.ring.lend(slot)
-        buffer = bytearray(self._store.ring.peek(slot))
-        self._slots.give_back(slot)
-        return buffer
-
-    def _structures(self, parts: list[Rows]) -> list[Any]:
-        """The structures of parts, that which is known put in."""
-        known = self._store.layout.structure if self._store.layout is not None else None
-        return [known if p.structure is None else p.structure for p in parts]
-
-    def _from_rows(self, batch: _Batch, parts: list[Rows]) -> Any:
-        layout = self._store.layout
-        structure = merge_structures(self._structures(parts))
-        if all(p.arrays is None for p in parts):
-            assert layout is not None
-            return fill(structure, layout.arrays(self._lend(batch.slot), 0, batch.bounds[-1]))
-        arrays = merge_arrays([self._arrays_of(batch, p) for p in parts])
-        self._slots.give_back(batch.slot)
-        return fill(structure, arrays)
-
-    def _arrays_of(self, batch: _Batch, part: Rows) -> list[np.ndarray]:
-        """A part's rows, from its message or the slot."""
-        if part.arrays is not None:
-            return part.arrays
-        assert self._store.layout is not None and self._store.ring is not None
-        first = batch.bounds[part.part]
-        return self._store.layout.arrays(self._store.ring.peek(batch.slot), first, part.n_rows)
-
-    def _from_whole(self, batch: _Batch, answer: Whole) -> Any:
-        if answer.buffers is not None:
-            self._slots.give_back(batch.slot)
-            return pickle.loads(answer.pickled, buffers=[bytearray(b) for b in answer.buffers])
-        if not answer.sizes:
-            self._slots.give_back(batch.slot)
-            return pickle.loads(answer.pickled)
-        memory, offset, buffers = memoryview(self._lend(batch.slot)).cast("B"), 0, []
-        for nbytes in answer.sizes:
-            buffers.append(memory[offset : offset + nbytes])
-            offset += aligned(nbytes)
-        return pickle.loads(answer.pickled, buffers=buffers)
-
-    def _make_ring(self, size: Sized) -> None:
-        """Make slots for batches like the first; without memory, batches go through sockets."""
-        self._store.sized = True
-        nbytes = int(size.nbytes * _ROOM)
-        if size.leaves is not None:
-            n_rows = max([self._batch_rows, *(b.bounds[-1] for b in self._batches.values())])
-            self._store.layout = Layout(size.leaves, size.structure, n_rows)
-            nbytes = self._store.layout.nbytes
-        address = None
-        try:
-            self._store.ring = Ring(self._slots, nbytes)
-            address = self._store.ring.address
-        except (SharedMemoryError, OSError, AttributeError) as error:
-            warnings.warn(
-                f"DataLoader: batches go through sockets, which is slower: {error}", stacklevel=6
-            )
-        self._pool.tell_all(UseRing(address, self._store.layout))
 
     def close(self) -> None:
         """End the workers and let go of the slots; batches in use stay valid."""

@@ -58,6 +58,13 @@ class Layout:
             end += aligned(leaf.nbytes * n_rows)
         self.nbytes = end
 
+    def holds(self, arrays: Sequence[np.ndarray] | None) -> bool:
+        """Whether arrays (None: those that are in a slot) have the shapes and dtypes of this."""
+        if arrays is None:
+            return True
+        found = [(a.shape[1:], a.dtype) for a in arrays]
+        return found == [(leaf.shape, leaf.dtype) for leaf in self.leaves]
+
     def empty_arrays(self) -> list[np.ndarray]:
         """No rows of every leaf."""
         return [np.empty((0, *leaf.shape), leaf.dtype) for leaf in self.leaves]

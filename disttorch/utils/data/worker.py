@@ -127,6 +127,7 @@ class _Worker:
         self.put_off: deque[Any] = deque()  # read while waiting for the ring
         self.ring: RingWriter | None = None
         self.ring_known = False
+        self.stage = 0
         self.layout: Layout | None = None
         self.collate_rows = RowCollate()
         self.fetcher: Any = None
@@ -166,6 +167,8 @@ class _Worker:
     def _use_ring(self, message: UseRing) -> None:
         self.ring_known = True
         self.layout = message.layout
+        self.stage = message.stage
+        self.ring = None
         if message.address is not None:
             try:
                 self.ring = RingWriter(message.address)
@@ -226,7 +229,7 @@ class _Worker:
         if self.layout is not None and structure == self.layout.structure:
             structure = None
         arrays = None if collate_rows.in_place else collate_rows.arrays
-        return Rows(task.batch, task.part, n_rows, structure, arrays)
+        return Rows(task.batch, task.part, n_rows, structure, arrays, self.stage)
 
     def _await_rows(self, structure: Any) -> None:
         """Tell the loader what one sample is made of, if arrays, and wait for the slots."""
@@ -255,9 +258,11 @@ class _Worker:
         if not self.ring_known and nbytes:
             self._await_ring(Sized(None, None, nbytes))
         if self.ring is None or nbytes > self.ring.slot_nbytes:
-            return Whole(task.batch, task.part, pickled, sizes, [bytes(r) for r in raw], state)
+            return Whole(
+                task.batch, task.part, pickled, sizes, [bytes(r) for r in raw], state, self.stage
+            )
         memory, offset = self.ring.slot(task.slot), 0
         for part in raw:
             memory[offset : offset + part.nbytes] = part
             offset += aligned(part.nbytes)
-        return Whole(task.batch, task.part, pickled, sizes, None, state)
+        return Whole(task.batch, task.part, pickled, sizes, None, state, self.stage)
