@@ -175,6 +175,21 @@ class Backend(Kernels, LinearAlgebra, SpecialFunctions):
         """Return the sum of the squares of real x over `axis` (None: all)."""
         return self.add_up(x * x, axis, keepdims)
 
+    def extreme(
+        self, x: Array, name: str, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
+    ) -> Array:
+        """Return ``x.max(axis)`` or ``x.min(axis)``, as `name` says; NaN where there is one."""
+        return getattr(x, name)(axis=axis, keepdims=keepdims)
+
+    def arg_extreme(
+        self, x: Array, name: str, axis: int | None = None, keepdims: bool = False
+    ) -> Array:
+        """Return ``x.argmax(axis)`` or ``x.argmin(axis)``: of equals the first, NaN first of all.
+
+        An `axis` of None means x flattened.
+        """
+        return getattr(x, name)(axis=axis, keepdims=keepdims)
+
     def log_sum_exp(self, x: Array, axis: tuple[int, ...]) -> Array:
         """Return log(sum(exp(x))) over `axis`, whose dimensions are kept; x is not empty."""
         top = x.real.max(axis=axis, keepdims=True)

@@ -38,7 +38,7 @@ class Amax(Op):
         ctx.save_output()
         ctx.dim, ctx.keepdim = dim, keepdim
         axis = None if len(dim) == x.ndim else dim
-        return getattr(x, ctx.ufunc)(axis=axis, keepdims=keepdim)
+        return ctx.backend.extreme(x, ctx.ufunc, axis, keepdim)
 
     def backward(ctx, g: Any) -> Any:
         x, y = ctx.saved
@@ -68,7 +68,7 @@ class ExtremeOfAll(Op):
         refuse_kinds(x, "c", ctx.kernel)
         ctx.save(0)
         ctx.save_output()
-        return getattr(x, ctx.ufunc)()
+        return ctx.backend.extreme(x, ctx.ufunc)
 
     def backward(ctx, g: Any) -> Any:
         x, y = ctx.saved
@@ -169,7 +169,7 @@ class MaxDim(PickOne):
 
     def indices(ctx, x: Array, dim: int) -> Array:
         refuse_kinds(x, "c", f"{ctx.ufunc.removeprefix('arg')}_cpu")
-        return getattr(x, ctx.ufunc)(axis=dim, keepdims=True)
+        return ctx.backend.arg_extreme(x, ctx.ufunc, dim, keepdims=True)
 
 
 class MinDim(MaxDim):
@@ -229,7 +229,7 @@ class Argument(Op):
         for kind, word in (("c", "complex"), ("b", "bool")):
             if x.dtype.kind == kind:
                 raise RuntimeError(f"{ufunc}(): does not support {word} input")
-        return getattr(x, ufunc)(axis=dim if x.ndim else None, keepdims=keepdim)
+        return ctx.backend.arg_extreme(x, ufunc, dim if x.ndim else None, keepdim)
 
 
 def _argument(name: str, word: str) -> Callable[..., Tensor]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from disttorch.backends.base import Backend, register_backend
-from disttorch.backends.cpu import blas, exponentials, lapack, masks, norm, pool, sums
+from disttorch.backends.cpu import blas, exponentials, extremes, lapack, masks, norm, pool, sums
 from disttorch.backends.cpu import softmax as softmax_rows
 from disttorch.backends.cpu.scatter import scatter_add
 from disttorch.backends.cpu.threads import get_num_threads
@@ -59,6 +59,8 @@ class NumpyBackend(Backend):
     log_softmax_backward = staticmethod(softmax_rows.log_softmax_backward)
     add_up = staticmethod(sums.add_up)
     sum_squares = staticmethod(sums.sum_squares)
+    extreme = staticmethod(extremes.extreme)
+    arg_extreme = staticmethod(extremes.arg_extreme)
     cumsum = staticmethod(sums.cumsum)
     log1p = staticmethod(exponentials.log1p)
     expm1 = staticmethod(exponentials.expm1)
