@@ -84,6 +84,21 @@ class Kernels:
         """Return the gradients of x, w and b."""
         raise NotImplementedError
 
+    def group_norm_forward(
+        self, x: Array, w: Array | None, b: Array | None, groups: int, eps: float
+    ) -> tuple[Array, Array, Array]:
+        """Normalise groups of channels of each image of (N, C, *S), scale and shift each channel.
+
+        Returns y, mean and 1 / deviation (N * groups, 1).
+        """
+        raise NotImplementedError
+
+    def group_norm_backward(
+        self, gy: Array, x: Array, w: Array | None, mean: Array, scale: Array, groups: int
+    ) -> tuple[Array, Array, Array]:
+        """Return the gradients of x, w and b."""
+        raise NotImplementedError
+
     def softmax(self, x: Array, dim: int) -> Array:
         """Return exp(x) over its sum along `dim`."""
         raise NotImplementedError

@@ -70,28 +70,23 @@ class GroupNorm(Op):
     def forward(ctx, x: Array, w: Array | None, b: Array | None, depth: int, eps: float) -> Array:
         ctx.save(0, 1)
         ctx.depth, ctx.eps = depth, eps
-        y, ctx.mean, ctx.scale = ctx.backend.row_norm_forward(_rows(x, depth), None, None, eps)
-        y = y.reshape(x.shape)
-        if w is not None:
-            y *= w
-        if b is not None:
-            y += b
+        ctx.parameter_shapes = [None if p is None else p.shape for p in (w, b)]
+        if not x.size:
+            return x.copy()
+        ctx.groups = x.size // (depth * x.shape[0])
+        flat = [None if p is None else p.reshape(-1) for p in (w, b)]
+        result = ctx.backend.group_norm_forward(x, *flat, ctx.groups, eps)
+        y, ctx.mean, ctx.scale = result
         return y.astype(x.dtype, copy=False)
 
     def backward(ctx, g: Any) -> Any:
         x, w = ctx.saved
-        if ctx.F.recorded:
+        if ctx.F.recorded or not g.size:
             return _recorded(ctx, g, x, w)
-        rows = _rows(x, ctx.depth)
-        scaled = _rows(g if w is None else g * w, ctx.depth)
-        gx, *_ = ctx.backend.row_norm_backward(scaled, rows, None, ctx.mean, ctx.scale)
-        gw = None
-        if ctx.needs_grad(1):
-            gw = rows - ctx.mean
-            gw *= ctx.scale
-            gw = gw.reshape(g.shape)
-            gw *= g
-        return gx.reshape(g.shape), gw, g
+        w = None if w is None else w.reshape(-1)
+        gx, *rest = ctx.backend.group_norm_backward(g, x, w, ctx.mean, ctx.scale, ctx.groups)
+        pairs = zip(rest, ctx.parameter_shapes, strict=True)
+        return gx, *(None if s is None else p.reshape(s) for p, s in pairs)
 
 
 @public()

@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 
 from disttorch.backends.base import Backend, register_backend
-from disttorch.backends.cpu import blas, exponentials, extremes, lapack, masks, norm, pool, sums
+from disttorch.backends.cpu import (
+    blas,
+    exponentials,
+    extremes,
+    group_norm,
+    lapack,
+    masks,
+    norm,
+    pool,
+    sums,
+)
 from disttorch.backends.cpu import softmax as softmax_rows
 from disttorch.backends.cpu.scatter import scatter_add
 from disttorch.backends.cpu.threads import get_num_threads
@@ -53,6 +63,8 @@ class NumpyBackend(Backend):
     batch_norm_backward = staticmethod(norm.batch_norm_backward)
     row_norm_forward = staticmethod(norm.row_norm_forward)
     row_norm_backward = staticmethod(norm.row_norm_backward)
+    group_norm_forward = staticmethod(group_norm.group_norm_forward)
+    group_norm_backward = staticmethod(group_norm.group_norm_backward)
     softmax = staticmethod(softmax_rows.softmax)
     log_softmax = staticmethod(softmax_rows.log_softmax)
     softmax_backward = staticmethod(softmax_rows.softmax_backward)

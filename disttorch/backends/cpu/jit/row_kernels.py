@@ -139,6 +139,48 @@ def row_norm_backward(g, x, w, mean, scale, gx, gw, gb, start, stop):  # noqa: A
 
 
 @compiled
+def group_norm(x, w, b, groups, each, eps, y, mean, scale, start, stop):  # noqa: ANN001, ANN201, D103
+    n = np.float32(each * x.shape[1])
+    for r in range(start, stop):
+        m, s = np.float32(0), np.float32(0)
+        for q in range(r * each, (r + 1) * each):
+            m += _sum(x, q)
+        m /= n
+        for q in range(r * each, (r + 1) * each):
+            s += _sum_square(x, q, m)
+        s = np.float32(1) / sqrt(s / n + eps)
+        mean[r, 0] = m
+        scale[r, 0] = s
+        for k in range(each):
+            channel, q = r % groups * each + k, r * each + k
+            slope = s if w is None else s * w[channel]
+            shift = np.float32(0) if b is None else b[channel]
+            for j in range(x.shape[1]):
+                y[q, j] = (x[q, j] - m) * slope + shift
+
+
+@compiled
+def group_norm_backward(g, x, w, mean, scale, groups, each, gx, gw, gb, start, stop):  # noqa: ANN001, ANN201, D103
+    n = np.float32(each * x.shape[1])
+    for r in range(start, stop):
+        m, s = mean[r, 0], scale[r, 0]
+        total, along = np.float32(0), np.float32(0)
+        for k in range(each):
+            channel, q = r % groups * each + k, r * each + k
+            gb[q] = _sum(g, q)
+            gw[q] = _dot(g, x, q, m) * s
+            weight = np.float32(1) if w is None else w[channel]
+            total += gb[q] * weight
+            along += gw[q] * weight
+        across, shift = s * s * along / n, s * total / n
+        for k in range(each):
+            channel, q = r % groups * each + k, r * each + k
+            slope = s if w is None else s * w[channel]
+            for j in range(x.shape[1]):
+                gx[q, j] = g[q, j] * slope - (x[q, j] - m) * across - shift
+
+
+@compiled
 def cumsum(x, out, start, stop):  # noqa: ANN001, ANN201, D103 - see the module
     for r in range(start, stop):
         total = 0.0  # in float64, as PyTorch does
