@@ -5,6 +5,7 @@ The numbers come from `disttorch.random`, whose default generator gives torch's 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -41,8 +42,10 @@ def _sampled_like(
     out: Tensor | None, backend: Backend, shape: tuple[int, ...], np_dtype: Any, fill: Fill
 ) -> Array:
     """`_sampled`, drawn in the order of `out`'s memory, and in that memory, where it fits."""
-    fits = out is not None and out._array.shape == shape and out._array.dtype == np_dtype
-    if out is None or not fits or out.requires_grad:
+    if out is None:
+        return _sampled(backend, shape, np_dtype, fill)
+    fits = out._array.shape == shape and out._array.dtype == np_dtype
+    if not fits or out.requires_grad:
         return _sampled(backend, shape, np_dtype, fill)
     backend.sample(out._array, fill)
     return out._array
@@ -63,7 +66,8 @@ def _sized(name: str, fill: Fill, doc: str) -> Callable[..., Tensor]:
         backend = backend_for(chosen_device(device))
         np_dtype = (as_dtype(dtype) or (out.dtype if out is not None else get_default_dtype())).np
         shape = shape_argument(name, args, size)
-        array = _sampled_like(out, backend, shape, np_dtype, lambda a: fill(a, generator=generator))
+        draw = fill if generator is None else functools.partial(fill, generator=generator)
+        array = _sampled_like(out, backend, shape, np_dtype, draw)
         return finish(array, name, out, requires_grad)
 
     return _published(create, name, doc)

@@ -38,7 +38,10 @@ class _Targets:
                 raise IndexError(f"Target {outside} is out of bounds.")
             valid = None if bool(valid.all()) else valid[:, None]
         index = target[:, None].astype("int64", copy=False)
-        self.key = full_index(xp, index, 1)
+        if x.ndim == 2:
+            self.key: tuple[Array, ...] = (xp.arange(len(index))[:, None], index)
+        else:
+            self.key = full_index(xp, index, 1)
         if weight is None:
             self.weight = None if valid is None else valid.astype(x.dtype)
             self.total = target.size if valid is None else backend.add_up(self.weight)
@@ -83,7 +86,7 @@ class CrossEntropy(Op):
         ctx.save(0)
         ctx.reduction, ctx.np_dtype = reduction, x.dtype
         ctx.targets = _Targets(ctx.backend, x, target, weight, ignore_index)
-        log_p = LogSoftmax.run(ctx.backend, x, dim=1)
+        log_p = ctx.backend.log_softmax(x, 1)
         losses = -log_p[ctx.targets.key]
         ctx.log_p = log_p
         return ctx.targets.reduce(losses, reduction)

@@ -94,7 +94,7 @@ class SumAll(Op):
     def array_function(cls, backend: Backend) -> Callable[..., Any]:
         """Return the sum of all elements, for floats."""
         add_up = backend.add_up
-        return lambda x: add_up(x) if x.dtype.itemsize > 2 else total(backend, x, None, False)
+        return lambda x: add_up(x) if x.itemsize > 2 else total(backend, x, None, False)
 
     def forward(ctx, x: Array) -> Array:
         ctx.shape = x.shape
@@ -114,7 +114,8 @@ def sum(
     out: Tensor | None = None,
 ) -> Tensor:
     """Sum of all elements or over `dim`; integers and bools sum to int64."""
-    x = widened(input, dtype)
+    plain = dtype is None and input._array.dtype.kind in "fcV"
+    x = input if plain else widened(input, dtype)
     if dim is None and not keepdim:
         y = SumAll.apply(x)
     else:

@@ -28,12 +28,15 @@ class Var(Op):
         ctx.divisor = max(n - correction, 0.0)
         wide = x.astype("float32") if x.dtype.itemsize == 2 else x
         axis = None if len(dim) == x.ndim else dim
-        centred = wide - wide.sum(axis=axis, keepdims=True) / wide.real.dtype.type(n)
+        add_up = ctx.backend.add_up
+        centred = wide - add_up(wide, axis, True) / wide.real.dtype.type(n)
         if x.dtype.kind == "c":
             centred = ctx.xp.abs(centred)
         centred *= centred
-        spread = centred.sum(axis=axis, keepdims=keepdim) / centred.dtype.type(ctx.divisor)
-        return (ctx.xp.sqrt(spread) if ctx.is_root else spread).astype(x.real.dtype, copy=False)
+        spread = add_up(centred, axis, keepdim) / centred.dtype.type(ctx.divisor)
+        if ctx.is_root:
+            spread = ctx.xp.sqrt(spread)
+        return spread.astype(x.dtype) if x.itemsize == 2 else spread
 
     def backward(ctx, g: Any) -> Any:
         x, y = ctx.saved
