@@ -25,6 +25,7 @@ from disttorch_launcher.observer import Observer
 from disttorch_launcher.outcome import ErrorRecord, RankExit
 from disttorch_launcher.placement import cores_for, threads_for
 from disttorch_launcher.ranks import JobEnv, assign_ranks, error_file, rank_environ
+from disttorch_launcher.rendezvous import Meeting
 from disttorch_launcher.run_directory import RunDirectory
 from disttorch_launcher.signals import FORWARDED_SIGNALS, STOP_SIGNALS, SignalPipe
 from disttorch_launcher.supervisor import Action, Event, Phase, Policy, State
@@ -47,6 +48,7 @@ class Agent:
         outer: Mapping[str, str],
         board: CounterBoard,
         log_folder: Path | None = None,
+        meeting: Meeting | None = None,
     ) -> None:
         self._config = config
         self._zygote = zygote
@@ -57,7 +59,8 @@ class Agent:
         # Of two ranks' equal lines both are shown: it is the crowd that hides things.
         collapsed = config.n_ranks if config.logs.collapse and config.n_ranks > 2 else 0
         self._console = Console(1, 2, outer, collapsed)
-        self._slots = assign_ranks([config.n_ranks], 0)
+        self._meeting = meeting
+        self._slots = meeting.slots if meeting else assign_ranks([config.n_ranks], 0)
         self._files = LogFiles(config.logs, log_folder, self._slots)
         self._logs = RankLogs(self._console, self._files)
         self._selector = selectors.PollSelector()
@@ -89,6 +92,7 @@ class Agent:
             self._watch(self._zygote, self._on_zygote)
             self._watch(signals, lambda: self._on_signals(signals))
             self._watch(self._observer.server, self._observer.on_call)
+            self._watch_hosts()
             self._apply(*supervisor.begin(self._state.policy))
             while self._state.phase is not Phase.DONE:
                 self._turn()
@@ -213,6 +217,9 @@ class Agent:
                 self._send_signal(ranks, signum)
             case supervisor.Announce(rank_exit):
                 self._console.note(failures.announcement(rank_exit))
+                if self._meeting is not None:
+                    how = f"rank {rank_exit.rank} {failures.how_it_ended(rank_exit)}"
+                    self._meeting.tell_failed(how)
             case supervisor.AnnounceStop(signum):
                 self._console.note(failures.stop_note(signum, self._config.grace_s))
             case supervisor.AnnounceRestart(exits, restarts):
@@ -222,7 +229,23 @@ class Agent:
             case supervisor.Finish(status):
                 self._finish(self._job_end(status))
 
+    def _watch_hosts(self) -> None:
+        if self._meeting is not None:
+            fd, self._watching = self._meeting.watch()
+            self._watch(fd, partial(self._on_host, fd))
+
+    def _on_host(self, fd: int) -> None:
+        """Another host has failed, or the watch for that has ended."""
+        why = os.read(fd, 1 << 12).decode(errors="replace")
+        self._selector.unregister(fd)
+        os.close(fd)
+        if why and self._state.phase is Phase.RUNNING:
+            self._warn(f"another host has failed: {why}")
+            self._happened(supervisor.SignalReceived(signal.SIGTERM, time.monotonic()))
+
     def _finish(self, end: failures.JobEnd) -> None:
+        if self._meeting is not None and end.status:
+            self._meeting.tell_failed(f"the job ended with exit status {end.status}")
         self._console.note(failures.report(end))
         if self._files.folder is not None:
             run_id, restarts = self._files.folder.name, self._state.restarts
@@ -240,7 +263,7 @@ class Agent:
         self._tails.clear()
         self._board.clear()
         self._warn(self._files.open_attempt(restarts))
-        self._store = JobStore(self._run_directory.path, restarts)
+        self._store = JobStore(self._run_directory.path, restarts, self._meeting)
         job = self._job_env()
         for slot in self._slots:
             pipes, theirs = self._logs.open(slot.rank)
@@ -272,6 +295,8 @@ class Agent:
             name=config.run_id,
             extra=config.env,
             virtual_local_rank=config.virtual_local_rank,
+            master=(config.hosts.address, config.hosts.port) if self._meeting else None,
+            key=self._meeting.key.to_text() if self._meeting else "",
         )
 
     def _send_signal(self, ranks: frozenset[int], signum: int) -> None:
@@ -356,6 +381,8 @@ class Agent:
         _reap(self._zygote_pid, ZYGOTE_EXIT_S)
         for pid in self._pids.values():  # adopted from a zygote that was killed
             _reap(pid, ZYGOTE_EXIT_S)
+        if self._meeting is not None:
+            self._meeting.leave()
         self._files.close()
         self._run_directory.remove()
         self._console.flush(FLUSH_S)

@@ -36,6 +36,7 @@ from disttorch_launcher.signals import FORWARDED_SIGNALS
 
 if TYPE_CHECKING:
     from disttorch.comm.counters import CounterBoard
+    from disttorch_launcher.rendezvous import Meeting
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -136,7 +137,29 @@ def _launch(config: LaunchConfig, outer: dict[str, str], signal_mask: Iterable[i
         return bootstrap.run(start, config, signal_mask, count)
     theirs.close()
     gc.enable()
-    return Agent(config, ours, pid, run_directory, outer, board, folder).run(signal_mask)
+    meeting = None
+    try:
+        if config.hosts.n_nodes > 1:
+            meeting = _meet(config, outer, signal_mask)
+    except UsageError as error:
+        ours.close()
+        os.waitpid(pid, 0)  # it removes the run directory
+        return _refuse(error, EXIT_USAGE)
+    agent = Agent(config, ours, pid, run_directory, outer, board, folder, meeting)
+    return agent.run(signal_mask)
+
+
+def _meet(config: LaunchConfig, outer: Mapping[str, str], signal_mask: Iterable[int]) -> "Meeting":
+    """Wait for the other hosts; a signal meanwhile ends this process, and the zygote tidies up."""
+    from disttorch_launcher import rendezvous  # noqa: PLC0415 - as in `_launch`
+
+    key = rendezvous.read_key(config.hosts, outer.get("DISTTORCH_KEY", ""))
+    with _interrupts_end_the_process():
+        signal.pthread_sigmask(signal.SIG_SETMASK, signal_mask)
+        try:
+            return rendezvous.meet(config.hosts, config.n_ranks, key)
+        finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS)
 
 
 def _count(board: "CounterBoard", index: int) -> None:

@@ -5,24 +5,26 @@ from pathlib import Path
 from disttorch.comm.env import exit_key, join_key
 from disttorch.comm.errors import DistStoreError
 from disttorch.comm.store import StoreServer, ZmqStore
+from disttorch_launcher.rendezvous import Meeting
 
-# The server is in this very process: an answer that takes longer will not come.
+# The server is in this very process, or has just answered: what takes longer will not come.
 ANSWER_S = 2.0
 
 
 class JobStore:
-    """Serves the store of attempt number `restarts` at `address`."""
+    """The store of attempt number `restarts`, served here, or the one that the hosts met at."""
 
-    def __init__(self, run_dir: Path, restarts: int) -> None:
+    def __init__(self, run_dir: Path, restarts: int, meeting: Meeting | None = None) -> None:
         self._restarts = restarts
-        self._server = StoreServer(f"ipc://{run_dir}/store-{restarts}.sock")
-        self._server.start()
+        self._server: StoreServer | None = None
         self._client: ZmqStore | None = None
-
-    @property
-    def address(self) -> str:
-        """What ranks connect to."""
-        return self._server.address
+        self._key = meeting.key if meeting else None
+        if meeting is None:
+            self._server = StoreServer(f"ipc://{run_dir}/store-{restarts}.sock")
+            self._server.start()
+            self.address = self._server.address
+        else:
+            self.address = meeting.address
 
     def rank_ended(self, rank: int, how: str) -> None:
         """Tell ranks that wait for this one to join that it never will."""
@@ -42,9 +44,10 @@ class JobStore:
         """Stop serving and remove the socket."""
         if self._client is not None:
             self._client.close()
-        self._server.close()
+        if self._server is not None:
+            self._server.close()
 
     def _ask(self) -> ZmqStore:
         if self._client is None:
-            self._client = ZmqStore(self.address, ANSWER_S)
+            self._client = ZmqStore(self.address, ANSWER_S, self._key)
         return self._client

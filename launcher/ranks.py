@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from disttorch.comm.curve import VARIABLE as KEY_VARIABLE
 from disttorch.comm.env import RankEnv
 
 # Libraries with a thread pool of their own.
@@ -61,6 +62,7 @@ class JobEnv:
     master: tuple[str, int] | None = None
     extra: tuple[tuple[str, str], ...] = ()
     virtual_local_rank: bool = False
+    key: str = ""
 
 
 def rank_environ(slot: RankSlot, job: JobEnv, outer: Mapping[str, str]) -> dict[str, str]:
@@ -96,6 +98,8 @@ def rank_environ(slot: RankSlot, job: JobEnv, outer: Mapping[str, str]) -> dict[
     if job.keep_threads:
         threads |= {name: outer[name] for name in THREAD_VARIABLES if name in outer}
     env["TORCHELASTIC_USE_AGENT_STORE"] = "True"
+    if job.key:
+        env[KEY_VARIABLE] = job.key
     return env | threads | _devices(slot, job, outer) | dict(job.extra)
 
 

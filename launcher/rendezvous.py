@@ -1,0 +1,205 @@
+"""How the hosts of a job meet: host 0 serves a store at the endpoint, the others come to it.
+
+The store is TCP, and only holders of the job's key can speak to it. Every host says which number
+it claims, of how many, and how many ranks it brings; whoever disagrees is told in one line, and so
+are the others. The store outlives each host's ranks until all hosts have ended.
+"""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from disttorch.comm.curve import VARIABLE, JobKey
+from disttorch.comm.errors import DistStoreError, StoreTimeoutError
+from disttorch.comm.store import StoreServer, ZmqStore
+from disttorch_launcher.config import Hosts, UsageError
+from disttorch_launcher.ranks import RankSlot, assign_ranks
+
+LOOK_EVERY_S = 0.25
+# A store that lets us connect and then says nothing for so long has another key.
+ANSWER_S = 2.0
+LEAVE_S = 30.0
+FAILED = "job/failed"
+REFUSED = "job/refused"
+
+
+@dataclass
+class Meeting:
+    """What the hosts agreed on; `server` is there on host 0 alone."""
+
+    hosts: Hosts
+    key: JobKey
+    slots: list[RankSlot]
+    address: str
+    client: ZmqStore
+    server: StoreServer | None
+
+    def tell_failed(self, how: str) -> None:
+        """Tell the other hosts that the job has failed here; the first reason counts."""
+        with contextlib.suppress(DistStoreError):
+            self.client.compare_set(FAILED, "", f"host {self.hosts.node}: {how}")
+
+    def watch(self) -> tuple[int, threading.Thread]:
+        """A descriptor that gets, as text, why another host has failed; nothing if none does."""
+        read_fd, write_fd = os.pipe()
+        thread = threading.Thread(target=self._watch, args=(write_fd,), daemon=True)
+        thread.start()
+        return read_fd, thread
+
+    def leave(self) -> None:
+        """This host has ended: host 0 waits, LEAVE_S at most, for all others and ends the store."""
+        names = [f"host/{node}/ended" for node in range(self.hosts.n_nodes)]
+        with contextlib.suppress(DistStoreError):
+            self.client.set(names[self.hosts.node], b"")
+            if self.server is not None:
+                self.client.wait(names, LEAVE_S)
+        self.client.close()
+        if self.server is not None:
+            self.server.close()
+
+    def _watch(self, write_fd: int) -> None:
+        own = f"host {self.hosts.node}: "
+        try:
+            with ZmqStore(self.address, 1e6, self.key) as store:
+                keys = [FAILED, f"host/{self.hosts.node}/ended"]
+                while not store.check(keys[1:]):
+                    with contextlib.suppress(StoreTimeoutError):
+                        why = store.get(FAILED, 1.0).decode(errors="replace")
+                        if not why.startswith(own):
+                            os.write(write_fd, why.encode())
+                        return
+        except (DistStoreError, OSError):
+            pass  # host 0 has gone, with the store; its ranks are missed by ours
+        finally:
+            os.close(write_fd)
+
+
+def read_key(hosts: Hosts, text: str) -> JobKey:
+    """The job's key: `text` (DISTTORCH_KEY), or --key-file, which host 0 makes where it is missing.
+
+    Raises UsageError where there is none, or where others may read it.
+    """
+    try:
+        if text:
+            return JobKey.from_text(text)
+        if not hosts.key_file:
+            raise UsageError(
+                f"several hosts need one key: --key-file FILE on all of them, or {VARIABLE}"
+            )
+        return JobKey.from_text(_key_text(Path(hosts.key_file), make=hosts.node == 0))
+    except OSError as error:
+        raise UsageError(f"--key-file {hosts.key_file}: {error.strerror}") from None
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise UsageError(f"the job's key: {error}") from None
+
+
+def meet(hosts: Hosts, n_ranks: int, key: JobKey) -> Meeting:
+    """Wait for all hosts; UsageError says, in a line, which of them does not fit and how."""
+    with contextlib.ExitStack() as undo:
+        server = None
+        if hosts.node == 0:
+            server = undo.enter_context(_serve(hosts, key))
+        else:
+            _reach(hosts)
+        # A server's own name need not be known on its host.
+        near = "127.0.0.1" if server is not None else _bracketed(hosts.address)
+        client = undo.enter_context(ZmqStore(f"tcp://{near}:{hosts.port}", ANSWER_S, key))
+        _claim(client, hosts, n_ranks)
+        counts = _wait_for_all(client, hosts)
+        undo.pop_all()
+    address = f"tcp://{_bracketed(hosts.address)}:{hosts.port}"
+    return Meeting(hosts, key, assign_ranks(counts, hosts.node), address, client, server)
+
+
+def _key_text(path: Path, *, make: bool) -> str:
+    if make and not path.exists():
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(fd, "w") as file:
+            file.write(JobKey.new().to_text() + "\n")
+    if not path.exists():
+        raise UsageError(f"key file {path} is not there: copy it from host 0, which makes it")
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        raise UsageError(f"key file {path} may be read by others (mode {mode:o}): chmod 600 {path}")
+    return path.read_text().strip()
+
+
+def _serve(hosts: Hosts, key: JobKey) -> StoreServer:
+    try:
+        server = StoreServer(f"tcp://*:{hosts.port}", key)
+    except DistStoreError as error:
+        in_use = "in use" in str(error)
+        why = "another program uses it" if in_use else str(error)
+        raise UsageError(
+            f"port {hosts.port} of --rdzv-endpoint cannot be served here: {why}; choose another, "
+            f"the same on all hosts"
+        ) from None
+    server.start()
+    return server
+
+
+def _reach(hosts: Hosts) -> None:
+    """Wait until something listens at the endpoint: host 0 may be started last."""
+    deadline_s = time.monotonic() + hosts.join_s
+    while True:
+        try:
+            with socket.create_connection((hosts.address, hosts.port), timeout=ANSWER_S):
+                return
+        except OSError as error:
+            if time.monotonic() + LOOK_EVERY_S > deadline_s:
+                raise UsageError(
+                    f"host 0 cannot be reached at {hosts.address}:{hosts.port} within "
+                    f"{hosts.join_s:g} s: {error.strerror or error}; is it started, with "
+                    f"--node-rank 0, and the port open?"
+                ) from None
+        time.sleep(LOOK_EVERY_S)
+
+
+def _claim(client: ZmqStore, hosts: Hosts, n_ranks: int) -> None:
+    own = f"{socket.gethostname()} (pid {os.getpid()})"
+    try:
+        n_nodes = client.compare_set("n_hosts", "", str(hosts.n_nodes)).decode()
+    except DistStoreError:
+        raise UsageError(
+            f"{hosts.address}:{hosts.port} does not answer to this key: it must be the same on all "
+            f"hosts, and the port must be that of host 0"
+        ) from None
+    if n_nodes != str(hosts.n_nodes):
+        _refuse(client, f"--nnodes is {hosts.n_nodes} on {own} and {n_nodes} on another host")
+    held = client.compare_set(f"host/{hosts.node}", "", own).decode()
+    if held != own:
+        _refuse(client, f"--node-rank {hosts.node} is claimed by both {held} and {own}")
+    client.set(f"host/{hosts.node}/ranks", str(n_ranks))
+
+
+def _refuse(client: ZmqStore, why: str) -> None:
+    text = f"{why}: start each host with its own --node-rank and the same --nnodes"
+    client.compare_set(REFUSED, "", text)
+    raise UsageError(text)
+
+
+def _wait_for_all(client: ZmqStore, hosts: Hosts) -> list[int]:
+    keys = [f"host/{node}/ranks" for node in range(hosts.n_nodes)]
+    deadline_s = time.monotonic() + hosts.join_s
+    while True:
+        try:
+            if client.check([REFUSED]):
+                raise UsageError(client.get(REFUSED).decode())
+            return [int(text) for text in client.multi_get(keys, LOOK_EVERY_S)]
+        except StoreTimeoutError:
+            missing = [str(n) for n, key in enumerate(keys) if not client.check([key])]
+        if time.monotonic() > deadline_s:
+            raise UsageError(
+                f"host {', '.join(missing)} of {hosts.n_nodes} did not come within "
+                f"{hosts.join_s:g} s (--join-timeout)"
+            )
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

@@ -1,0 +1,135 @@
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from disttorch.comm.curve import JobKey
+from disttorch.comm.store import StoreServer, ZmqStore
+from disttorch_launcher import rendezvous
+from disttorch_launcher.config import Hosts, UsageError
+from disttorch_launcher.rendezvous import meet, read_key
+
+KEY = JobKey.new()
+OTHER_KEY = JobKey.new()
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch):
+    monkeypatch.setattr(rendezvous, "ANSWER_S", 0.3)
+
+
+@pytest.fixture
+def port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def attend(hosts, n_ranks=2, key=KEY):
+    """The meeting, or what the host was told."""
+    try:
+        return meet(hosts, n_ranks, key)
+    except UsageError as error:
+        return str(error)
+
+
+def together(*arguments):
+    with ThreadPoolExecutor(len(arguments)) as pool:
+        return list(pool.map(lambda a: attend(*a), arguments))
+
+
+def leave(*meetings):
+    with ThreadPoolExecutor(len(meetings)) as pool:
+        list(pool.map(lambda m: m.leave(), meetings))
+
+
+def test_hosts_agree_on_the_ranks(port):
+    found = together(
+        (Hosts(2, 0, "127.0.0.1", port, join_s=10), 1),
+        (Hosts(2, 1, "127.0.0.1", port, join_s=10), 3),
+    )
+    assert [[slot.rank for slot in m.slots] for m in found] == [[0], [1, 2, 3]]
+    assert {slot.world_size for m in found for slot in m.slots} == {4}
+    fd, watching = found[0].watch()
+    found[1].tell_failed("rank 2 raised ValueError")
+    with open(fd, "rb") as told:
+        assert told.read() == b"host 1: rank 2 raised ValueError"
+    watching.join()
+    leave(*found)
+
+
+def test_two_hosts_claim_one_number(port):
+    with StoreServer(f"tcp://*:{port}", KEY) as server:
+        server.start()
+        with ZmqStore(f"tcp://127.0.0.1:{port}", 3.0, KEY) as store:
+            store.set("host/1", "other (pid 1)")
+            told = attend(Hosts(2, 1, "127.0.0.1", port))
+            assert told.startswith("--node-rank 1 is claimed by both other (pid 1) and ")
+            # Host 0, which waits, is told as well.
+            assert store.get(rendezvous.REFUSED).decode() == told
+
+
+def test_hosts_that_disagree_on_their_number(port):
+    found = together(
+        (Hosts(2, 0, "127.0.0.1", port, join_s=10),),
+        (Hosts(3, 1, "127.0.0.1", port, join_s=10),),
+    )
+    assert all(text.startswith("--nnodes is ") for text in found)
+    assert all("\n" not in text for text in found)
+
+
+def test_wrong_key(port):
+    found = together(
+        (Hosts(2, 0, "127.0.0.1", port, join_s=8),),
+        (Hosts(2, 1, "127.0.0.1", port, join_s=8), 2, OTHER_KEY),
+    )
+    assert "host 1 of 2 did not come within 8 s" in found[0]
+    assert found[1].startswith(f"127.0.0.1:{port} does not answer to this key: it must be the same")
+
+
+def test_port_in_use():
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        told = attend(Hosts(2, 0, "127.0.0.1", taken.getsockname()[1]))
+    assert "cannot be served here: another program uses it; choose another" in told
+
+
+def test_endpoint_that_cannot_be_reached(port):
+    told = attend(Hosts(2, 1, "127.0.0.1", port, join_s=0.3))
+    assert told.startswith(f"host 0 cannot be reached at 127.0.0.1:{port} within 0.3 s: Connection")
+
+
+def test_host_0_makes_the_key_file(tmp_path):
+    path = tmp_path / "key"
+    first = Hosts(2, 0, "a", 1, str(path))
+    key = read_key(first, "")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert read_key(Hosts(2, 1, "a", 1, str(path)), "") == key
+    assert read_key(first, KEY.to_text()) == KEY
+
+
+def told_of_key(hosts, text=""):
+    with pytest.raises(UsageError) as error:
+        read_key(hosts, text)
+    return str(error.value)
+
+
+def test_keys_that_cannot_work(tmp_path):
+    path = tmp_path / "key"
+    second = Hosts(2, 1, "a", 1, str(path))
+    assert told_of_key(Hosts(2, 1, "a", 1)).startswith("several hosts need one key: --key-file")
+    assert (
+        told_of_key(second) == f"key file {path} is not there: copy it from host 0, which makes it"
+    )
+    path.write_text("00" * 32)
+    path.chmod(0o644)
+    assert (
+        told_of_key(second) == f"key file {path} may be read by others (mode 644): chmod 600 {path}"
+    )
+    path.chmod(0o600)
+    path.write_text("secret")
+    assert told_of_key(second).startswith("the job's key: DISTTORCH_KEY must have 32 or more")
+    assert told_of_key(Hosts(2, 0, "a", 1, str(tmp_path / "no" / "key"))).endswith(
+        "No such file or directory"
+    )
