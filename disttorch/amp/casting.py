@@ -25,8 +25,26 @@ _LOWER_OPS = (MatMul, Linear, Convolution, TransposedConvolution, Prelu, Attenti
 # Functions made of several operators, which must cast all of their arguments.
 _LOWER = ("addmm", "baddbmm", "addbmm")
 # Functions that refuse operands of two dtypes before their operator could cast them.
-_LOWER += ("mm", "bmm", "linear", "conv1d", "conv2d", "conv3d", "scaled_dot_product_attention")
+_LOWER += (
+    "mm",
+    "bmm",
+    "matmul",
+    "__matmul__",
+    "linear",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "scaled_dot_product_attention",
+)
 _LOWER += ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "prelu")
+# Networks that PyTorch gives to a library, or makes of products; its GRU adds in float32.
+_LOWER += ("lstm", "rnn_tanh", "rnn_relu")
+# Whoever took such a function before autocast began has the original; its checks must see what
+# its operator will be given.
+_LOWER += ("_check_dtypes", "_check_linear", "check_operands")
+# Rooms with names of their own for such functions.
+_ROOMS = ("disttorch.nn.functional.attention", "disttorch.ops.recurrent", "disttorch.ops.matmul")
+_ROOMS += ("disttorch.ops.conv_check",)
 # What PyTorch has on no list, but is made of products here.
 _UNCAST = ("mv", "dot", "vdot", "addmv", "outer", "ger", "addr", "kron", "bilinear")
 _FLOAT32 = (
@@ -143,7 +161,8 @@ _INHERITED = object()  # what belongs there is the base class's
 def _wrappers(state: Any) -> list[_Place]:
     """A wrapper for each function of the lists that exists, and where it goes."""
     found = [(op, "apply", staticmethod(casting(op.apply, lower, state))) for op in _LOWER_OPS]
-    everywhere = [import_module("disttorch"), import_module("disttorch.nn.functional"), Tensor]
+    rooms = ("disttorch", "disttorch.nn.functional", *_ROOMS)
+    everywhere = [*(import_module(room) for room in rooms), Tensor]
     rules = [(_LOWER, lower), (_UNCAST, keep), (_FLOAT32, widen), (_FLOAT32_CUDA, widen_cuda)]
     tables = [(owner, names, cast) for owner in everywhere for names, cast in rules]
     tables.append((import_module("disttorch.linalg"), _FLOAT32_LINALG, widen))

@@ -9,6 +9,7 @@ from disttorch.autograd import pieces
 from disttorch.autograd.op import Op
 from disttorch.backends.precision import wide
 from disttorch.dtype import TYPE_NAMES
+from disttorch.ops.shape import broadcast_tensors
 from disttorch.tensor import Tensor
 
 __all__ = [
@@ -247,6 +248,8 @@ def kl_div(
 ) -> Tensor:
     """Kullback-Leibler divergence of target from exp(input), elementwise, reduced."""
     check_reduction(reduction)
+    if input.shape != target.shape:
+        input, target = broadcast_tensors(input, target)
     return KlDiv.apply(input, target, reduction=reduction, log_target=log_target)
 
 

@@ -62,6 +62,8 @@ class _Pickler(_PythonPickler):
         if kind is names.Named:
             return obj.name
         if isinstance(obj, Tensor):
+            if kind.__reduce_ex__ is not Tensor.__reduce_ex__:
+                return NotImplemented  # its class says itself how it is pickled
             return self._reduce_tensor(obj)
         if kind is dtype:
             return obj.name

@@ -289,3 +289,27 @@ def test_slope_of_selu_is_exact_where_it_is_recorded():
     x = torch.tensor([1.0], dtype=torch.float64, requires_grad=True)
     (slope,) = torch.autograd.grad(F.selu(x).sum(), x, create_graph=True)
     assert slope.item() == 1.0507009873554804934193349852946
+
+
+@pytest.mark.parametrize("reduction, expected", [("mean", 0.75), ("sum", 1.5), ("none", [1, 0.5])])
+def test_mean_of_weighted_huber_losses_is_over_their_number(reduction, expected):
+    x, weight = torch.tensor([1.0, 1.0]), torch.tensor([2.0, 1.0])
+    y = F.huber_loss(x, torch.zeros(2), reduction=reduction, weight=weight)
+    assert y.tolist() == expected
+    divided = F.mse_loss(x, torch.zeros(2), weight=weight)
+    assert divided.item() == 1.0
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+def test_grids_of_no_images(mode):
+    x, grid = torch.zeros(0, 2, 4, 4), torch.zeros(0, 3, 5, 2)
+    assert F.grid_sample(x, grid, mode, align_corners=False).shape == (0, 2, 3, 5)
+
+
+def test_multi_margin_loss_of_no_rows():
+    x, target = torch.zeros(0, 3, requires_grad=True), torch.zeros(0, dtype=torch.long)
+    assert F.multi_margin_loss(x, target, reduction="none").shape == (0,)
+    loss = F.multi_margin_loss(x, target, reduction="sum")
+    loss.backward()
+    assert loss.item() == 0
+    assert x.grad.shape == (0, 3)

@@ -166,3 +166,20 @@ def test_gradients_of_bfloat16_broadcast_over_many_do_not_saturate(layer):
     layer(x, b).sum().backward()
     assert b.grad.dtype == torch.bfloat16
     np.testing.assert_allclose(b.grad.float().numpy(), 3000, rtol=1e-2)
+
+
+@pytest.mark.filterwarnings("ignore:reduction. .mean. divides:UserWarning")
+@pytest.mark.parametrize("log_target", [True, False])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_kl_div_of_one_target_for_all_rows(reduction, log_target):
+    x = torch.randn(3, 4, dtype=torch.float64).requires_grad_()
+    t = torch.rand(1, 4, dtype=torch.float64).requires_grad_()
+    how = {"reduction": reduction, "log_target": log_target}
+    found, expected = F.kl_div(x, t, **how), F.kl_div(x, t.expand(3, 4), **how)
+    np.testing.assert_allclose(found.detach(), expected.detach())
+    for a, b in zip(
+        torch.autograd.grad(found.sum(), (x, t)),
+        torch.autograd.grad(expected.sum(), (x, t)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b)

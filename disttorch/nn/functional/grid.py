@@ -173,7 +173,7 @@ def grid_sample(
     n = len(image.sizes)
     at = []
     for dim, size in enumerate(image.sizes):
-        x = grid[..., n - 1 - dim].reshape(grid.shape[0], -1)
+        x = grid[..., n - 1 - dim].reshape(grid.shape[0], math.prod(out))
         x = (x + 1) * ((size - 1) / 2) if corners else ((x + 1) * size - 1) / 2
         at.append(x if mode == "bicubic" else _padded(x, size, padding_mode, corners))
     if mode == "nearest":

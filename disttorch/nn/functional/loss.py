@@ -46,18 +46,28 @@ def _weighted(
     target: Tensor,
     weight: Tensor | None,
     reduction: str,
+) -> Tensor:
+    """Apply a loss; with a weight, "mean" is the weighted sum over the sum of the weights."""
+    if weight is None:
+        return op(input, target, reduction)
+    summed = "sum" if reduction == "mean" else reduction
+    total = _of_weighted(op, input, target, weight, summed)
+    return total / weight.sum() if reduction == "mean" else total
+
+
+def _of_weighted(
+    op: Callable[..., Tensor],
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    reduction: str,
     **settings: Any,
 ) -> Tensor:
-    """Apply a loss whose mean, with a weight, is the weighted mean."""
-    if weight is None:
-        return op(input, target, reduction, **settings)
+    """Reduce the losses times `weight`; ValueError unless it has the shape of `input`."""
     ops.check_reduction(reduction)
     if weight.shape != input.shape:
         raise ValueError("Weights and input must have the same size.")
-    losses = op(input, target, "none", **settings) * weight
-    if reduction == "none":
-        return losses
-    return losses.sum() / weight.sum() if reduction == "mean" else losses.sum()
+    return ops.reduced(op(input, target, "none", **settings) * weight, reduction)
 
 
 def mse_loss(
@@ -109,9 +119,15 @@ def huber_loss(
     delta: float = 1.0,
     weight: Tensor | None = None,
 ) -> Tensor:
-    """Half squared differences below `delta`, delta times absolute ones above; weighted."""
+    """Half squared differences below `delta`, delta times absolute ones above; weighted.
+
+    The mean of weighted losses is over their number, not over the sum of the weights.
+    """
     _warn_of_shapes(input, target)
-    return _weighted(ops.huber_loss, input, target, weight, reduction, delta=delta)
+    if weight is None:
+        return ops.huber_loss(input, target, reduction, delta=delta)
+    # Unlike the other two, PyTorch divides this mean by the number of losses.
+    return _of_weighted(ops.huber_loss, input, target, weight, reduction, delta=delta)
 
 
 def binary_cross_entropy(

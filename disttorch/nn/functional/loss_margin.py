@@ -99,7 +99,7 @@ def cosine_embedding_loss(
 
 def _check_classes(name: str, input: Any, target: Any, same_shape: bool) -> None:
     """RuntimeError for an input that is not (C,) or (N, C), or a target that does not fit."""
-    if input.ndim > 2 or input.numel() == 0:
+    if input.ndim > 2 or 0 in (input.shape[-1:] if input.ndim == 2 else input.shape):
         raise RuntimeError(
             "Expected non-empty vector or matrix with optional 0-dim batch size, but got: "
             f"{list(input.shape)}"
@@ -143,7 +143,7 @@ def multi_margin_loss(
         )
     if target.dtype.name != "int64":
         raise RuntimeError(f"expected scalar type Long but found {TYPE_NAMES[target.dtype]}")
-    rows = input.reshape(-1, n_classes)
+    rows = input if input.ndim == 2 else input.reshape(1, n_classes)
     labels = target.reshape(-1)
     outside = input.backend.first_outside(labels._array, 0, rows.shape[1])
     if outside is not None:

@@ -31,6 +31,7 @@ from disttorch.nn.modules.registry import (
     register_module_module_registration_hook,
     register_module_parameter_registration_hook,
 )
+from disttorch.nn.parameter import is_lazy
 from disttorch.tensor import Tensor
 
 __all__ = [
@@ -132,7 +133,10 @@ class Module(Registry, Hooks, StateDict):
                     grad.data = fn(grad)
         for name, buffer in self._buffers.items():
             if buffer is not None:
-                self._buffers[name] = fn(buffer)
+                made = fn(buffer)
+                if is_lazy(buffer):  # what has no shape yet goes on waiting for one
+                    made = type(buffer)(buffer.requires_grad, made.device, made.dtype)
+                self._buffers[name] = made
         return self
 
     def to(self, *args: Any, **kwargs: Any) -> Self:

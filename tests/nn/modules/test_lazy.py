@@ -1,6 +1,7 @@
 """Modules whose parameters get their shapes from the first input."""
 
 import copy
+import io
 import pickle
 
 import pytest
@@ -95,3 +96,19 @@ def test_warns_of_its_newness():
 def test_refuses(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_cast_before_the_first_input(dtype):
+    layers = torch.nn.Sequential(torch.nn.LazyConv2d(4, 3), torch.nn.LazyBatchNorm2d()).to(dtype)
+    y = layers(torch.ones(2, 3, 5, 5, dtype=dtype))
+    assert y.dtype == layers[1].running_mean.dtype == dtype
+
+
+def test_saved_before_the_first_input():
+    file = io.BytesIO()
+    torch.save(torch.nn.LazyLinear(3), file)
+    file.seek(0)
+    layer = torch.load(file, weights_only=False)
+    assert layer.has_uninitialized_params()
+    assert layer(torch.ones(2, 5)).shape == (2, 3)
