@@ -17,7 +17,7 @@ from disttorch.utils.data.distributed import rank_and_size
 from disttorch.utils.data.fetch import MapFetcher, StreamFetcher
 from disttorch.utils.data.multiprocess import MultiprocessIterator
 from disttorch.utils.data.pinning import PinningIterator, pin, pinning_backend
-from disttorch.utils.data.pool import WorkerPool, checked_context, default_context
+from disttorch.utils.data.pool import WorkerPool, checked_context
 from disttorch.utils.data.progress import (
     InProcessIterator,
     Progress,
@@ -30,6 +30,7 @@ from disttorch.utils.data.sampler import BatchSampler, RandomSampler, Sampler, S
 from disttorch.utils.data.seeding import draw_seed
 from disttorch.utils.data.sharded import ShardedDataset
 from disttorch.utils.data.shards import is_pipe, share_out, shuffled_pipe
+from disttorch.utils.data.start_method import choose_start
 from disttorch.utils.data.store import Store
 from disttorch.utils.data.thread_pool import ThreadPool
 from disttorch.utils.data.worker import WorkerSetup
@@ -266,7 +267,7 @@ class DataLoader(Generic[T_co]):
         pool: Any = (
             ThreadPool(setup)
             if self.worker_method == "thread"
-            else WorkerPool(setup, self.multiprocessing_context or default_context())
+            else WorkerPool(setup, choose_start(self.multiprocessing_context))
         )
 
         def make(progress: Any) -> MultiprocessIterator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import select
@@ -20,9 +21,13 @@ from typing import Any
 from disttorch.backends.cpu.threads import get_num_threads
 from disttorch.utils.data.channel import LoaderEnd
 from disttorch.utils.data.messages import NewEpoch, Sized, Task, UseRing
+from disttorch.utils.data.start_method import Start, pickled, without_main
 from disttorch.utils.data.worker import WorkerSetup, run_worker
 
+_log = logging.getLogger(__name__)
+
 _END_S = 1.0  # all workers together get this long to leave before they are killed
+_LOOK_EVERY_S = 0.2
 _MAX_DEATHS = 5  # so many workers are lost to one task, or without an answer between, and no more
 
 
@@ -34,6 +39,15 @@ class _Member:
     channel: LoaderEnd
     tasks: deque[Task] = field(default_factory=deque)
     n_deaths: int = 0  # of its predecessors, since the last answer
+    rss_nbytes: int = 0  # when last looked at
+    look_at_s: float = 0.0
+
+    def look(self) -> None:
+        """Take note of the memory that the process uses, now and then."""
+        now_s = time.monotonic()
+        if now_s >= self.look_at_s:
+            self.look_at_s = now_s + _LOOK_EVERY_S
+            self.rss_nbytes = _rss_nbytes(self.process.pid) or self.rss_nbytes
 
 
 class WorkerPool:
@@ -42,9 +56,10 @@ class WorkerPool:
     Raises what starting a process raises; those that were started have ended then.
     """
 
-    def __init__(self, setup: WorkerSetup, context: Any) -> None:
+    def __init__(self, setup: WorkerSetup, start: Start) -> None:
         self._setup = setup
-        self._context = context
+        self._start_reason = start.reason
+        self._context = start.context
         self._pid = os.getpid()
         self._pickled: bytes | None = None
         self._epoch = 0
@@ -53,6 +68,9 @@ class WorkerPool:
         self._poll = select.poll()
         self._channels: dict[int, _Member] = {}
         self._sentinels: dict[int, int] = {}
+        if start.may_fork:
+            self._fork_if_it_must_be()
+        _log.info("DataLoader workers are started by %s: %s", self.start_method, start.reason)
         get_num_threads()  # finds the library once, and not in every worker
         try:
             # All are started before any is waited for.
@@ -71,7 +89,7 @@ class WorkerPool:
         return [member.process.pid for member in self._members]
 
     def _start(self, worker_id: int) -> _Member:
-        method = self._context.get_start_method()
+        method = self.start_method
         forked = method == "fork"
         target: Any = run_worker if forked else _run_pickled
         setup = self._setup if forked else self._setup_pickled()
@@ -83,7 +101,8 @@ class WorkerPool:
         arguments = (setup, worker_id, self._epoch, theirs, os.getpid() if tied else None)
         process = self._context.Process(target=target, args=arguments, daemon=True)
         try:
-            with theirs, _without_interrupts():
+            main = contextlib.nullcontext() if forked else without_main()
+            with theirs, _without_interrupts(), main:
                 process.start()
         except BaseException:
             channel.close()
@@ -97,10 +116,21 @@ class WorkerPool:
 
     def _setup_pickled(self) -> bytes:
         if self._pickled is None:
-            import cloudpickle  # noqa: PLC0415 - only workers that are not forked need it
-
-            self._pickled = cloudpickle.dumps(self._setup)
+            self._pickled = pickled(self._setup, self._start_reason)
         return self._pickled
+
+    def _fork_if_it_must_be(self) -> None:
+        """Fork after all where the dataset cannot be pickled: it nearly always goes well."""
+        try:
+            self._setup_pickled()
+        except Exception as error:
+            warnings.warn(f"DataLoader workers are forked, which may hang: {error}", stacklevel=6)
+            self._context = multiprocessing.get_context("fork")
+
+    @property
+    def start_method(self) -> str:
+        """How the workers are started: "fork", "forkserver" or "spawn"."""
+        return str(self._context.get_start_method())
 
     def submit(self, worker_id: int, task: Task) -> None:
         """Give a task to a worker; a dead worker's tasks are given to its successor later."""
@@ -147,6 +177,7 @@ class WorkerPool:
             member.channel.flush()
             if not member.channel.has_unsent:
                 self._poll.modify(fd, select.POLLIN)
+        member.look()
         answers = self._received(member) if event & ~select.POLLOUT else []
         if member.channel.ended:
             self._poll.unregister(fd)  # its process has ended too, or will
@@ -172,7 +203,7 @@ class WorkerPool:
         self._forget(dead)
         dead.process.join()
         how = f"DataLoader worker (pid(s) {dead.process.pid}) exited unexpectedly"
-        cause = _describe(dead.process.exitcode)
+        cause = _describe(dead.process.exitcode, dead.rss_nbytes)
         if self._setup.stream:
             raise RuntimeError(
                 f"{how} ({cause}); the position in its iterable dataset is lost with it"
@@ -236,12 +267,36 @@ def _without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _describe(exit_code: int | None) -> str:
-    """Say how a process ended."""
+def _describe(exit_code: int | None, rss_nbytes: int) -> str:
+    """Say how a process ended, and what may have been the cause."""
     if exit_code is None or exit_code >= 0:
         return f"exit status {exit_code}"
     name = signal.Signals(-exit_code).name
-    return f"killed by {name}" + (", likely out of memory" if name == "SIGKILL" else "")
+    if name != "SIGKILL":
+        return f"killed by {name}"
+    used = f"; it used {rss_nbytes / 1e6:.0f} MB when last seen" if rss_nbytes else ""
+    free = _free_nbytes()
+    left = f", of which the machine has {free / 1e6:.0f} MB left" if used and free else ""
+    return f"killed by {name}, likely out of memory{used}{left}"
+
+
+def _rss_nbytes(pid: int) -> int:
+    """Resident memory of a process; 0 if that is not known."""
+    try:
+        with open(f"/proc/{pid}/statm") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def _free_nbytes() -> int:
+    """Memory that the machine could still give to programs; 0 if that is not known."""
+    try:
+        with open("/proc/meminfo") as meminfo:
+            line = next(x for x in meminfo if x.startswith("MemAvailable"))
+            return int(line.split()[1]) * 1024
+    except (OSError, StopIteration):
+        return 0
 
 
 def _run_pickled(setup: bytes, *arguments: Any) -> None:
@@ -249,13 +304,6 @@ def _run_pickled(setup: bytes, *arguments: Any) -> None:
     import cloudpickle  # noqa: PLC0415
 
     run_worker(cloudpickle.loads(setup), *arguments)
-
-
-def default_context() -> Any:
-    """How workers are started unless the user says otherwise: by fork where the platform has it."""
-    methods = multiprocessing.get_all_start_methods()
-    chosen = multiprocessing.get_start_method(allow_none=True)
-    return multiprocessing.get_context(chosen or ("fork" if "fork" in methods else "spawn"))
 
 
 def checked_context(context: Any, num_workers: int) -> Any:

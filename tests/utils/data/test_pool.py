@@ -1,5 +1,6 @@
 import gc
 import os
+import re
 import select
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 import disttorch as torch
 from disttorch.utils.data import DataLoader, Dataset
+from disttorch.utils.data.pool import _describe
 
 
 class Numbers(Dataset):
@@ -108,6 +110,7 @@ SCRIPT = """
 import os, signal, sys, time
 import disttorch as torch
 from disttorch.utils.data import DataLoader, Dataset
+from disttorch.utils.data.pool import _describe
 class Slow(Dataset):
     def __len__(self): return 8
     def __getitem__(self, i):
@@ -142,3 +145,16 @@ def test_workers_end_with_their_loader(how):
             os.close(pidfd)
         assert time.monotonic() - start_s < 4
         assert process.stderr.read().count("Traceback") == (how is signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "nbytes", "expected"),
+    [
+        (3, 10**9, r"exit status 3"),
+        (-11, 10**9, r"killed by SIGSEGV"),
+        (-9, 0, r"killed by SIGKILL, likely out of memory"),
+        (-9, 2 * 10**9, r"killed by SIGKILL.*used 2000 MB when last seen, of which .* \d+ MB left"),
+    ],
+)
+def test_deaths_are_described(exit_code, nbytes, expected):
+    assert re.fullmatch(expected, _describe(exit_code, nbytes))
