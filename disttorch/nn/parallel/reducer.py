@@ -18,6 +18,7 @@ import numpy as np
 from disttorch.autograd.engine import queue_callback
 from disttorch.autograd.landing import Landing, land_in
 from disttorch.autograd.node import RemovableHandle
+from disttorch.comm.errors import GroupUnusableError
 from disttorch.comm.reduce_op import ReduceOp
 from disttorch.distributed.grad_bucket import GradBucket
 from disttorch.futures import Future
@@ -220,20 +221,31 @@ class Reducer:
     def _start(self, in_background: bool) -> None:
         """Reduce the next bucket."""
         number = self._n_started
-        bucket = self.buckets[number]
         self._n_started += 1
+        try:
+            work = self._reduction(number, in_background)
+        except GroupUnusableError:
+            self._wait()  # the error of an earlier bucket is the cause
+            raise
+        if work is not None:
+            self._works.append(work)
+
+    def _reduction(self, number: int, in_background: bool) -> Any:
+        """Reduce a bucket; returns what is to be waited for, None if nothing is."""
+        bucket = self.buckets[number]
         if self.comm_hook is None:
-            work = self.group.all_reduce(bucket.array, ReduceOp.AVG, async_op=in_background)
-            if work is not None:
-                self._works.append(work)
-            return
+            return self.group.all_reduce(bucket.array, ReduceOp.AVG, async_op=in_background)
         future = self.comm_hook(bucket.shown(number, number == len(self.buckets) - 1))
         if not isinstance(future, Future):
             raise RuntimeError(
                 "callback must return a torch.futures.Future object, but got "
                 f"{type(future).__name__}"
             )
-        self._works.append(_Hooked(future, bucket))
+        return _Hooked(future, bucket)
+
+    def _wait(self) -> None:
+        for work in self._works:
+            work.wait()
 
     def _finish(self) -> None:
         """Reduce what is left and wait for the averages; runs when backward is complete."""
@@ -253,8 +265,7 @@ class Reducer:
     def _reduce_rest(self) -> None:
         while self._n_started < len(self.buckets):
             self._start(in_background=self._n_started < len(self.buckets) - 1)
-        for work in self._works:
-            work.wait()
+        self._wait()
         if self.n_averaged is not None and self.n_averaged != self.group.size:
             for bucket in self.buckets:
                 bucket.array *= bucket.array.dtype.type(self.group.size / self.n_averaged)

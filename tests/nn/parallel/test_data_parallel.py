@@ -6,6 +6,7 @@ from disttorch import nn
 from disttorch.distributed.world import GroupMember, _World
 from disttorch.nn.parallel import DataParallel, data_parallel
 from tests.comm.ranks import run_ranks
+from tests.launcher.jobs import run
 
 
 def test_one_process_runs_the_module():
@@ -45,3 +46,18 @@ def test_a_rank_of_a_job_joins_it(monkeypatch):
     monkeypatch.setattr(torch.distributed, "init_process_group", lambda: joined.append(True))
     DataParallel(nn.Linear(1, 1))
     assert joined == [True]
+
+
+SCRIPT = """
+import disttorch as torch
+if __name__ == "__main__":
+    model = torch.nn.DataParallel(torch.nn.Linear(1, 1, bias=False), device_ids=[0])
+    rank = torch.distributed.get_rank()
+    model(torch.full((1, 1), 2.0 * rank)).sum().backward()
+    print("average", model.weight.grad.item())
+"""
+
+
+def test_a_script_without_process_groups_under_the_launcher(tmp_path):
+    ended = run(tmp_path, SCRIPT, "--nproc", "2")
+    assert ended.stdout.count("average 1.0") == 2, ended

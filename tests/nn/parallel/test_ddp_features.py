@@ -270,3 +270,15 @@ def test_ignored_parameters_stay_with_their_rank():
         return inner[0].weight.item(), grads_of(inner)
 
     assert run_ranks(2, body) == [(0.0, [4.0, 1.0]), (1.0, [4.0, 1.0])]
+
+
+def test_the_first_buckets_are_on_their_way_before_the_last_gradient_is_there():
+    def body(group):
+        inner = ones(1.0, 1.0, 1.0)
+        model = DistributedDataParallel(inner, process_group=group, bucket_cap_mb=1e-5)
+        started = []
+        inner[0].weight.register_hook(lambda grad: started.append(model._reducer._n_started))
+        model(torch.ones(1, 1)).sum().backward()
+        return len(model._reducer.buckets), started
+
+    assert run_ranks(2, body) == [(3, [2])] * 2
