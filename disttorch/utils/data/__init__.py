@@ -29,6 +29,7 @@ from disttorch.utils.data.sampler import (
     WeightedRandomSampler,
 )
 from disttorch.utils.data.sharded import ShardedDataset
+from disttorch.utils.data.shared import SharedArray, SharedList
 from disttorch.utils.data.worker_info import WorkerInfo, get_worker_info
 
 _LAZY = ("_utils", "datapipes", "graph", "graph_settings")

@@ -15,6 +15,7 @@ from disttorch.utils.data.collate import default_collate, default_convert, is_ta
 from disttorch.utils.data.dataset import IterableDataset
 from disttorch.utils.data.distributed import rank_and_size
 from disttorch.utils.data.fetch import MapFetcher, StreamFetcher
+from disttorch.utils.data.inspection import warn_of_trouble
 from disttorch.utils.data.multiprocess import MultiprocessIterator
 from disttorch.utils.data.pinning import PinningIterator, pin, pinning_backend
 from disttorch.utils.data.pool import WorkerPool, checked_context
@@ -137,6 +138,7 @@ class DataLoader(Generic[T_co]):
         self._promise = Promise(self.dataset, num_workers)
         self._progress = Progress({}, 0, False, self._promise, finished=True)
         self._plan: Plan | None = None
+        self._inspected = False
         self._iterator: Any = None
 
     def _default_sampler(self, shuffle: bool | None) -> Any:
@@ -250,6 +252,9 @@ class DataLoader(Generic[T_co]):
 
     def _with_workers(self, requests: Iterator[Any], base_seed: int, plan: Plan | None) -> Any:
         rank, world_size = rank_and_size()
+        if not self._inspected and self.worker_method != "thread":
+            self._inspected = True
+            warn_of_trouble(self.dataset)
         setup = WorkerSetup(
             num_workers=self.num_workers,
             base_seed=base_seed,
