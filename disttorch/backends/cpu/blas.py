@@ -44,5 +44,6 @@ def axpby(a: float, x: Any, b: float, y: Any) -> bool:
     function = _axpby(y.dtype.char)
     if function is None:
         return False
-    function(y.size, a, x.ctypes.data, 1, b, y.ctypes.data, 1)
+    source, target = (v.__array_interface__["data"][0] for v in (x, y))
+    function(y.size, a, source, 1, b, target, 1)
     return True

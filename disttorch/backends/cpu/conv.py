@@ -212,8 +212,12 @@ def _forward(x: Array, w: Array, window: Window, y: Array) -> None:
 
 def _backward_weight(x: Array, gy: Array, window: Window) -> Array:
     """Gradient of the weight; one group."""
-    columns = _Columns(x, window)
     n_out = gy.shape[1]
+    if window.is_pointwise and x.flags.c_contiguous and gy.flags.c_contiguous:
+        planes, pixels = x.reshape(*x.shape[:2], -1), gy.reshape(*gy.shape[:2], -1)
+        total = np.matmul(pixels, planes.transpose(0, 2, 1)).sum(0)
+        return total.reshape(*total.shape, *window.kernel)
+    columns = _Columns(x, window)
     # Contiguous gradients stay as they are if a product an image is cheaper than a transposition.
     images_apart = gy.flags.c_contiguous and columns.depth <= columns.n_pixels
     gw = np.zeros((columns.depth, n_out), gy.dtype)

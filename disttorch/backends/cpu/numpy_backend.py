@@ -35,9 +35,12 @@ _FEW = 64  # elements that Python looks at sooner than NumPy is called
 
 def _late(module: str, name: str) -> Any:
     """A function of a neighbouring module that is imported when it is first called."""
+    found: list[Callable[..., Any]] = []
 
     def call(*args: Any) -> Any:
-        return getattr(import_module(f"disttorch.backends.cpu.{module}"), name)(*args)
+        if not found:
+            found.append(getattr(import_module(f"disttorch.backends.cpu.{module}"), name))
+        return found[0](*args)
 
     return staticmethod(call)
 

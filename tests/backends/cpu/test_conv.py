@@ -88,3 +88,17 @@ def test_integers_are_exact():
     ):
         assert whole.dtype == np.int64
         np.testing.assert_array_equal(whole, floating)
+
+
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_one_pixel_kernels_in_both_layouts(n):
+    window = Window((1, 1), (1, 1), (0, 0), (1, 1))
+    rng = np.random.default_rng(0)
+    x, gy = rng.standard_normal((n, 4, 7, 6)), rng.standard_normal((n, 5, 7, 6))
+    gw = conv.conv_backward_weight(x, gy, window)
+    assert gw.shape == (5, 4, 1, 1)
+    expected = np.einsum("nohw,nchw->oc", gy, x)
+    np.testing.assert_allclose(gw[..., 0, 0], expected, rtol=1e-10, atol=1e-12)
+    if n:
+        other = conv.conv_backward_weight(last(x), last(gy), window)
+        np.testing.assert_allclose(other, gw, rtol=1e-10, atol=1e-12)
