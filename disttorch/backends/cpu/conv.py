@@ -214,7 +214,8 @@ def _backward_weight(x: Array, gy: Array, window: Window) -> Array:
     """Gradient of the weight; one group."""
     n_out = gy.shape[1]
     if window.is_pointwise and x.flags.c_contiguous and gy.flags.c_contiguous:
-        planes, pixels = x.reshape(*x.shape[:2], -1), gy.reshape(*gy.shape[:2], -1)
+        n_pixels = int(np.prod(x.shape[2:]))
+        planes, pixels = (a.reshape(*a.shape[:2], n_pixels) for a in (x, gy))
         total = np.matmul(pixels, planes.transpose(0, 2, 1)).sum(0)
         return total.reshape(*total.shape, *window.kernel)
     columns = _Columns(x, window)
