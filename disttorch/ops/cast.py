@@ -10,8 +10,8 @@ from disttorch import dtype as dtypes
 from disttorch.autograd.grad_mode import STATE
 from disttorch.autograd.inplace import check_writable, overwrite, refuse_overlap
 from disttorch.autograd.op import Op, public
-from disttorch.autograd.quick import fits_inplace
-from disttorch.backends import backend_for
+from disttorch.autograd.quick import fits_inplace, quick
+from disttorch.backends import Backend, backend_for
 from disttorch.device import device as Device
 from disttorch.dtype import as_dtype, from_numpy_dtype
 from disttorch.dtype import dtype as Dtype
@@ -84,11 +84,26 @@ class Clone(Op):
         return g
 
 
+@quick(1)
+class SameOrderClone(Clone):
+    """A dense copy of x with the memory order of x."""
+
+    torch_name = "CloneBackward0"
+
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Any]:
+        """Return the copy."""
+        return cls(backend).forward
+
+    def forward(ctx, x: Array) -> Array:
+        return super().forward(x)
+
+
 @public(method=True)
 def clone(input: Tensor, *, memory_format: MemoryFormat | None = None) -> Tensor:
     """Return a copy that gradients flow through."""
     if memory_format is None or memory_format is preserve_format:
-        return Clone.apply(input)
+        return SameOrderClone.apply(input)
     return Clone.apply(input, order=memory_order(memory_format, input.ndim))
 
 

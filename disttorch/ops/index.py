@@ -22,7 +22,7 @@ from disttorch.autograd.op import Op, public
 from disttorch.dtype import CPP_NAMES, TYPE_NAMES
 from disttorch.ops.cast import broadcasts_to, copy_, to
 from disttorch.ops.create import tensor
-from disttorch.ops.index_parse import Parsed, parse
+from disttorch.ops.index_parse import Parsed, parse, plain_index
 from disttorch.ops.shape import reshape
 from disttorch.ops.shape_region import BasicIndex
 from disttorch.tensor import Tensor
@@ -211,6 +211,10 @@ def getitem(input: Tensor, index: Any) -> Tensor:
         return BasicIndex.apply(input, index=(index, Ellipsis))
     if index is None:
         return BasicIndex.apply(input, index=(None, Ellipsis))
+    if type(index) is slice or type(index) is tuple:
+        plain = plain_index(index if type(index) is tuple else (index,), input._array.shape)
+        if plain is not None:
+            return BasicIndex.apply(input, index=plain)
     parsed = parse(input, index)
     if parsed.basic is not None:
         input = BasicIndex.apply(input, index=parsed.basic)

@@ -43,7 +43,7 @@ def parse(input: Tensor, index: Any, select: bool = True) -> Parsed:
     if type(index) is slice:
         return Parsed(basic=(_checked_slice(index, input, 0), Ellipsis))
     if type(index) is tuple:
-        plain = _plain(index, input._array.shape)
+        plain = plain_index(index, input._array.shape)
         if plain is not None:
             return Parsed(basic=plain)
     if isinstance(index, Tensor) and _picks_first(index._array, input._array.shape):
@@ -59,7 +59,7 @@ def parse(input: Tensor, index: Any, select: bool = True) -> Parsed:
     return _Reader(input, len(shape) - used).read(items)
 
 
-def _plain(index: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, ...] | None:
+def plain_index(index: tuple[Any, ...], shape: Sequence[int]) -> tuple[Any, ...] | None:
     """Read the usual case quickly, all but tensors and bools; None for those or out of range."""
     d, ndim, is_open = 0, len(shape), True
     for k, item in enumerate(index):

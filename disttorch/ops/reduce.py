@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from disttorch.autograd.op import Op, public
@@ -164,10 +166,29 @@ class Mean(Op):
         return ctx.F.expand(restore_dims(ctx.F, share, ctx.dim, ctx.keepdim), ctx.shape)
 
 
-class MeanAll(Mean):
+@quick(1, "f", keeps="shape")
+class MeanAll(Op):
     """Mean over all dims."""
 
     torch_name = "MeanBackward0"
+
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Any]:
+        """Return the mean of all elements, for floats."""
+        return partial(_mean_of_all, backend)
+
+    def forward(ctx, x: Array) -> Array:
+        ctx.shape = x.shape
+        return _mean_of_all(ctx.backend, x)
+
+    def backward(ctx, g: Any) -> Any:
+        return ctx.F.expand(g / (math.prod(ctx.shape) or 1), ctx.shape)
+
+
+def _mean_of_all(backend: Backend, x: Array) -> Array:
+    if x.itemsize == 2:
+        return (backend.add_up(x.astype("float32")) / x.size).astype(x.dtype)
+    return backend.add_up(x) / x.dtype.type(x.size)
 
 
 @public(method=True)
@@ -187,8 +208,10 @@ def mean(
             f"mean(): could not infer output dtype. {which} must be either a floating point or "
             f"complex dtype. Got: {TYPE_NAMES[x.dtype]}"
         )
-    op = MeanAll if dim is None else Mean
-    y = op.apply(x, dim=normalized_dims(x, dim), keepdim=keepdim)
+    if dim is None and not keepdim:
+        y = MeanAll.apply(x)
+    else:
+        y = Mean.apply(x, dim=normalized_dims(x, dim), keepdim=keepdim)
     return y if out is None else write_out(out, y, "mean")
 
 
