@@ -128,8 +128,11 @@ class Sign(Op):
 sign = function_of(Sign)
 
 
+@quick(1, "fiu", keeps="input")
 class Abs(PointwiseOp):
     """Absolute value; real for complex x."""
+
+    ufunc = "abs"
 
     def forward(ctx, x: Array) -> Array:
         refuse_kinds(x, "b", "abs_cpu")
