@@ -220,6 +220,8 @@ def _combine(higher: dtype | None, lower: dtype | None) -> dtype | None:
         return higher
     if lower.category is Category.INTEGRAL and higher.category is Category.INTEGRAL:
         return higher
+    if lower.category is Category.COMPLEX and higher.category is Category.FLOATING:
+        lower = complex64  # the precision is that of `higher`
     return promote_types(higher, lower)
 
 

@@ -259,7 +259,8 @@ class ZeroRegion(Op):
         """Copy, follow the view ops, write zeros."""
         ctx.steps, ctx.order = steps, order
         inverse = sorted(range(len(order)), key=order.__getitem__)
-        out = x.transpose(order).copy(order="C").transpose(inverse)
+        # NumPy makes scalars, which have no memory to write to, of arrays without dimensions.
+        out = ctx.backend.asarray(x).transpose(order).copy(order="C").transpose(inverse)
         region = out
         for op, params in steps:
             region = op.run(ctx.backend, region, **params)

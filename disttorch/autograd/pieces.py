@@ -88,7 +88,7 @@ def _common_order(arrays: Sequence[Array], shape: tuple[int, ...]) -> tuple[int,
 
 def _broadcast_shape(arrays: Sequence[Any]) -> tuple[int, ...]:
     """The shape of the largest array; others that do not fit make the formula raise."""
-    largest = max((a for a in arrays if hasattr(a, "ndim")), key=lambda a: a.size)
+    largest = max((a for a in arrays if hasattr(a, "ndim")), key=lambda a: (a.size, a.ndim))
     shape: tuple[int, ...] = largest.shape
     return shape
 
@@ -123,6 +123,8 @@ def forward(ctx: Op, arrays: Sequence[Any], params: dict[str, Any]) -> Any:
     y, target = cut.empty(first.dtype)
     cut.part([target], 0)[0][...] = first
     ufunc = getattr(backend.xp, op.ufunc, None) if op.ufunc else None
+    if not hasattr(ufunc, "nin"):  # an ordinary function, which takes no `out`
+        ufunc = None
 
     def work(i: int) -> None:
         (out,) = cut.part([target], i + 1)

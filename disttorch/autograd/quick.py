@@ -268,6 +268,7 @@ def quick_inplace(op: type[Op], function: Callable[..., Tensor]) -> Callable[...
             fits, b = array.dtype.kind == "f" and not (self._requires_grad and STATE.enabled), other
         else:
             fits, b = fits_inplace(self, other), getattr(other, "_array", None)
+            fits = fits and (op.promotes == "same" or array.dtype.kind == "f")
         if not fits or not array.flags.c_contiguous:
             return general(self, other)
         functions[type(array)][1](array, b, out=array)

@@ -151,7 +151,7 @@ class Threshold(PointwiseOp):
         ctx.save(0)
         ctx.threshold, ctx.value = threshold, value
         constant = ctx.xp.full((), value, x.dtype)
-        return ctx.backend.where(x > threshold, x, constant)
+        return ctx.backend.where(x <= threshold, constant, x)  # NaN stays
 
     def backward(ctx, g: Any) -> Any:
         (x,) = ctx.saved
@@ -199,7 +199,7 @@ class Hardswish(PointwiseOp):
     def backward(ctx, g: Any) -> Any:
         (x,) = ctx.saved
         inside = (x > -3) & (x < 3)
-        return g * (x >= 3) + g * (x / 3 + 0.5) * inside
+        return g * (x >= 3) + ctx.F.where(inside, g * (x / 3 + 0.5), ctx.F.zeros_like(g))
 
 
 @public(function=False)
@@ -217,7 +217,8 @@ class Shrink(PointwiseOp):
         ctx.save(0)
         ctx.edge = edge
         moved = x - xp.sign(x) * shift if shift else x
-        return ctx.backend.keep_where(moved.astype(x.dtype, copy=False), xp.abs(x) > edge)
+        moved = moved.astype(x.dtype, copy=False)
+        return ctx.backend.where(xp.abs(x) <= edge, x.dtype.type(0), moved)  # NaN stays
 
     def backward(ctx, g: Any) -> Any:
         (x,) = ctx.saved

@@ -79,12 +79,16 @@ def sub(input: Operand, other: Operand, *, alpha: float = 1, out: Tensor | None 
     return y if out is None else write_out(out, y, "sub")
 
 
+def _is_bool(x: Operand) -> bool:
+    return x._array.dtype.kind == "b" if isinstance(x, Tensor) else isinstance(x, bool)
+
+
 def _refuse_bool(input: Operand, other: Operand) -> None:
     """Raise PyTorch's errors for subtraction with masks."""
-    kinds = [x._array.dtype.kind == "b" for x in (input, other) if isinstance(x, Tensor)]
+    kinds = [_is_bool(input), _is_bool(other)]
     if not any(kinds):
         return
-    if kinds == [True, True]:
+    if all(kinds):
         raise RuntimeError(
             "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
             "`logical_xor()` operator instead."

@@ -119,7 +119,12 @@ class Sign(Op):
                 "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use "
                 "torch.sgn instead."
             )
-        return ctx.xp.array(x) if x.dtype.kind == "b" else ctx.xp.sign(x)
+        if x.dtype.kind == "b":
+            return ctx.xp.array(x)
+        y = ctx.xp.sign(x)
+        if x.dtype.kind in "iu":
+            return y
+        return ctx.backend.where(ctx.xp.isnan(x), x.dtype.type(0), y)  # PyTorch's of NaN is 0
 
     def backward(ctx, g: Any) -> Any:
         return ctx.F.zeros_like(g)

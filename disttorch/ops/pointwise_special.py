@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import pi, sqrt
+from math import nan, pi, sqrt
 from typing import Any
 
 from disttorch.autograd.op import Op, public
@@ -55,8 +55,9 @@ class Logit(Op):
 
     def backward(ctx, g: Any) -> Any:
         (x,) = ctx.saved
-        gx = g / (x * (1 - x))
-        return gx if ctx.inside is None else gx * ctx.constant(ctx.inside)
+        if ctx.inside is None:
+            return ctx.F.where((x < 0) | (x > 1), ctx.F.zeros_like(x) * nan, g / (x * (1 - x)))
+        return ctx.F.where(ctx.constant(ctx.inside), g / (x * (1 - x)), ctx.F.zeros_like(g))
 
 
 @public(method=True, inplace=True)

@@ -149,7 +149,9 @@ class Acosh(Pointwise):
     ufunc = "arccosh"
 
     def slope(ctx, x: Any) -> Any:
-        return 1 / (ctx.F.sqrt(x - 1) * ctx.F.sqrt(x + 1))
+        if ctx.metas[0][1].kind == "c":
+            return 1 / (ctx.F.sqrt(x - 1) * ctx.F.sqrt(x + 1))
+        return 1 / ctx.F.sqrt(x * x - 1)  # also below -1, as PyTorch
 
 
 acosh = function_of(Acosh)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from disttorch.autograd.inplace import check_writable
 from disttorch.autograd.op import Op, public
 from disttorch.autograd.quick import ViewOp
 from disttorch.layout import contiguous_format
@@ -329,9 +330,13 @@ def _becomes(name: str) -> Any:
     """In-place variant of a view: the tensor itself takes on the view's shape and strides."""
 
     def change(input: Tensor, *args: Any, **keywords: Any) -> Tensor:
-        viewed = getattr(input, name)(*args, **keywords)
-        if viewed is not input:
+        check_writable(input, expanded=True)
+        old = input if input._view is None else input.as_subclass(Tensor)
+        viewed = getattr(old, name)(*args, **keywords)
+        if viewed is not old:
             # The node keeps what the old tensor was; a view record of itself would be a cycle.
+            if old is not input:
+                input._view = viewed._view
             input._array, input._grad_fn = viewed._array, viewed._grad_fn
             input._requires_grad, input._output_nr = viewed._requires_grad, viewed._output_nr
             input._cell[0] += 1

@@ -243,3 +243,27 @@ def test_what_is_overwritten_by_values_without_history_gets_zeros(write):
     assert y.requires_grad and not y.is_leaf
     y.sum().backward()
     assert x.grad.tolist() == [0.0, 0.0]
+
+
+def test_a_value_without_dimensions_is_overwritten_through_a_view():
+    x = point(2.0)
+    y = x * 3
+    y[...] = 5.0
+    y.backward()
+    assert x.grad.item() == 0
+
+
+@pytest.mark.parametrize("name", ["squeeze_", "t_"])
+def test_the_shape_of_a_leaf_does_not_change_in_place(name):
+    with pytest.raises(RuntimeError, match="a leaf Variable that requires grad"):
+        getattr(torch.ones(1, 2, requires_grad=True), name)()
+
+
+def test_a_view_whose_shape_changed_in_place_follows_its_base():
+    x = leaf(1.0, 2.0, 3.0)
+    base = (x * 1).view(1, 3)
+    view = base[:, 1:]
+    view.t_()
+    base.mul_(4)
+    (view * torch.tensor([[1.0], [10.0]])).sum().backward()
+    assert x.grad.tolist() == [0, 4, 40]

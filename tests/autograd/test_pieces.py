@@ -95,3 +95,16 @@ def test_second_derivatives_are_recorded(small_pieces):
     (second,) = torch.autograd.grad(first.sum(), x)
     t = np.tanh(x.detach().numpy())
     np.testing.assert_allclose(second.numpy(), -2 * t * (1 - t * t), rtol=1e-12)
+
+
+def test_a_function_that_is_no_ufunc(small_pieces):
+    x = torch.linspace(-3, 3, 100)
+    assert torch.equal(torch.i0(x), torch.stack([torch.i0(v) for v in x]))
+    assert small_pieces
+
+
+def test_operands_as_large_as_each_other_with_other_numbers_of_dimensions(small_pieces):
+    x = torch.linspace(1, 2, 100)
+    y = torch.addcdiv(x, x.view(1, 100), x, value=2)
+    assert y.shape == (1, 100)
+    assert torch.allclose(y, x + 2)

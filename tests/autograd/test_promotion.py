@@ -74,3 +74,15 @@ def test_numbers_wrap_around_in_small_integers():
     x = torch.tensor([250], dtype=torch.uint8)
     assert (x + 10).tolist() == [4]
     assert (x + 300).tolist() == [38]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "total"), [(torch.float32, torch.complex64), (torch.float64, torch.complex128)]
+)
+def test_a_complex_operand_without_dimensions_leaves_the_precision(dtype, total):
+    assert (torch.ones(2, dtype=dtype) + torch.tensor(1j, dtype=torch.complex128)).dtype is total
+
+
+def test_integers_are_not_divided_in_place():
+    with pytest.raises(RuntimeError, match=r"result type Float can't be cast .* output type Long"):
+        torch.tensor([4, 2]).div_(torch.tensor([2, 2]))

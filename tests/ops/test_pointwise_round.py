@@ -16,3 +16,7 @@ def test_abs_in_place(name):
 def test_lengths_of_complex_numbers_are_not_complex():
     with pytest.raises(RuntimeError, match="In-place abs is not supported for complex tensors"):
         torch.ones(2, dtype=torch.complex64).abs_()
+
+
+def test_the_sign_of_nan_is_zero():
+    assert torch.tensor([float("nan"), -2.0, 0.0, 3.0]).sign().tolist() == [0, -1, 0, 1]
