@@ -84,7 +84,8 @@ class Agent:
         Signals count under `signal_mask` from here to the report; before and after, they are
         blocked.
         """
-        handled = [s for s in self._config.signals if signal.getsignal(s) != signal.SIG_IGN]
+        wanted = dict.fromkeys((*self._config.signals, signal.SIGTSTP))
+        handled = [s for s in wanted if signal.getsignal(s) != signal.SIG_IGN]
         signals = SignalPipe(handled)
         signal.pthread_sigmask(signal.SIG_SETMASK, signal_mask)
         linux.adopt_orphans()  # if the zygote is killed, its ranks come to us
@@ -131,7 +132,18 @@ class Agent:
 
     def _on_signals(self, signals: SignalPipe) -> None:
         for signum in signals.drain():
-            self._happened(supervisor.SignalReceived(signum, time.monotonic()))
+            if signum == signal.SIGTSTP:
+                self._stand_still()
+            else:
+                self._happened(supervisor.SignalReceived(signum, time.monotonic()))
+
+    def _stand_still(self) -> None:
+        """Ctrl-Z: all ranks and what they have started stop, then this process, until `fg`."""
+        ranks = frozenset(self._pids)
+        self._pass_on(ranks, signal.SIGSTOP, group=True)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        self._pass_on(ranks, signal.SIGCONT, group=True)
+        self._observer.went_on()
 
     def _on_zygote(self) -> None:
         message, _ = self._zygote.receive()

@@ -1,4 +1,5 @@
 import math
+import os
 import signal
 from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM, SIGUSR1
 
@@ -246,7 +247,7 @@ def to_event(drawn, now_s):
     return drawn(now_s) if drawn in (OutputLost, ZygoteLost) else told(drawn, now_s)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=int(os.environ.get("DISTTORCH_HISTORIES", "400")), deadline=None)
 @given(st.lists(EVENTS, max_size=20), st.integers(0, 3))
 def test_any_history_ends_well(drawn, max_restarts):
     policy = Policy(RANKS, max_restarts=max_restarts, grace_s=10.0)
