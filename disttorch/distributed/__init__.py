@@ -67,6 +67,7 @@ from disttorch.distributed.point_to_point import (
     recv,
     send,
 )
+from disttorch.distributed.preemption import preempted
 from disttorch.distributed.rendezvous import rendezvous
 from disttorch.distributed.step_times import StepReport, step_report
 from disttorch.distributed.subgroups import (
