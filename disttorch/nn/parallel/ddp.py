@@ -20,6 +20,7 @@ from disttorch.nn.parallel.ddp_join import DDPJoinHook, tell_the_joined
 from disttorch.nn.parallel.reducer import Reducer
 from disttorch.nn.parallel.replicas import broadcast_all
 from disttorch.nn.parallel.wrapper import ModuleWrapper
+from disttorch.nn.parameter import UninitializedParameter
 from disttorch.tensor import Tensor
 
 _MIB = 1 << 20
@@ -88,6 +89,12 @@ class DistributedDataParallel(ModuleWrapper, Joinable):
             raise RuntimeError(
                 "DistributedDataParallel is not needed when a module doesn't have any parameters "
                 "that require a gradient."
+            )
+        if any(isinstance(p, UninitializedParameter) for _, p in self._named_parameters()):
+            raise RuntimeError(
+                "Modules with uninitialized parameters can't be used with "
+                "`DistributedDataParallel`. Run a dummy forward pass to correctly initialize the "
+                "modules"
             )
         self._check_equal()
         self._buffer_places = self._find_buffers()

@@ -1,6 +1,7 @@
 import copy
 import pickle
 import re
+import warnings
 import weakref
 
 import numpy as np
@@ -181,6 +182,15 @@ def test_a_module_without_parameters_is_refused():
 
     (outcome,) = outcomes_of(1, body)
     assert "doesn't have any parameters that require a gradient" in str(outcome.error)
+
+
+def test_lazy_modules_must_have_seen_an_input():
+    def body(group):
+        with warnings.catch_warnings(action="ignore"):  # lazy modules warn that they are new
+            DistributedDataParallel(nn.LazyLinear(2), process_group=group)
+
+    (outcome,) = outcomes_of(1, body)
+    assert "Run a dummy forward pass" in str(outcome.error)
 
 
 def one_step(model, x, *, backward=lambda loss: loss.backward()):
