@@ -85,6 +85,19 @@ class SpecialFunctions:
         """1 - erf(x), exact where that is small."""
         return self._by_precision(x, self._erfc64, self._erfc64)
 
+    def gelu(self, x: Array) -> Array:
+        """x times the normal distribution's probability of values below x, of a floating array."""
+        y = self.erf(x * x.dtype.type(1 / sqrt(2)))
+        y += 1
+        y *= x
+        y *= x.dtype.type(0.5)
+        return y
+
+    def gelu_slope(self, x: Array) -> Array:
+        """Derivative of `gelu`."""
+        below = 0.5 * self.erf(x * (1 / sqrt(2))) + 0.5
+        return below + x * self.xp.exp(-0.5 * x * x) * (1 / sqrt(2 * pi))
+
     def erfinv(self, x: Array) -> Array:
         """Inverse of `erf` on [-1, 1]; NaN outside."""
         return self._by_precision(x, self._erfinv64, self._erfinv64)

@@ -30,14 +30,12 @@ class Gelu(PointwiseOp):
     def forward(ctx, x: Array) -> Array:
         refuse_kinds(x, "biuc", "GeluKernelImpl")
         ctx.save(0)
-        y = ctx.backend.erf(x * x.dtype.type(1 / sqrt(2)))
-        y += 1
-        y *= x
-        y *= x.dtype.type(0.5)
-        return y
+        return ctx.backend.gelu(x)
 
     def backward(ctx, g: Any) -> Any:
         (x,) = ctx.saved
+        if not ctx.F.recorded:
+            return g * ctx.backend.gelu_slope(x)
         below = 0.5 * ctx.call(Erf, x * (1 / sqrt(2))) + 0.5
         return g * (below + x * ctx.F.exp(-0.5 * x * x) * (1 / sqrt(2 * pi)))
 

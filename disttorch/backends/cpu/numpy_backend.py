@@ -15,6 +15,7 @@ from disttorch.backends.cpu import (
     blas,
     exponentials,
     extremes,
+    gelu,
     group_norm,
     lapack,
     masks,
@@ -103,6 +104,14 @@ class NumpyBackend(Backend):
     def device_of(self, array: np.ndarray) -> device:
         """Return ``device("cpu")``."""
         return _CPU
+
+    def gelu(self, x: np.ndarray) -> np.ndarray:
+        """Return x times the normal distribution's probability of values below x."""
+        return gelu.gelu(x) if gelu.fits(x) else super().gelu(x)
+
+    def gelu_slope(self, x: np.ndarray) -> np.ndarray:
+        """Return the derivative of `gelu`."""
+        return gelu.gelu_slope(x) if gelu.fits(x) else super().gelu_slope(x)
 
     def log_sum_exp(self, x: np.ndarray, axis: tuple[int, ...]) -> np.ndarray:
         """Return log(sum(exp(x))) over `axis`, whose dimensions are kept; x is not empty."""
