@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from disttorch.comm import join_tcp
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.env import exit_key, join_key
 from disttorch.comm.errors import (
@@ -68,8 +69,8 @@ def connect(store: Store, rank: int, size: int, attempt: int, deadline: Deadline
     """Join the `size` ranks that use `store`; returns on no rank before all have joined.
 
     `attempt` counts restarts of the job. Raises StoreTimeoutError naming the ranks that did not
-    come, PeerLostError if one ended first, DistNetworkError if one is on another host,
-    SharedMemoryError if memory is short.
+    come, PeerLostError if one ended first, SharedMemoryError if memory is short. Ranks on several
+    hosts, and all where DISTTORCH_TRANSPORT is tcp, talk over TCP (`join_tcp`).
     """
     segment = Segment(layout_for(size).nbytes, layout_for(size).rings_at)
     watch = None
@@ -78,7 +79,12 @@ def connect(store: Store, rank: int, size: int, attempt: int, deadline: Deadline
         store.set(keys[rank], Address(ProcessId.current(), segment.fd).to_json())
         _wait_for_ranks(store, rank, keys, attempt, deadline)
         addresses = [Address.from_json(text) for text in store.multi_get(keys)]
-        _check_one_host(addresses)
+        one_host = len({address.process.host for address in addresses}) == 1
+        if not one_host or join_tcp.is_forced():
+            segment.close_fd()
+            mesh = join_tcp.join(store, rank, size, attempt, one_host, deadline)
+            watch = ProcessWatch({})
+            return Link(mesh, tuple(address.process for address in addresses), watch)
         processes = [address.process for address in addresses]
         watch = watch_peers(rank, range(size), processes)
         try:
@@ -86,15 +92,15 @@ def connect(store: Store, rank: int, size: int, attempt: int, deadline: Deadline
         except SharedMemoryError:
             _raise_if_lost(rank, watch)
             raise
-        mesh = SharedMesh(rank, range(size), pages, STAGE_BYTES, watch)
+        shared = SharedMesh(rank, range(size), pages, STAGE_BYTES, watch)
         # No rank may leave before all have opened its segment.
-        mesh.sync(deadline)
+        shared.sync(deadline)
     except BaseException:
         if watch is not None:
             watch.close()
         segment.close_fd()
         raise
-    return Link(mesh, tuple(processes), watch)
+    return Link(shared, tuple(processes), watch)
 
 
 def open_pages(
@@ -162,14 +168,3 @@ def _raise_if_lost(rank: int, watch: ProcessWatch) -> None:
     if ended:
         names = ", ".join(f"rank {peer} (pid {watch.pid(peer)})" for peer in ended)
         raise PeerLostError(f"rank {rank}: {names} died while the ranks joined", ended) from None
-
-
-def _check_one_host(addresses: Sequence[Address]) -> None:
-    hosts = [address.process.host for address in addresses]
-    other = [rank for rank, host in enumerate(hosts) if host != hosts[0]]
-    if other:
-        names = ", ".join(map(str, other))
-        raise DistNetworkError(
-            f"rank {names} and rank 0 are on different hosts or in different containers; ranks "
-            f"talk through shared memory, so start all of them on one host"
-        )

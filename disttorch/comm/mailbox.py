@@ -18,9 +18,8 @@ from disttorch.comm import header
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.errors import CollectiveMismatchError, DistBackendError
 from disttorch.comm.header import HEADER_BYTES, EncodedCall
-from disttorch.comm.mesh import SharedMesh
+from disttorch.comm.mesh import Reader, SharedMesh, Writer
 from disttorch.comm.transport.arena import Array
-from disttorch.comm.transport.ring import RingReader, RingWriter
 from disttorch.comm.work import Work
 
 # Tag, number of bytes, digest of the dtype. The description of the call lies where a collective's
@@ -92,8 +91,8 @@ class Mailbox:
     def __init__(self, mesh: SharedMesh) -> None:
         self._mesh = mesh
         self._lock = threading.Lock()
-        self._writers: dict[int, RingWriter] = {}
-        self._readers: dict[int, RingReader] = {}
+        self._writers: dict[int, Writer] = {}
+        self._readers: dict[int, Reader] = {}
         self._sends: dict[int, deque[tuple[Message, deque[memoryview]]]] = {}
         self._receives: list[Message] = []
         self._arrivals: dict[int, list[_Arrival]] = {
@@ -192,16 +191,14 @@ class Mailbox:
         active = [p for p, report in zip(others, reports, strict=True) if not report.lost]
         return active or others
 
-    def _writer(self, peer: int) -> RingWriter:
+    def _writer(self, peer: int) -> Writer:
         if peer not in self._writers:
-            mesh = self._mesh
-            self._writers[peer] = RingWriter(mesh.own, mesh.rank, mesh.pages[peer], peer)
+            self._writers[peer] = self._mesh.writer(peer)
         return self._writers[peer]
 
-    def _reader(self, peer: int) -> RingReader:
+    def _reader(self, peer: int) -> Reader:
         if peer not in self._readers:
-            mesh = self._mesh
-            self._readers[peer] = RingReader(mesh.own, mesh.rank, mesh.pages[peer], peer)
+            self._readers[peer] = self._mesh.reader(peer)
         return self._readers[peer]
 
     def _push(self, queue: deque[tuple[Message, deque[memoryview]]]) -> None:

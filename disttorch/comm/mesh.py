@@ -7,7 +7,7 @@ after all have posted step s + 1, that is after all have finished reading step s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,17 +24,41 @@ from disttorch.comm.header import SEQUENCE, SIGNATURE, TOKEN, EncodedCall
 from disttorch.comm.status import StatusPage
 from disttorch.comm.transport.arena import Array, Condition, OwnPage, Page
 from disttorch.comm.transport.process import ProcessWatch
+from disttorch.comm.transport.ring import RingReader, RingWriter
 from disttorch.comm.transport.waiting import fence, spins_for, wait_until
 
 _MAX_CACHED_VIEWS = 256
+
+Part = tuple[int, int]
+"""A part of a stage: offset and length in bytes."""
+
+
+class Writer(Protocol):
+    """The sending end of a stream."""
+
+    def write(self, data: memoryview) -> int:
+        """Put in as much of `data` as there is room for; returns how many bytes that was."""
+
+
+class Reader(Protocol):
+    """The receiving end of a stream."""
+
+    @property
+    def n_available(self) -> int:
+        """How many bytes can be read now."""
+
+    def read_into(self, space: memoryview) -> int:
+        """Take out as much as there is and fits; returns how many bytes that was."""
 
 
 class SharedMesh:
     """`pages` are the segments of all ranks in group order; `ranks` their global numbers.
 
     While `eager`, collectives spin and yield as they wait; else they nap and leave the cores free.
-    Setting `closing` ends all waits with an error.
+    Setting `closing` ends all waits with an error. `shared`: ranks see each other's memory.
     """
+
+    shared = True
 
     def __init__(
         self,
@@ -45,7 +69,6 @@ class SharedMesh:
         watch: ProcessWatch,
     ) -> None:
         own = pages[rank]
-        assert isinstance(own, OwnPage)
         self.rank = rank
         self.size = len(ranks)
         self.ranks = tuple(ranks)
@@ -99,6 +122,18 @@ class SharedMesh:
         if self._ticket and self._page is not None:
             self._page.end(self._ticket)
             self._ticket = 0
+
+    def send_only(self, parts: Sequence[Sequence[Part]]) -> None:
+        """Say which parts of this rank's stage each rank needs, for those that cannot see it."""
+
+    def writer(self, peer: int) -> Writer:
+        """The sending end of the stream of bytes to a peer; raises SharedMemoryError."""
+        assert isinstance(self.own, OwnPage)
+        return RingWriter(self.own, self.rank, self.pages[peer], peer)
+
+    def reader(self, peer: int) -> Reader:
+        """The receiving end of the stream of bytes from a peer."""
+        return RingReader(self.own, self.rank, self.pages[peer], peer)
 
     def stages(self, dtype: np.dtype[Any], n_items: int | None = None) -> list[Array]:
         """All ranks' staging spaces for the next step: flat, the first `n_items`, by default all.
@@ -158,12 +193,12 @@ class SharedMesh:
             if self.closing:
                 raise GroupUnusableError(f"{doing} was ended by close() on this rank")
             # Liveness first: what a rank wrote before it ended is seen by the look that follows.
-            reports = self.reports(peers(), ended=self._watch.ended())
+            reports = self.reports(peers(), ended=self._ended())
             if any(report.lost for report in reports) and not ready():
                 self._raise_lost(doing, reports)
 
         if not wait_until(ready, deadline, check, eager=eager):
-            reports = self.reports(peers(), ended=self._watch.ended())
+            reports = self.reports(peers(), ended=self._ended())
             text = diagnosis.late_text(self.ranks[self.rank], doing, deadline.timeout_s, reports)
             raise CollectiveTimeoutError(text, [report.rank for report in reports])
 
@@ -197,6 +232,9 @@ class SharedMesh:
             self.doing(),
             eager=self.eager,
         )
+
+    def _ended(self) -> set[int]:
+        return self._watch.ended()
 
     def _missing(self, step: int) -> list[int]:
         return [rank for rank, page in enumerate(self.pages) if page.flag[0] < step]

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from disttorch.comm.connect import Address
 from disttorch.comm.env import RankEnv, exit_key
 from disttorch.comm.errors import DistNetworkError, PeerLostError, StoreTimeoutError
 from disttorch.comm.group import ProcessGroup
-from disttorch.comm.store import HashStore
+from disttorch.comm.join_tcp import own_address
+from disttorch.comm.store import FileStore, HashStore
+from disttorch.comm.transport import process
 from disttorch.comm.transport.process import ProcessId
+from tests.comm.ranks import run_ranks
 
 
 def test_ranks_that_never_join_are_named() -> None:
@@ -49,8 +54,27 @@ def test_garbage_in_the_store_is_not_an_address(text: str) -> None:
         ProcessGroup.from_env(RankEnv(0, 2), store, timeout_s=20)
 
 
-def test_ranks_of_several_hosts_are_refused() -> None:
-    store = HashStore()
-    store.set("rank/0/1", Address(ProcessId(1, 1, "elsewhere"), 3).to_json())
-    with pytest.raises(DistNetworkError, match="rank 1 and rank 0 are on different hosts"):
-        ProcessGroup.from_env(RankEnv(0, 2), store, timeout_s=20)
+@pytest.mark.parametrize("key", ["", "5f" * 32])
+def test_ranks_of_several_hosts_talk_over_tcp(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    """The hosts are one with several names, so the ranks cannot tell."""
+    monkeypatch.setenv("DISTTORCH_KEY", key)
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+
+    def body(outer: ProcessGroup) -> tuple[str, list[float]]:
+        monkeypatch.setattr(process, "_host", lambda: f"host {outer.rank}")
+        store = FileStore(str(tmp_path / f"store{len(key)}"))
+        env = RankEnv(outer.rank, outer.size)
+        with ProcessGroup.from_env(env, store, timeout_s=20) as group:
+            array = np.full(3, float(group.rank))
+            group.all_reduce(array)
+            return type(group._mesh).__name__, array.tolist()
+
+    assert run_ranks(3, body) == [("TcpMesh", [3.0, 3.0, 3.0])] * 3
+
+
+def test_own_address() -> None:
+    assert own_address({"DISTTORCH_ADDR": "10.1.2.3"}) == "10.1.2.3"
+    assert own_address({"MASTER_ADDR": "127.0.0.1"}) == "127.0.0.1"
+    assert own_address({"MASTER_ADDR": "no such host, it is hoped"}) == "127.0.0.1"

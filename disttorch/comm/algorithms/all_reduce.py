@@ -11,12 +11,13 @@ In each the first `sync` is the one that compares headers. P ranks, n bytes, chu
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 
 from disttorch.comm.deadline import Deadline
-from disttorch.comm.mesh import SharedMesh
+from disttorch.comm.mesh import Part, SharedMesh
 from disttorch.comm.reduce_op import Reduce
 from disttorch.comm.transport.arena import Array
 
@@ -63,6 +64,7 @@ def scattered(mesh: SharedMesh, flat: Array, reduce: Reduce, deadline: Deadline)
         low, high = bounds[rank], bounds[rank + 1]
         if k > 0:
             reduce(own[width : width + high - low], [stage[low:high] for stage in before])
+        mesh.send_only(_routes(flat.itemsize, cuts(chunk.size, size), rank, bounds, width, k))
         mesh.sync(deadline)
         if k > 0:
             _copy_out(flat[(k - 1) * width : k * width], stages, bounds, width)
@@ -83,6 +85,17 @@ def in_place(mesh: SharedMesh, arrays: Sequence[Array], reduce: Reduce, deadline
         for block in blocks[1:]:
             np.copyto(block, blocks[0])
     mesh.sync(deadline)
+
+
+def _routes(
+    itemsize: int, chunk: list[int], rank: int, before: list[int], at: int, k: int
+) -> list[list[Part]]:
+    """To each rank its slice of the chunk, to all what this rank has reduced of the last one."""
+    reduced = [(at * itemsize, (before[rank + 1] - before[rank]) * itemsize)] if k else []
+    return [
+        [(low * itemsize, (high - low) * itemsize), *reduced]
+        for low, high in itertools.pairwise(chunk)
+    ]
 
 
 def _copy_out(out: Array, stages: Sequence[Array], bounds: Sequence[int], at: int) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from disttorch.comm.deadline import Deadline
-from disttorch.comm.mesh import SharedMesh
+from disttorch.comm.mesh import Part, SharedMesh
 from disttorch.comm.transport.arena import Array
 
 _WORD = np.dtype(np.int64)
@@ -33,6 +33,8 @@ def broadcast(mesh: SharedMesh, flat: Array, root: int, deadline: Deadline) -> N
         stage = mesh.stages(flat.dtype, chunk.size)[root]
         if mesh.rank == root:
             stage[...] = chunk
+        else:
+            mesh.send_only([()] * mesh.size)
         mesh.sync(deadline)
         if mesh.rank != root:
             chunk[...] = stage
@@ -84,8 +86,17 @@ def pieces(
         for rank, array in enumerate(inputs):
             part = array[where]
             own[rank * width : rank * width + part.size] = part
+        mesh.send_only(_routes(mesh.size, inputs, where, width))
         mesh.sync(deadline)
         drain(where, [stage[at : at + n_items] for stage in stages])
+
+
+def _routes(size: int, inputs: Sequence[Array], where: slice, width: int) -> list[list[Part]]:
+    if not inputs:
+        return [[]] * size
+    return [
+        [(rank * width * array.itemsize, array[where].nbytes)] for rank, array in enumerate(inputs)
+    ]
 
 
 def exchange_counts(mesh: SharedMesh, counts: Sequence[int], deadline: Deadline) -> list[list[int]]:

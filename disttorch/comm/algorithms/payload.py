@@ -30,7 +30,9 @@ def exchange(
         lengths = mesh.stages(_LENGTH)
         stages = [stage[_LENGTH.itemsize :] for stage in mesh.stages(_BYTE)]
         lengths[mesh.rank][0] = source.nbytes
+        used = (0, _LENGTH.itemsize + min(width, max(0, source.nbytes - at)))
         source.fill(stages[mesh.rank][:width])
+        mesh.send_only([[used]] * mesh.size)
         mesh.sync(deadline)
         if at == 0:
             sizes = [int(length[0]) for length in lengths]

@@ -6,6 +6,7 @@ from disttorch.comm.algorithms import all_reduce as ways
 from disttorch.comm.collectives.context import Context, FlatOutputs, Run, check_array
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.header import EncodedCall
+from disttorch.comm.mesh import SharedMesh
 from disttorch.comm.reduce_op import Reduce, Reduction, reducer
 from disttorch.comm.transport.arena import Array
 from disttorch.comm.windows import Place
@@ -14,6 +15,8 @@ from disttorch.comm.windows import Place
 _IN_PLACE_FROM_BYTES = 32 << 10
 # With more ranks, every rank reading all data of all ranks soon costs more than a second step.
 _DIRECT_TOTAL_BYTES = 1 << 20
+# Between hosts, one step with all data to all is quicker than two with a part up to here.
+_DIRECT_WIRE_BYTES = 16 << 10
 
 
 def all_reduce(context: Context, array: Array, op: Reduction) -> Run:
@@ -52,12 +55,17 @@ def _run(
             return
     else:
         mesh.open(call)
-    way = ways.direct if _direct_is_best(mesh.size, flat.nbytes) else ways.scattered
+    direct = _direct_is_best(mesh.size, flat.nbytes) if mesh.shared else _few(mesh, flat.nbytes)
+    way = ways.direct if direct else ways.scattered
     way(mesh, flat, reduce, deadline)
 
 
 def _agreed(tokens: list[int], place: Place) -> bool:
     return all(token == place.token for token in tokens)
+
+
+def _few(mesh: SharedMesh, nbytes: int) -> bool:
+    return mesh.size == 2 or nbytes <= _DIRECT_WIRE_BYTES
 
 
 def _direct_is_best(n_ranks: int, nbytes: int) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+
 import numpy as np
 
 from disttorch.comm.algorithms import movement
@@ -24,6 +26,11 @@ def allocate(context: Context, results: list[Array], nbytes: int) -> Run:
     calls = [context.calls.find(name, shape=(nbytes,)) for name in ("allocate", "allocate (map)")]
 
     def run(deadline: Deadline) -> None:
+        if not context.mesh.shared:
+            # Ranks that cannot see it reduce it as any other array.
+            agree(context, calls[0], "", 0, deadline)
+            results[:] = [np.frombuffer(mmap.mmap(-1, max(nbytes, 1)), np.uint8)[:nbytes]]
+            return
         results[:] = [_allocate(context, calls, nbytes, deadline)[:nbytes]]
 
     return run

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from disttorch.comm import join_tcp
 from disttorch.comm.collectives.allocate import agree
 from disttorch.comm.collectives.context import Context, Run
 from disttorch.comm.connect import STAGE_BYTES, Link, layout_for, open_pages, watch_peers
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.errors import SharedMemoryError
-from disttorch.comm.header import EncodedCall
+from disttorch.comm.header import EncodedCall, digest
 from disttorch.comm.mesh import SharedMesh
+from disttorch.comm.tcp_mesh import TcpMesh
+from disttorch.comm.transport.process import ProcessWatch
 from disttorch.comm.transport.segment import Segment
 
 
@@ -28,6 +31,11 @@ def new_group(context: Context, results: list[Link], ranks: Sequence[int]) -> Ru
     calls = [context.calls.find(name, shape=members) for name in ("new_group", "new_group (map)")]
 
     def run(deadline: Deadline) -> None:
+        if isinstance(context.mesh, TcpMesh):
+            joined = _connect_by_tcp(context.mesh, context, calls, members, deadline)
+            if joined is not None:
+                results.append(joined)
+            return
         link = _connect(context, calls, members, deadline)
         if link is not None:
             results.append(link)
@@ -59,6 +67,33 @@ def _connect(
             segment.close_fd()
         raise
     return link
+
+
+def _connect_by_tcp(
+    parent: TcpMesh,
+    context: Context,
+    calls: list[EncodedCall],
+    members: tuple[int, ...],
+    deadline: Deadline,
+) -> Link | None:
+    wire = None
+    if parent.rank in members:
+        ranks = [parent.ranks[member] for member in members]
+        name = digest((parent.wire.group, parent.sequence, members)) >> 1
+        wire = parent.wire.branch(members.index(parent.rank), len(members), name)
+    try:
+        ports = agree(context, calls[0], "", wire.port if wire else 0, deadline)
+        if wire is None:
+            return None
+        hosts = [parent.addresses[member].rpartition(":")[0] for member in members]
+        addresses = [f"{host}:{ports[member]}" for host, member in zip(hosts, members, strict=True)]
+        mesh = join_tcp.link(wire, ranks, addresses, deadline)
+    except BaseException:
+        if wire is not None:
+            wire.close()
+        raise
+    processes = tuple(context.processes[member] for member in members)
+    return Link(mesh, processes, ProcessWatch({}))
 
 
 def _open(context: Context, segment: Segment, members: tuple[int, ...], fds: Sequence[int]) -> Link:

@@ -95,6 +95,13 @@ class Page:
         n_items = self._layout.stage_bytes // dtype.itemsize
         return np.frombuffer(self._stages[slot], np.uint8, n_items * dtype.itemsize).view(dtype)
 
+    def stage_bytes_of(self, slot: int) -> memoryview:
+        """The staging space of a slot as bytes."""
+        return self._stages[slot]
+
+    def close(self) -> None:
+        """Give back what the page holds: nothing."""
+
     def sent(self, rank: int) -> Words:
         """The word that counts the bytes this rank has put into its ring to `rank`."""
         return self._counter(rank)

@@ -36,7 +36,7 @@ class RingWriter:
 class RingReader:
     """The receiving end; never blocks."""
 
-    def __init__(self, own: OwnPage, own_rank: int, peer: Page, peer_rank: int) -> None:
+    def __init__(self, own: Page, own_rank: int, peer: Page, peer_rank: int) -> None:
         self._ring = peer.ring(own_rank)
         self._sent_word = peer.sent(own_rank)
         self._received_word = own.received(peer_rank)

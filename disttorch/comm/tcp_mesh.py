@@ -1,0 +1,208 @@
+"""The mesh between hosts: every rank holds a copy of the others' pages, kept up by messages.
+
+A step sends each peer the parts of this rank's stage that it needs (`send_only`) and waits for
+theirs, so all that is written for shared memory runs here unchanged, with the traffic of its
+algorithm.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from disttorch.comm.deadline import Deadline
+from disttorch.comm.header import HEADER_BYTES, SEQUENCE, EncodedCall
+from disttorch.comm.mesh import Part, SharedMesh
+from disttorch.comm.transport.arena import Array, Condition, Layout, Page
+from disttorch.comm.transport.process import ProcessWatch
+from disttorch.comm.transport.tcp import Kind, Message, Wire
+
+_OFFSETS = struct.Struct("<q")
+# Of a stream, sent as one message.
+_CHUNK_BYTES = 1 << 20
+
+
+class TcpMesh(SharedMesh):
+    """Ranks joined by a `Wire`; `layout` is that of the pages, with no room for rings."""
+
+    shared = False
+
+    def __init__(
+        self,
+        ranks: Sequence[int],
+        wire: Wire,
+        addresses: Sequence[str],
+        layout: Layout,
+        watch: ProcessWatch,
+    ) -> None:
+        pages = [Page(mmap.mmap(-1, layout.nbytes), layout) for _ in ranks]
+        super().__init__(wire.rank, ranks, pages, layout.stage_bytes, watch)
+        self.wire = wire
+        self.addresses = tuple(addresses)
+        self._routes: Sequence[Sequence[Part]] | None = None
+        self._n_used = 0
+        self._opened = False
+        self._streams: dict[int, deque[memoryview]] = {
+            peer: deque() for peer in range(self.size) if peer != self.rank
+        }
+
+    def open(self, call: EncodedCall, token: int = 0) -> None:
+        """As in shared memory; the header goes out with the next step."""
+        super().open(call, token)
+        self._opened = True
+
+    def stages(self, dtype: np.dtype[Any], n_items: int | None = None) -> list[Array]:
+        """As in shared memory; what is not asked for with `n_items` or `send_only` is all sent."""
+        n_used = self.stage_bytes if n_items is None else n_items * dtype.itemsize
+        self._n_used = max(self._n_used, n_used)
+        return super().stages(dtype, n_items)
+
+    def send_only(self, parts: Sequence[Sequence[Part]]) -> None:
+        """Each rank needs only these parts, (offset, bytes), of this rank's stage at this step."""
+        self._routes = parts
+
+    def sync(self, deadline: Deadline) -> None:
+        """Send this step's parts to all and wait for theirs; errors as in shared memory."""
+        self._post()
+        super().sync(deadline)
+
+    def leave(self, condition: Condition, text: str = "") -> None:
+        """Tell the other ranks that this one takes part no more; only the first reason counts."""
+        if self.pages and self.own.condition()[0] is Condition.ACTIVE:
+            self.own.leave(condition, text)
+            for peer in self._streams:
+                self.wire.send(peer, Kind.LEAVE, [text.encode(errors="replace")], int(condition))
+        if condition is Condition.EXITED:
+            # The process ends, and with it what it has queued and not yet sent.
+            self.wire.close()
+
+    def close(self) -> None:
+        """Forget all views and close the sockets."""
+        super().close()
+        self.wire.close()
+
+    def writer(self, peer: int) -> TcpWriter:
+        """The sending end of the stream of bytes to a peer."""
+        return TcpWriter(self.wire, peer)
+
+    def reader(self, peer: int) -> TcpReader:
+        """The receiving end of the stream of bytes from a peer."""
+        return TcpReader(self, peer, self._streams[peer])
+
+    def pump(self) -> None:
+        """Take in what has come; does not block."""
+        for message in self.wire.receive() if self.pages else ():
+            if message.kind is Kind.STREAM:
+                self._streams[message.sender].extend(message.frames)
+            elif message.kind is Kind.STEP:
+                self._take_step(message)
+            else:
+                text = bytes(message.frames[0]).decode(errors="replace") if message.frames else ""
+                self.pages[message.sender].leave(Condition(message.argument), text)
+
+    def wait_for(
+        self,
+        ready: Callable[[], bool],
+        deadline: Deadline,
+        peers: Callable[[], Sequence[int]],
+        doing: str,
+        *,
+        eager: bool = True,
+    ) -> None:
+        """As in shared memory, taking in messages meanwhile."""
+
+        def pumped() -> bool:
+            self.pump()
+            return ready()
+
+        super().wait_for(pumped, deadline, peers, doing, eager=eager)
+
+    def _ended(self) -> set[int]:
+        cut = {self.ranks[peer] for peer in self.wire.cut_off()}
+        self.pump()
+        return super()._ended() | cut
+
+    def _post(self) -> None:
+        step = self._step + 1
+        slot = step & 1
+        header = bytes(self.own.headers[slot]) if self._opened else b""
+        stage, routes = self.own.stage_bytes_of(slot), self._routes
+        everything = [(0, self._n_used)] if self._n_used else []
+        for peer in self._streams:
+            parts = everything if routes is None else [part for part in routes[peer] if part[1]]
+            frames: list[Any] = [header, b"".join(_OFFSETS.pack(at) for at, _ in parts)]
+            frames += [stage[at : at + nbytes] for at, nbytes in parts]
+            self.wire.send(peer, Kind.STEP, frames, step)
+        self._opened, self._routes, self._n_used = False, None, 0
+
+    def _take_step(self, message: Message) -> None:
+        page, step = self.pages[message.sender], message.argument
+        frames = message.frames
+        offsets = frames[1] if len(frames) > 1 else memoryview(b"")
+        n_parts = len(frames) - 2
+        fits = (
+            step == page.flag[0] + 1
+            and n_parts >= 0
+            and frames[0].nbytes in (0, HEADER_BYTES)
+            and offsets.nbytes == n_parts * _OFFSETS.size
+        )
+        places = [at for (at,) in _OFFSETS.iter_unpack(offsets)] if fits else []
+        pairs = list(zip(places, frames[2:], strict=False))
+        if not fits or any(at < 0 or at + f.nbytes > self.stage_bytes for at, f in pairs):
+            self.wire.dropped += 1
+            return
+        slot = step & 1
+        if frames[0].nbytes:
+            page.headers[slot][:] = frames[0]
+            page.announce(page.header_words[slot][SEQUENCE], slot)
+        stage = page.stage_bytes_of(slot)
+        for at, frame in pairs:
+            stage[at : at + frame.nbytes] = frame
+        page.flag[0] = step
+
+
+class TcpWriter:
+    """A stream of bytes to a peer, as `RingWriter`; takes all at once."""
+
+    def __init__(self, wire: Wire, peer: int) -> None:
+        self._wire = wire
+        self._peer = peer
+
+    def write(self, data: memoryview) -> int:
+        """Queue a copy of `data`; returns its length."""
+        if data.nbytes:
+            self._wire.send(self._peer, Kind.STREAM, [bytes(data[:_CHUNK_BYTES])])
+        return min(data.nbytes, _CHUNK_BYTES)
+
+
+class TcpReader:
+    """A stream of bytes from a peer, as `RingReader`."""
+
+    def __init__(self, mesh: TcpMesh, peer: int, frames: deque[memoryview]) -> None:
+        self._mesh = mesh
+        self._frames = frames
+
+    @property
+    def n_available(self) -> int:
+        """How many bytes can be read now."""
+        self._mesh.pump()
+        return sum(frame.nbytes for frame in self._frames)
+
+    def read_into(self, space: memoryview) -> int:
+        """Take out as much as there is and fits; returns how many bytes that was."""
+        n = 0
+        while n < space.nbytes and self._frames:
+            frame = self._frames[0]
+            part = frame[: space.nbytes - n]
+            space[n : n + part.nbytes] = part
+            n += part.nbytes
+            if part.nbytes == frame.nbytes:
+                self._frames.popleft()
+            else:
+                self._frames[0] = frame[part.nbytes :]
+        return n

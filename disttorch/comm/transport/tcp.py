@@ -1,0 +1,205 @@
+"""Messages between ranks over ZeroMQ TCP, readable only with the job's key (`curve`).
+
+Every rank binds one socket and connects one to each peer; a pair's order is kept. A message is a
+head of 64 bytes and data frames:
+
+    magic (8), kind (8), group (8), sender (8), number (8), count (8), argument (8), zero (8)
+
+What is malformed, too large, of another group, or not the next of its sender is dropped and counted
+in `dropped`; whoever lacks the key is refused before a byte of a message is read.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from time import monotonic
+from typing import Any
+
+from disttorch.comm.curve import JobKey
+from disttorch.comm.errors import DistNetworkError
+
+_MAGIC = b"dtwire01"
+_HEAD = struct.Struct("<8s7q")
+MAX_FRAME_BYTES = 64 << 20
+_MAX_FRAMES = 64
+# A dead process is seen at once by its closed connection; this is for a cable that was pulled.
+_HEARTBEAT_MS = 2000
+_SILENCE_MS = 10_000
+_LINGER_MS = 1000
+# What a peer sent on one connection may come after the end of another is noticed.
+_GRACE_S = 0.3
+
+
+class Kind(IntEnum):
+    """What a message is about."""
+
+    STEP = 1
+    STREAM = 2
+    LEAVE = 3
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message from group rank `sender`; `number` counts those of its sender and kind."""
+
+    kind: Kind
+    sender: int
+    number: int
+    argument: int
+    frames: tuple[memoryview, ...]
+
+
+class Wire:
+    """This rank's sockets in one group; safe from several threads.
+
+    `host` is the address to bind, `address` what peers connect to.
+    """
+
+    def __init__(self, rank: int, size: int, group: int, key: JobKey, host: str) -> None:
+        import zmq  # noqa: PLC0415 - importing disttorch must not load it
+
+        self.rank = rank
+        self.dropped = 0
+        self._size = size
+        self.group = group
+        self._key = key
+        self._host = host
+        self._zmq = zmq
+        self._lock = threading.Lock()
+        self._context: Any = zmq.Context(io_threads=1)
+        self._inbox = self._socket(zmq.ROUTER)
+        self._inbox.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
+        key.guard_server(self._inbox)
+        self._outboxes: dict[int, Any] = {}
+        self._watches: dict[int, Any] = {}
+        self._sent: dict[tuple[int, Kind], int] = {}
+        self._seen: dict[tuple[int, Kind], int] = {}
+        self._cut: dict[int, float] = {}
+        self._closed = False
+        try:
+            self._inbox.bind(f"tcp://{host}:*")
+        except zmq.ZMQError as error:
+            self.close()
+            raise DistNetworkError(f"cannot listen on {host}: {error}") from None
+        self._refused = self._inbox.get_monitor_socket(_refusals(zmq))
+        self.address = self._inbox.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    @property
+    def port(self) -> int:
+        """The port of `address`."""
+        return int(self.address.rpartition(":")[2])
+
+    def branch(self, rank: int, size: int, group: int) -> Wire:
+        """A wire with the same key for another group, bound but not connected."""
+        return Wire(rank, size, group, self._key, self._host)
+
+    def connect(self, peer: int, address: str) -> None:
+        """Open the way to a peer; does not wait for it."""
+        outbox = self._socket(self._zmq.DEALER)
+        outbox.setsockopt(self._zmq.IDENTITY, b"%d" % self.rank)
+        self._key.guard_client(outbox)
+        self._watches[peer] = outbox.get_monitor_socket(self._zmq.EVENT_DISCONNECTED)
+        outbox.connect(address)
+        self._outboxes[peer] = outbox
+
+    def send(self, peer: int, kind: Kind, frames: Sequence[Any], argument: int = 0) -> None:
+        """Queue a message; its frames must stay unchanged until the peer has it. Does not block."""
+        with self._lock:
+            if self._closed:
+                return
+            number = self._sent[peer, kind] = self._sent.get((peer, kind), 0) + 1
+            fields = (kind, self.group, self.rank, number, len(frames), argument, 0)
+            head = _HEAD.pack(_MAGIC, *fields)
+            try:
+                outbox = self._outboxes[peer]
+                outbox.send_multipart([head, *frames], self._zmq.NOBLOCK, copy=False)
+            except self._zmq.Again:
+                self._cut.setdefault(peer, monotonic())
+
+    def receive(self) -> list[Message]:
+        """All messages that have come, in the order of each sender; does not block."""
+        messages: list[Message] = []
+        with self._lock:
+            while not self._closed:
+                try:
+                    frames = self._inbox.recv_multipart(self._zmq.NOBLOCK, copy=False)
+                except self._zmq.Again:
+                    break
+                message = self._parse([memoryview(frame.buffer) for frame in frames])
+                if message is None:
+                    self.dropped += 1
+                else:
+                    messages.append(message)
+        return messages
+
+    def cut_off(self) -> set[int]:
+        """The peers whose connection was lost a third of a second ago; does not block."""
+        from zmq.utils.monitor import recv_monitor_message  # noqa: PLC0415 - zmq is lazy
+
+        with self._lock:
+            if not self._closed:
+                for peer, watch in self._watches.items():
+                    if watch.poll(0):
+                        recv_monitor_message(watch)
+                        self._cut.setdefault(peer, monotonic())
+                while self._refused.poll(0):
+                    recv_monitor_message(self._refused)
+                    self.dropped += 1
+            latest_s = monotonic() - _GRACE_S
+            return {peer for peer, at_s in self._cut.items() if at_s <= latest_s}
+
+    def close(self) -> None:
+        """Send what is queued, for a second at most, and close; safe to call twice."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            for socket in (*self._outboxes.values(), self._inbox):
+                socket.disable_monitor()
+                socket.close(_LINGER_MS)
+            for watch in (*self._watches.values(), getattr(self, "_refused", None)):
+                if watch is not None:
+                    watch.close(0)
+            self._context.term()
+
+    def _socket(self, kind: int) -> Any:
+        socket = self._context.socket(kind)
+        zmq = self._zmq
+        # What a rank may queue is bounded by the steps of a collective, not by ZeroMQ.
+        for option, value in (
+            (zmq.SNDHWM, 0),
+            (zmq.RCVHWM, 0),
+            (zmq.LINGER, _LINGER_MS),
+            (zmq.HEARTBEAT_IVL, _HEARTBEAT_MS),
+            (zmq.HEARTBEAT_TIMEOUT, _SILENCE_MS),
+        ):
+            socket.setsockopt(option, value)
+        return socket
+
+    def _parse(self, frames: Sequence[memoryview]) -> Message | None:
+        if not 2 <= len(frames) <= _MAX_FRAMES + 2 or frames[1].nbytes != _HEAD.size:
+            return None
+        magic, kind, group, sender, number, count, argument, zero = _HEAD.unpack(frames[1])
+        if magic != _MAGIC or zero or group != self.group or count != len(frames) - 2:
+            return None
+        if kind not in iter(Kind) or not 0 <= sender < self._size or sender == self.rank:
+            return None
+        if bytes(frames[0]) != b"%d" % sender:
+            return None
+        seen = (sender, Kind(kind))
+        if number != self._seen.get(seen, 0) + 1:
+            return None
+        self._seen[seen] = number
+        return Message(Kind(kind), sender, number, argument, tuple(frames[2:]))
+
+
+def _refusals(zmq: Any) -> int:
+    return int(
+        zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+        | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+        | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    )

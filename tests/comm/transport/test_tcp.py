@@ -1,0 +1,164 @@
+"""Messages over TCP: what comes, and what is dropped and counted."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import zmq
+
+from disttorch.comm.curve import JobKey
+from disttorch.comm.transport.tcp import _HEAD, _MAGIC, MAX_FRAME_BYTES, Kind, Message, Wire
+
+KEY = JobKey.new()
+GROUP = 77
+
+
+def eventually(true: Callable[[], bool]) -> bool:
+    """Whether something comes true within 20 s."""
+    end_s = time.monotonic() + 20
+    while not true() and time.monotonic() < end_s:
+        time.sleep(1e-3)
+    return true()
+
+
+def received(wire: Wire, n: int) -> list[Message]:
+    """The next `n` messages of a wire."""
+    got: list[Message] = []
+    assert eventually(lambda: got.extend(wire.receive()) or len(got) >= n)
+    return got
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[Wire, Wire]]:
+    wires = [Wire(rank, 3, GROUP, KEY, "127.0.0.1") for rank in range(2)]
+    wires[0].connect(1, wires[1].address)
+    wires[1].connect(0, wires[0].address)
+    yield wires[0], wires[1]
+    for wire in wires:
+        wire.close()
+
+
+@contextmanager
+def outsider(address: str, key: JobKey | None) -> Iterator[zmq.Socket]:
+    """A bare socket of somebody at a wire's address, who says that he is rank 2."""
+    with zmq.Context() as context, context.socket(zmq.DEALER) as client:
+        client.setsockopt(zmq.LINGER, 0)
+        client.setsockopt(zmq.IDENTITY, b"2")
+        if key is not None:
+            key.guard_client(client)
+        client.connect(address)
+        yield client
+
+
+def head(magic=_MAGIC, kind=Kind.STREAM, group=GROUP, sender=2, number=1, count=1, zero=0) -> bytes:
+    return _HEAD.pack(magic, kind, group, sender, number, count, 0, zero)
+
+
+def test_messages_arrive_in_order_with_their_frames(pair):
+    zero, one = pair
+    for i in range(5):
+        zero.send(1, Kind.STREAM, [b"%d" % i, b"x" * i], argument=i)
+    zero.send(1, Kind.LEAVE, [])
+    got = received(one, 6)
+    assert [(m.kind, m.sender, m.argument) for m in got[:5]] == [
+        (Kind.STREAM, 0, i) for i in range(5)
+    ]
+    assert [bytes(m.frames[0]) for m in got[:5]] == [b"%d" % i for i in range(5)]
+    assert got[5].kind is Kind.LEAVE and got[5].frames == ()
+    assert zero.dropped == one.dropped == 0
+
+
+MALFORMED = {
+    "no head": [b"short"],
+    "bad magic": [head(magic=b"wiretd00"), b"x"],
+    "unknown kind": [head(kind=9), b"x"],
+    "another group": [head(group=78), b"x"],
+    "a sender that there is not": [head(sender=7), b"x"],
+    "the sender's own number": [head(sender=1), b"x"],
+    "another's number": [head(sender=0), b"x"],
+    "a frame too few": [head(count=2), b"x"],
+    "a frame too many": [head(count=0), b"x"],
+    "not the first of its sender": [head(number=2), b"x"],
+    "a number that is not zero": [head(zero=1), b"x"],
+    "very many frames": [head(count=500), *[b"x"] * 500],
+    "random bytes": [os.urandom(64), os.urandom(1000)],
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_messages_are_dropped_and_counted(pair, name):
+    _, one = pair
+    with outsider(one.address, KEY) as client:
+        client.send_multipart(MALFORMED[name])
+        client.send_multipart([head(), b"well-formed"])
+        (message,) = received(one, 1)
+    assert bytes(message.frames[0]) == b"well-formed"
+    assert one.dropped == 1
+
+
+def test_replayed_messages_are_dropped(pair):
+    _, one = pair
+    with outsider(one.address, KEY) as client:
+        for number in (1, 1, 2, 1, 2, 3):
+            client.send_multipart([head(number=number), b"%d" % number])
+        got = received(one, 3)
+    assert [bytes(m.frames[0]) for m in got] == [b"1", b"2", b"3"]
+    assert one.dropped == 3
+
+
+STRANGERS = {"without a key": None, "with another key": JobKey.new()}
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_strangers_are_refused_and_the_job_goes_on(pair, name):
+    zero, one = pair
+    with outsider(one.address, STRANGERS[name]) as client:
+        client.send_multipart([head(), b"stolen"], zmq.NOBLOCK)
+        assert eventually(lambda: one.cut_off() == set() and one.dropped >= 1)
+        zero.send(1, Kind.STREAM, [b"ours"])
+        (message,) = received(one, 1)
+    assert (message.sender, bytes(message.frames[0])) == (0, b"ours")
+
+
+@pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\xff" + os.urandom(999), b""])
+def test_bytes_that_are_no_handshake(pair, garbage):
+    zero, one = pair
+    with socket.create_connection(("127.0.0.1", one.port)) as raw:
+        raw.sendall(garbage)
+        zero.send(1, Kind.STREAM, [b"ours"])
+        (message,) = received(one, 1)
+    assert bytes(message.frames[0]) == b"ours"
+
+
+def test_oversize_frames_end_their_connection_only(pair):
+    zero, one = pair
+    with outsider(one.address, KEY) as client:
+        client.send_multipart([head(), bytes(MAX_FRAME_BYTES + 1)])
+        zero.send(1, Kind.STREAM, [b"ours"])
+        (message,) = received(one, 1)
+    assert message.sender == 0
+
+
+def test_a_peer_that_goes_is_cut_off_within_a_second(pair):
+    zero, one = pair
+    zero.send(1, Kind.STREAM, [b"up"])
+    one.send(0, Kind.STREAM, [b"up"])
+    received(one, 1), received(zero, 1)
+    assert zero.cut_off() == set()
+    started_s = time.monotonic()
+    one.close()
+    assert eventually(lambda: zero.cut_off() == {1})
+    assert time.monotonic() - started_s < 1.0
+
+
+def test_a_closed_wire_is_silent(pair):
+    zero, _ = pair
+    zero.close()
+    zero.close()
+    zero.send(1, Kind.STREAM, [b"late"])
+    assert zero.receive() == [] and zero.cut_off() == set()
