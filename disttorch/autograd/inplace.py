@@ -14,8 +14,9 @@ from typing import Any
 
 from disttorch.autograd.grad_mode import STATE
 from disttorch.autograd.node import Node, next_sequence
-from disttorch.autograd.op import NthOutput, Op, UnrecordedView, ambiguous_write, backward_name
+from disttorch.autograd.op import Op
 from disttorch.autograd.saved import keep_overwritten
+from disttorch.autograd.views import NthOutput, UnrecordedView, ambiguous_write, one_of_several
 from disttorch.backends import backend_of
 from disttorch.dtype import TYPE_NAMES, can_cast
 from disttorch.inference import refuse_write
@@ -67,16 +68,27 @@ def refuse_expanded(array: Array) -> None:
         )
 
 
-def refuse_overlap(target: Array, source: Array) -> None:
+def refuse_shared(target: Tensor, sources: Iterable[Any]) -> None:
+    """Raise PyTorch's error if one of `sources` is in the memory of `target`.
+
+    For operators that write elements in an order of their own.
+    """
+    for x in sources:
+        if isinstance(x, Tensor) and x._cell is target._cell and x._array.ndim:
+            refuse_overlap(target._array, x._array, whole=True)
+
+
+def refuse_overlap(target: Array, source: Array, whole: bool = False) -> None:
     """Raise PyTorch's error for reading, while `target` is written, memory that it shares in part.
 
-    Only arrays without holes are compared, as PyTorch does.
+    `whole`: all of it as well. Only arrays without holes are compared, as PyTorch does.
     """
     if not target.size or not source.size or not (_is_dense(target) and _is_dense(source)):
         return
     backend = backend_of(target)
     start, other = backend.data_ptr(target), backend.data_ptr(source)
-    if start == other and target.nbytes == source.nbytes and target.strides == source.strides:
+    same = start == other and target.nbytes == source.nbytes and target.strides == source.strides
+    if same and not whole:
         return
     if start < other + source.nbytes and other < start + target.nbytes:
         raise RuntimeError(OVERLAP)
@@ -156,13 +168,7 @@ def _refuse_ambiguous_view(target: Tensor) -> None:
                 node = target._grad_fn.name().removesuffix("Backward0")
             raise RuntimeError(ambiguous_write(node, params["inference"]))
         if op is NthOutput:
-            name = backward_name(params["view"]).removesuffix("Backward0")
-            raise RuntimeError(
-                f"Output {params['k']} of {name} is a view and is being modified inplace. This "
-                "view is the output of a function that returns multiple views. Such functions do "
-                "not allow the output views to be modified inplace. You should replace the inplace "
-                "operation by an out-of-place one."
-            )
+            raise RuntimeError(one_of_several(params["view"], params["k"], "is being"))
         view = parent
 
 
@@ -303,4 +309,5 @@ __all__ = [
     "overwrite",
     "refuse_expanded",
     "refuse_overlap",
+    "refuse_shared",
 ]

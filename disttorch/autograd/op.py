@@ -25,11 +25,10 @@ Broadcasting and dtype promotion are undone by the engine, not by the formulas.
 
 from __future__ import annotations
 
-import re
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from disttorch.autograd import anomaly, pieces
@@ -38,6 +37,7 @@ from disttorch.autograd.grad_mode import STATE
 from disttorch.autograd.node import AccumulateGrad, Edge, Node, accumulator_of, next_sequence
 from disttorch.autograd.promotion import promote
 from disttorch.autograd.saved import FREED, SAVED_NAMES, Entry, Packed, pack, saved_value, unpack
+from disttorch.autograd.views import NthOutput, UnrecordedView, backward_name
 from disttorch.backends import BACKEND_BY_TYPE, Backend, backend_of
 from disttorch.inference import THREADS, mark
 from disttorch.tensor import Tensor, refuse_mixed_devices
@@ -296,13 +296,6 @@ class PointwiseOp(Op):
     pointwise = ("forward", "backward")
 
 
-@cache
-def backward_name(op: type) -> str:
-    """PyTorch's name for an op's node; a class may give its own as `torch_name`."""
-    given: str | None = getattr(op, "torch_name", None)
-    return given or re.sub("_+", "", op.__name__) + "Backward0"
-
-
 def _wrapped(backend: Backend, array: Any) -> Tensor:
     """Wrap an output: `Tensor._wrap`, spelt out."""
     if type(array) is not backend.array_type:
@@ -397,61 +390,6 @@ def shares_memory(a: Array, b: Array) -> bool:
     return not b.size or backend_of(a).shares_memory(a, b)
 
 
-class NthOutput:
-    """One output of a view op with several (unbind, split), applied anew for its history."""
-
-    @staticmethod
-    def apply(source: Tensor, view: type[Op], k: int, **params: Any) -> Tensor:
-        """Return output `k` of `view`."""
-        output: Tensor = view.apply(source, **params)[k]
-        return output
-
-    @staticmethod
-    def run(backend: Backend, source: Array, view: type[Op], k: int, **params: Any) -> Array:
-        """Return output `k` of `view` on raw arrays."""
-        return view.run(backend, source, **params)[k]
-
-
-class UnrecordedView:
-    """A view made where nothing is recorded: it has no history that could be rebuilt."""
-
-    @staticmethod
-    def apply(source: Tensor, view: type[Op], inference: bool, k: Any, **params: Any) -> Tensor:
-        """Raise PyTorch's error, with recording on: the base was rewritten since."""
-        if STATE.enabled:
-            raise RuntimeError(ambiguous_write(None, inference, indirect=True))
-        result = view.apply(source, **params)
-        return result if k is None else result[k]  # type: ignore[no-any-return]
-
-    @staticmethod
-    def run(
-        backend: Backend, source: Array, view: type[Op], inference: bool, k: Any, **params: Any
-    ) -> Array:
-        """Return the view of raw arrays."""
-        result = view.run(backend, source, **params)
-        return result if k is None else result[k]
-
-
-def ambiguous_write(node: str | None, inference: bool, *, indirect: bool = False) -> str:
-    """PyTorch's error for writing, with recording on, to a view that was made with it off.
-
-    `node`: the view made of that view which is written to, if it is one; `indirect`: its base was
-    written to.
-    """
-    where, block = (
-        ("inference mode", "inference_mode") if inference else ("no_grad mode", "no_grad")
-    )
-    what = "A view was" if node is None else f"Output 0 of {node} is a view of a view which was"
-    done = "its base or another view of its base has been" if indirect else "is being"
-    mode = "in normal mode" if inference else "with grad mode enabled"
-    return (
-        f"{what} created in {where} and {done} modified inplace {mode}. Given that this use case "
-        "is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both "
-        f"the view and the inplace either both inside the {block} block (if you don't want the "
-        "inplace to be tracked) or both outside (if you want the inplace to be tracked)."
-    )
-
-
 @dataclass(frozen=True)
 class Public:
     """How a function of `ops` is published besides `disttorch.<name>`."""
@@ -481,13 +419,9 @@ def public(
 
 __all__ = [
     "Edge",
-    "NthOutput",
     "Op",
     "PointwiseOp",
     "Public",
-    "UnrecordedView",
-    "ambiguous_write",
-    "backward_name",
     "public",
     "shares_memory",
 ]

@@ -17,6 +17,7 @@ from disttorch.autograd.inplace import (
     overwrite,
     refuse_expanded,
     refuse_overlap,
+    refuse_shared,
 )
 from disttorch.autograd.op import Op, public
 from disttorch.dtype import CPP_NAMES, TYPE_NAMES
@@ -190,6 +191,7 @@ def put_indexed(
     if not inplace:
         return op.apply(input, value, *indices, template=template, accumulate=accumulate)
     check_writable(input, expanded=True)  # PyTorch only warns here
+    refuse_shared(input, (value,))
     result = op.apply(
         input, value, *indices, template=template, accumulate=accumulate, inplace=True
     )

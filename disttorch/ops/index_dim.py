@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from disttorch.autograd.inplace import refuse_shared
 from disttorch.autograd.op import public
 from disttorch.dtype import TYPE_NAMES
 from disttorch.ops.create import tensor
@@ -185,6 +186,8 @@ def two_forms(
         return compute(input, *args, **keywords)
 
     def in_place(input: Tensor, *args: Any, **keywords: Any) -> Tensor:
+        if not name.startswith("masked"):
+            refuse_shared(input, (*args, *keywords.values()))
         return compute(input, *args, **keywords, inplace=True)
 
     for function, spelled in ((out_of_place, name), (in_place, f"{name}_")):

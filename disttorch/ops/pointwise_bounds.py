@@ -275,16 +275,15 @@ class Logaddexp(Op):
 
     def forward(ctx, x: Array, y: Array) -> Array:
         ctx.save(0, 1)
-        ctx.save_output()
         if ctx.backend.same_dtype_kind(x) == "c":
             return complex_logaddexp(x, y, ctx.xp)
         return getattr(ctx.xp, ctx.ufunc)(x, y)
 
     def backward(ctx, g: Any) -> Any:
-        x, y, z = ctx.saved
+        x, y = ctx.saved
         F = ctx.F
         power = getattr(F, ctx.exponential)
-        return g * F.conj(power(x - z)), g * F.conj(power(y - z))
+        return g * F.conj(1 / (1 + power(y - x))), g * F.conj(1 / (1 + power(x - y)))
 
 
 def complex_logaddexp(x: Array, y: Array, xp: Any) -> Array:

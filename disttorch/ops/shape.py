@@ -277,7 +277,9 @@ class T_(Transpose):
 def _transpose(name: str) -> Callable[..., Tensor]:
     def swap(input: Tensor, dim0: int, dim1: int) -> Tensor:
         a, b = input._dim(dim0), input._dim(dim1)
-        return Transpose.apply(input, dim0=a, dim1=b) if input.ndim else input
+        if not input.ndim:
+            return view(input, ())
+        return Transpose.apply(input, dim0=a, dim1=b)
 
     swap.__name__ = swap.__qualname__ = name
     swap.__doc__ = "View with two dimensions swapped."
@@ -289,10 +291,12 @@ transpose, swapaxes, swapdims = map(_transpose, ("transpose", "swapaxes", "swapd
 
 @public(method=True)
 def t(input: Tensor) -> Tensor:
-    """Transposed matrix, a view; tensors of fewer dimensions come back as they are."""
+    """Transposed matrix, a view; of tensors of fewer dimensions one that shows them as they are."""
     if input.ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D")
-    return T_.apply(input, dim0=0, dim1=1) if input.ndim == 2 else input
+    if not input.ndim:
+        return view(input, ())
+    return T_.apply(input, dim0=0, dim1=input.ndim - 1)
 
 
 @public(attribute=True, function=False)

@@ -308,6 +308,8 @@ def resize_(input: Tensor, *size: Any, memory_format: Any = contiguous_format) -
         raise RuntimeError("cannot resize variables that require grad")
     shape = sizes(size)
     array, backend = input._array, input.backend
+    if array.shape == tuple(shape):
+        return input
     item = array.dtype.itemsize
     offset, nbytes = backend.storage(array)
     if offset + math.prod(shape) * item > nbytes:

@@ -267,3 +267,26 @@ def test_a_view_whose_shape_changed_in_place_follows_its_base():
     base.mul_(4)
     (view * torch.tensor([[1.0], [10.0]])).sum().backward()
     assert x.grad.tolist() == [0, 4, 40]
+
+
+def test_one_of_several_views_has_no_history_once_its_base_is_rewritten():
+    base = leaf(1.0, 2.0) * 1
+    first, _ = base.unbind()
+    base.mul_(2)
+    with pytest.raises(RuntimeError, match="Output 0 of Unbind is a view and its base or another"):
+        _ = first + 1
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda x: x.scatter_(0, torch.arange(4), x),
+        lambda x: x.scatter_add_(0, torch.arange(2), x[2:]),
+        lambda x: x.index_add_(0, torch.arange(2), x[2:]),
+        lambda x: x.index_copy_(0, torch.arange(4), x),
+        lambda x: x.index_put_((torch.arange(2),), x[1:3]),
+    ],
+)
+def test_elements_are_not_moved_within_one_memory(write):
+    with pytest.raises(RuntimeError, match=r"refer to a single memory location\. Please clone"):
+        write(torch.arange(4.0))
