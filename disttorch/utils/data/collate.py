@@ -19,6 +19,9 @@ BAD_TYPE = (
 )
 NO_NUMBERS = re.compile(r"[SaUO]")
 
+# NumPy spends half a microsecond on each array that it joins; bytes are joined without.
+_JOINED_NBYTES = 16 << 10
+
 Collate = Callable[..., Any]
 
 
@@ -84,7 +87,7 @@ def collate(batch: Sequence[Any], *, collate_fn_map: Mapping[Any, Collate] | Non
         transposed = zip(*batch, strict=False)
         return type(first)(*(collate(c, collate_fn_map=collate_fn_map) for c in transposed))
     if isinstance(first, Sequence):
-        if any(len(sample) != len(first) for sample in batch):
+        if [len(sample) for sample in batch].count(len(first)) < len(batch):
             raise RuntimeError("each element in list of batch should be of equal size")
         transposed = zip(*batch, strict=True)
         parts = [collate(c, collate_fn_map=collate_fn_map) for c in transposed]
@@ -97,23 +100,34 @@ def stack_arrays(rows: Sequence[Any], out: np.ndarray | None = None) -> np.ndarr
     first = rows[0]
     if type(first) is not np.ndarray:
         return None
-    shape, dtype = first.shape, first.dtype
-    for row in rows:
-        if row.shape != shape or row.dtype != dtype:
-            return None
+    n, shape, dtype = len(rows), first.shape, first.dtype
+    # Lists counted: twice as fast as a loop that compares.
+    if [row.shape for row in rows].count(shape) < n or [row.dtype for row in rows].count(dtype) < n:
+        return None
+    if first.nbytes <= _JOINED_NBYTES and dtype.kind in "biufc" and all_contiguous(rows):
+        if out is None:
+            return np.frombuffer(bytearray().join(rows), dtype).reshape(n, *shape)
+        if out.flags.c_contiguous:
+            memoryview(out.reshape(-1).view(np.uint8))[:] = b"".join(rows)
+            return out
     if out is None:
-        out = np.empty((len(rows), *shape), dtype)
+        out = np.empty((n, *shape), dtype)
     if shape:
         # The rows one after another: joining along an axis they have spares a view of each.
-        np.concatenate(rows, 0, out.reshape(len(rows) * shape[0], *shape[1:]))
+        np.concatenate(rows, 0, out.reshape(n * shape[0], *shape[1:]))
     else:
         out[...] = [row[()] for row in rows]
     return out
 
 
+def all_contiguous(rows: Sequence[np.ndarray]) -> bool:
+    """Whether the bytes of each array are one after the other."""
+    return False not in [row.flags.c_contiguous for row in rows]
+
+
 def collate_tensor_fn(batch: Sequence[Tensor], *, collate_fn_map: Any = None) -> Tensor:
     """Stack tensors of one shape; RuntimeError for unequal ones."""
-    if not any(t._requires_grad for t in batch):
+    if True not in [t._requires_grad for t in batch]:
         stacked = stack_arrays([t._array for t in batch])
         if stacked is not None:
             return Tensor._wrap(stacked)
@@ -134,6 +148,11 @@ def collate_float_fn(batch: Sequence[float], *, collate_fn_map: Any = None) -> T
 
 def collate_int_fn(batch: Sequence[Any], *, collate_fn_map: Any = None) -> Tensor:
     """Put numbers into a tensor."""
+    if set(map(type, batch)) == {int}:
+        try:
+            return Tensor._wrap(np.array(batch, np.int64))
+        except OverflowError:
+            pass  # raised again below, in PyTorch's words
     return tensor(batch)
 
 
