@@ -284,7 +284,9 @@ class DistributedDataParallel(ModuleWrapper, Joinable):
                 "process group. That is, when you have called init_process_group and have not "
                 "passed process_group argument to DDP constructor"
             )
-        return {**self.__dict__, "_group": None, "_reducer": None, "_buffer_places": None}
+        # As in PyTorch, a copy has no communication hook: its state may be tied to this process.
+        gone = dict.fromkeys(("_group", "_reducer", "_buffer_places", "_comm_hook"))
+        return {**self.__dict__, **gone}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

@@ -41,10 +41,15 @@ class Bucket:
             memory[s.offset : s.offset + s.numel].reshape(p._array.shape)
             for s, p in zip(plan.slots, self.parameters, strict=True)
         ]
+        ends = [s.offset + s.numel for s in plan.slots]
+        starts = [*(s.offset for s in plan.slots[1:]), plan.numel]
+        self._gaps = [memory[a:b] for a, b in zip(ends, starts, strict=True) if a != b]
         self.missing = len(plan.slots)
 
     def shown(self, index: int, is_last: bool) -> GradBucket:
-        """The bucket as a communication hook sees it."""
+        """The bucket as a communication hook sees it, zero between gradients."""
+        for gap in self._gaps:
+            gap[...] = 0  # hooks that approximate leave something there
         gradients = [Tensor._wrap(view) for view in self.views]
         return GradBucket(index, Tensor._wrap(self.array), gradients, self.parameters, is_last)
 

@@ -5,6 +5,7 @@ import pytest
 
 import disttorch as torch
 from disttorch import nn, optim
+from disttorch.distributed.world import GroupMember, _World
 from disttorch.nn.parallel import DistributedDataParallel
 from disttorch.utils.checkpoint import checkpoint
 from tests.comm.ranks import outcomes_of, run_ranks
@@ -282,3 +283,32 @@ def test_the_first_buckets_are_on_their_way_before_the_last_gradient_is_there():
         return len(model._reducer.buckets), started
 
     assert run_ranks(2, body) == [(3, [2])] * 2
+
+
+def test_synchronised_batch_norms_train_as_on_the_whole_batch():
+    x = np.random.RandomState(0).standard_normal((6, 4)).astype(np.float32)
+
+    def trained(model, rows):
+        optimizer = optim.SGD(model.parameters(), lr=0.2)
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(torch.from_numpy(x[rows].copy())).square().mean().backward()
+            optimizer.step()
+        return [t.numpy().copy() for t in model.state_dict().values()]
+
+    def made():
+        torch.manual_seed(5)
+        return nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Tanh(), nn.Linear(3, 2))
+
+    def body(group):
+        _World.group = GroupMember.WORLD = group
+        inner = nn.SyncBatchNorm.convert_sync_batchnorm(made())
+        found = trained(DistributedDataParallel(inner), slice(group.rank, None, 2))
+        _World.group = GroupMember.WORLD = None
+        return found
+
+    expected = trained(made(), slice(None))
+    first, second = run_ranks(2, body)
+    for mine, other, whole in zip(first, second, expected, strict=True):
+        np.testing.assert_allclose(mine, whole, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(other, whole, rtol=1e-4, atol=1e-5)

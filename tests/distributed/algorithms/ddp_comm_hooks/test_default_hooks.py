@@ -115,6 +115,23 @@ def test_buckets_are_shown_whole_and_in_order():
     assert len(first) > 1
 
 
+def test_there_is_nothing_between_gradients():
+    def body(group):
+        gaps = []
+
+        def hook(state, bucket):
+            flat = bucket.buffer().numpy()
+            gaps.append(abs(flat).sum() - sum(abs(g.numpy()).sum() for g in bucket.gradients()))
+            flat += 1.0
+            return noop_hook(None, bucket)
+
+        gradients(group, hook, n_steps=2)
+        return gaps
+
+    for gaps in run_ranks(2, body):
+        np.testing.assert_allclose(gaps, 0, atol=1e-4)
+
+
 def test_no_communication_with_the_empty_hook():
     first, second = run_ranks(2, lambda group: gradients(group, noop_hook))
     assert any((a != b).any() for a, b in zip(first, second, strict=True))
