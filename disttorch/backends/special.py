@@ -86,7 +86,7 @@ class SpecialFunctions:
         return self._by_precision(x, self._erfc64, self._erfc64)
 
     def gelu(self, x: Array) -> Array:
-        """x times the normal distribution's probability of values below x, of a floating array."""
+        """Return x times the normal distribution's probability of values below x."""
         y = self.erf(x * x.dtype.type(1 / sqrt(2)))
         y += 1
         y *= x

@@ -18,6 +18,7 @@ from disttorch.backends.cpu import (
     gelu,
     group_norm,
     lapack,
+    log_sum_exp,
     masks,
     norm,
     pool,
@@ -116,6 +117,8 @@ class NumpyBackend(Backend):
     def log_sum_exp(self, x: np.ndarray, axis: tuple[int, ...]) -> np.ndarray:
         """Return log(sum(exp(x))) over `axis`, whose dimensions are kept; x is not empty."""
         y = sums.log_sum_exp_of_rows(x, axis)
+        if y is None:
+            y = log_sum_exp.of_columns(x, axis)
         return super().log_sum_exp(x, axis) if y is None else y
 
     def asarray(self, value: Any, np_dtype: Any = None) -> np.ndarray:

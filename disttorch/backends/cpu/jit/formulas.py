@@ -70,8 +70,8 @@ FORMULAS = {
     ),
     "Silu": Formula("x * sigmoid(x)", "g * (sigmoid(x) * (1 + x * (1 - sigmoid(x))))"),
     "Elu": Formula(
-        "x * scale if x > 0 else expm1(x * rate) * (alpha * scale)",
-        "g * scale if x > 0 else g * (exp(x * rate) * (alpha * scale * rate))",
+        "x * scale if x > 0 else expm1_below(x * rate) * (alpha * scale)",
+        "g * scale if x > 0 else g * (exp_below(x * rate) * (alpha * scale * rate))",
         keywords="alpha scale rate",
     ),
     "Softplus": Formula(

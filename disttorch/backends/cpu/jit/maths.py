@@ -90,6 +90,23 @@ def expm1(x):  # noqa: ANN001, ANN201
 
 
 @njit(**INLINE)
+def expm1_below(x):  # noqa: ANN001, ANN201
+    """exp(x) - 1 of what is not positive; half of `expm1`'s work."""
+    c = f4(-20.0) if x < f4(-20.0) else x
+    n, e = _reduced(f4(0) if c > f4(0) else c)
+    scale = _power_of_two(n)
+    return scale * e + (scale - f4(1))
+
+
+@njit(**INLINE)
+def exp_below(x):  # noqa: ANN001, ANN201
+    """exp(x) of what is not positive, 0 where that is denormal."""
+    c = f4(-87.0) if x < f4(-87.0) else x
+    n, e = _reduced(f4(0) if c > f4(0) else c)
+    return (e + f4(1)) * _power_of_two(n)
+
+
+@njit(**INLINE)
 def log(x):  # noqa: ANN001, ANN201
     """Natural logarithm."""
     denormal = x < _SMALLEST

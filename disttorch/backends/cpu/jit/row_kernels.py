@@ -89,6 +89,15 @@ def log_sum_exp(x, top, out, start, stop):  # noqa: ANN001, ANN201, D103 - see t
 
 
 @compiled
+def sum_exp_of_columns(x, top, out, start, stop):  # noqa: ANN001, ANN201, D103 - see the module
+    total, less = out[start:stop], top[start:stop]
+    for r in range(x.shape[0]):
+        row = x[r, start:stop]
+        for j in range(total.size):
+            total[j] += exp(row[j] - less[j])
+
+
+@compiled
 def softmax_backward(g, y, out, start, stop):  # noqa: ANN001, ANN201, D103 - see the module
     for r in range(start, stop):
         total = _dot(g, y, r, np.float32(0))
