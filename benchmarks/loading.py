@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import io
 from types import ModuleType
+
+import numpy as np
 
 from benchmarks.bodies import Work
 
@@ -66,3 +69,43 @@ def first_batch(torch: ModuleType, shape: tuple[int, ...], batch: int) -> Work:
         running.append(iterator)
 
     return Work(start, running.clear)
+
+
+_N_PHOTOS, _PHOTO_BATCH = 192, 32
+
+
+def _photos() -> list[bytes]:
+    """JPEG files of 375x500 with smooth shapes and some noise, as cameras make them."""
+    image = importlib.import_module("PIL.Image")
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[0:375, 0:500] / 100
+    files = []
+    for k in range(24):
+        waves = np.stack([np.sin(x * (1 + k % 5) + c) * np.cos(y + c * k) for c in range(3)], -1)
+        pixels = np.clip(128 + 90 * waves + rng.normal(0, 12, waves.shape), 0, 255)
+        file = io.BytesIO()
+        image.fromarray(pixels.astype(np.uint8)).save(file, "JPEG", quality=85)
+        files.append(file.getvalue())
+    return files
+
+
+def photos(torch: ModuleType, workers: int) -> Work:
+    """A pass over 192 JPEG files: decoded, resized to 256, cropped to 224, in batches of 32."""
+    data = importlib.import_module(f"{torch.__name__}.utils.data")
+    image = importlib.import_module("PIL.Image")
+    files = _photos()
+
+    class Photos(data.Dataset):
+        def __len__(self) -> int:
+            return _N_PHOTOS
+
+        def __getitem__(self, index: int) -> tuple[object, int]:
+            photo = image.open(io.BytesIO(files[index % len(files)])).convert("RGB")
+            scale = 256 / min(photo.size)
+            photo = photo.resize((round(photo.width * scale), round(photo.height * scale)))
+            left, top = (photo.width - 224) // 2, (photo.height - 224) // 2
+            pixels = np.asarray(photo.crop((left, top, left + 224, top + 224)), np.float32)
+            return torch.from_numpy(pixels.transpose(2, 0, 1) / 255), index % 10
+
+    loader = data.DataLoader(Photos(), _PHOTO_BATCH, num_workers=workers)
+    return Work(lambda: _pass_over(loader))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import cache, partial
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.footprint import import_cost, installed_bytes
 from benchmarks.launchers import BodyError, command, output_of
-from benchmarks.rows import ROWS, Imported, Installed, Launched, Timed
+from benchmarks.rows import ROWS, Imported, Installed, Launched, Printed, Timed
 from benchmarks.session import session
 
 # A sample lasts about this long, or one step if that is longer.
@@ -60,6 +61,9 @@ def _sampler(row: str, library: str, stack: contextlib.ExitStack) -> Sampler:
             return partial(_run_to_end, library, script, n_ranks)
         case Imported(quantity=quantity):
             return lambda: import_cost(library)[quantity]
+        case Printed(module=module):
+            # Memory does not vary as times do, and takes long to fill.
+            return cache(lambda: float(output_of([sys.executable, "-m", module, library])))
         case Installed():
             # It is the same in every round.
             return cache(lambda: float(sum(installed_bytes(library).values())))

@@ -44,11 +44,19 @@ class Installed:
 
 
 @dataclass(frozen=True)
+class Printed:
+    """Run a module of the benchmarks, which prints a number of bytes, in a new interpreter."""
+
+    module: str
+    unit: str = field(default="B", init=False)
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of the table: what users read, and how it is measured."""
 
     title: str
-    kind: Timed | Launched | Imported | Installed
+    kind: Timed | Launched | Imported | Installed | Printed
 
 
 KB, MB = 1 << 10, 1 << 20
@@ -94,6 +102,12 @@ ROWS: dict[str, Row] = {
         )
         for w in (0, 1, 2)
     },
+    "load-photo": Row(
+        "DataLoader pass, JPEG decode, resize, crop, 2 workers", _loading(loading.photos, 2)
+    ),
+    "load-memory": Row(
+        "private memory of 4 workers, 1 M strings, 5 epochs", Printed("benchmarks.loader_memory")
+    ),
     "first-image": Row(f"first batch, {_IMAGE}, 2 workers", _first_batch((3, 224, 224), 32)),
     "first-digit": Row(f"first batch, {_DIGIT}, 2 workers", _first_batch((1, 28, 28), 64)),
     "launch": Row("launch 2 ranks, one all-reduce, leave", Launched("one_all_reduce.py", 2)),
