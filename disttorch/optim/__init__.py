@@ -1,6 +1,8 @@
 """`disttorch.optim`: optimisers and learning rate schedulers, PyTorch's API and state layout."""
 
-from disttorch.optim import lr_scheduler, swa_utils
+import sys
+
+from disttorch.optim import adam, lr_scheduler, swa_utils
 from disttorch.optim.adadelta import Adadelta
 from disttorch.optim.adafactor import Adafactor
 from disttorch.optim.adagrad import Adagrad
@@ -16,6 +18,9 @@ from disttorch.optim.rmsprop import RMSprop
 from disttorch.optim.rprop import Rprop
 from disttorch.optim.sgd import SGD
 from disttorch.optim.swapped import swap_in_optimizer_params_and_state
+
+# PyTorch has a module for each; AdamW shares one with Adam here.
+sys.modules[f"{__name__}.adamw"] = adamw = adam
 
 __all__ = [
     "ASGD",

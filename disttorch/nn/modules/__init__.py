@@ -1,5 +1,6 @@
 """Layers, losses and containers: one file a family."""
 
+from disttorch.nn.modules import torch_paths
 from disttorch.nn.modules.activation import (
     CELU,
     ELU,
@@ -188,6 +189,8 @@ from disttorch.nn.modules.transformer import (
     TransformerEncoderLayer,
 )
 from disttorch.nn.modules.upsampling import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
+
+torch_paths.place(__name__)
 
 __all__ = [
     "CELU",

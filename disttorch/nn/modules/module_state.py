@@ -327,3 +327,12 @@ def _like(given: Tensor, current: Tensor) -> Tensor:
 
 def _call_without_module(hook: Hook, module: Any, *arguments: Any) -> Any:
     return hook(*arguments)
+
+
+def consume_prefix_in_state_dict_if_present(state_dict: dict[str, Any], prefix: str) -> None:
+    """Take `prefix` off the keys that begin with it, in place; in the metadata too."""
+    for key in [key for key in state_dict if key.startswith(prefix)]:
+        state_dict[key[len(prefix) :]] = state_dict.pop(key)
+    metadata: dict[str, Any] = getattr(state_dict, "_metadata", {})
+    for key in [k for k in metadata if k == prefix.rstrip(".") or k.startswith(prefix)]:
+        metadata[key[len(prefix) :]] = metadata.pop(key)

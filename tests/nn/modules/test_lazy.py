@@ -10,8 +10,6 @@ import disttorch as torch
 from disttorch import nn
 from disttorch.nn.parameter import UninitializedParameter, is_lazy
 
-pytestmark = pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")
-
 # A lazy module, the one it becomes, and a shape of input.
 ROWS = [
     (lambda: nn.LazyLinear(4), nn.Linear, (2, 3)),
@@ -73,11 +71,6 @@ def test_the_optimiser_may_come_before():
     before = module.weight.detach().clone()
     optimizer.step()
     assert torch.allclose(before - module.weight, torch.ones(1, 2))
-
-
-def test_warns_of_its_newness():
-    with pytest.warns(UserWarning, match="Lazy modules are a new feature"):
-        nn.LazyLinear(4)
 
 
 @pytest.mark.parametrize(
