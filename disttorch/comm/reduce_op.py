@@ -123,9 +123,14 @@ def _fold(ufunc: np.ufunc) -> Reduce:
 
 
 def _divided(fold: Reduce, kind: str, n_ranks: int) -> Reduce:
+    # Of a power of two the reciprocal is exact, and a product takes half the time of a quotient.
+    reciprocal = 1 / n_ranks if n_ranks & (n_ranks - 1) == 0 else None
+
     def average(out: Array, parts: Sequence[Array]) -> None:
         fold(out, parts)
-        if kind in "fc":
+        if kind in "fc" and reciprocal is not None:
+            np.multiply(out, reciprocal, out)
+        elif kind in "fc":
             np.true_divide(out, n_ranks, out)
         else:
             # fmod takes the sign of the dividend, so the quotient is truncated and not floored.
