@@ -87,7 +87,7 @@ FORMULAS = {
     "Softsign": Formula("x / (1 + abs(x))", "g / ((1 + abs(x)) * (1 + abs(x)))"),
     "Tanhshrink": Formula("x - tanh(x)", "g * (tanh(x) * tanh(x))"),
     "Threshold": Formula(
-        "x if x > threshold else value",
+        "value if x <= threshold else x",
         "g if x > threshold else 0",
         keywords="threshold value",
     ),
