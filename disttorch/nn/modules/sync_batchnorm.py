@@ -7,7 +7,10 @@ from typing import Any
 
 from disttorch.autograd.function import Function
 from disttorch.autograd.grad_mode import no_grad
+from disttorch.backends.precision import is_short
+from disttorch.dtype import float32
 from disttorch.nn.modules.batchnorm import _BatchNorm
+from disttorch.ops.cast import cast
 from disttorch.ops.join import cat
 from disttorch.tensor import Tensor
 
@@ -79,7 +82,9 @@ class SyncBatchNorm(_BatchNorm):
             self.num_batches_tracked.add_(1)  # type: ignore[attr-defined]
             if self.momentum is None:  # a plain average over all batches
                 factor = 1.0 / float(self.num_batches_tracked)
-        return self._synchronised(input, factor)
+        # 16-bit floats could not even count the elements.
+        wide = cast(input, float32) if is_short(input._array) else input
+        return cast(self._synchronised(wide, factor), input.dtype)
 
     def _synchronised(self, input: Any, factor: float) -> Tensor:
         dims = [0, *range(2, input.ndim)]

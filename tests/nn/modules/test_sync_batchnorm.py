@@ -58,6 +58,25 @@ def test_statistics_are_those_of_the_whole_batch(both, name):
         np.testing.assert_allclose(found[name], whole[name], rtol=1e-10)
 
 
+def short_on_a_rank(group):
+    _World.group = group
+    rows = torch.arange(600.0).reshape(600, 1, 1).expand(600, 3, 2) % 7
+    layer = nn.SyncBatchNorm(3)
+    y = layer(rows.bfloat16())
+    _World.group = None
+    return y.dtype, y.detach().float().numpy(), layer.running_var.numpy()
+
+
+def test_short_floats_are_counted_and_averaged_in_float32():
+    rows = torch.arange(600.0).reshape(600, 1, 1).expand(600, 3, 2) % 7
+    whole = nn.BatchNorm1d(3)
+    y = whole(torch.cat([rows] * N)).detach().numpy()
+    for dtype, found, variance in run_ranks(N, short_on_a_rank):
+        assert dtype is torch.bfloat16
+        np.testing.assert_allclose(found, y[:600], atol=1e-2)
+        np.testing.assert_allclose(variance, whole.running_var.numpy(), rtol=1e-4)
+
+
 def test_one_process_is_ordinary_batch_norm():
     found, whole = (
         trained(nn.SyncBatchNorm(3), slice(0, 4)),
