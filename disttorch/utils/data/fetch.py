@@ -22,9 +22,21 @@ def fetch_samples(dataset: Any, indices: Any) -> Any:
     try:
         if callable(fetch_many):
             return fetch_many(indices)
-        return [dataset[i] for i in indices]
+        left = iter(indices)
+        try:
+            return [dataset[i] for i in left]
+        except Exception as error:
+            _name_sample(error, indices, left)
+            raise
     except StopIteration as stop:
         raise RuntimeError("the dataset raised StopIteration") from stop
+
+
+def _name_sample(error: Exception, indices: Any, left: Iterator[Any]) -> None:
+    """Note on an error which sample raised it: the one before those that are `left`."""
+    if hasattr(indices, "__len__"):
+        number = len(indices) - len(list(left)) - 1
+        error.add_note(f"raised by sample {indices[number]!r} of the dataset")
 
 
 def tensors_and_rows(dataset: Any, indices: Any) -> tuple[list[np.ndarray], np.ndarray] | None:

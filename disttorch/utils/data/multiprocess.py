@@ -282,7 +282,9 @@ def error_of(failure: Failed) -> BaseException:
     if kind is KeyError:
         text = _VerbatimKey(text)
     try:
-        error: BaseException = kind(text)
+        # Some take their text by name and something else in its place.
+        has_message = kind is not KeyError and getattr(kind, "message", None)
+        error: BaseException = kind(message=text) if has_message else kind(text)
     except Exception:
         return RuntimeError(text)
     return error

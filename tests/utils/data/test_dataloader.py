@@ -184,6 +184,33 @@ def test_a_raising_sample_shows_type_traceback_and_indices(workers):
     assert "the lost key" in text
     assert "Original Traceback (most recent call last)" in text
     assert "20" in text.partition("Original")[0]
+    assert "raised by sample 20 of the dataset" in text
+
+
+class Coded(Exception):
+    """Takes a number first and a text by name."""
+
+    message = "none"
+
+    def __init__(self, code=0, message=""):
+        super().__init__(code, message)
+
+
+class Fussy(Exception):
+    """Cannot be made of a text."""
+
+    def __init__(self, a, b):
+        super().__init__(a, b)
+
+
+@pytest.mark.parametrize(("kind", "raised"), [(Coded, Coded), (Fussy, RuntimeError)])
+def test_errors_that_are_made_otherwise(kind, raised):
+    class Raises(Rows):
+        def __getitem__(self, i):
+            raise kind(1, "the text")
+
+    text = error_of(DataLoader(Raises(), 8, num_workers=1), raised)
+    assert f"Caught {kind.__name__} in DataLoader worker process 0" in text
 
 
 class KillsItself(Rows):

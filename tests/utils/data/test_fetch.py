@@ -3,6 +3,7 @@ import pytest
 
 import disttorch as torch
 from disttorch.utils.data import DataLoader, Subset, TensorDataset
+from disttorch.utils.data.fetch import fetch_samples
 
 N = 20
 
@@ -66,3 +67,16 @@ def test_gradients_flow_to_the_tensors():
     (batch,) = next(iter(DataLoader(TensorDataset(x), 2)))
     batch.sum().backward()
     np.testing.assert_array_equal(x.grad.numpy(), [1, 1, 0])
+
+
+@pytest.mark.parametrize("indices", [[3, 7, 5], (7,), range(6, 9)])
+def test_errors_carry_the_sample(indices):
+    class Bad:
+        def __getitem__(self, i):
+            if i == 7:
+                raise ValueError("seven")
+            return i
+
+    with pytest.raises(ValueError, match="^seven$") as caught:
+        fetch_samples(Bad(), indices)
+    assert caught.value.__notes__ == ["raised by sample 7 of the dataset"]
