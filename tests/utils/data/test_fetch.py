@@ -77,6 +77,6 @@ def test_errors_carry_the_sample(indices):
                 raise ValueError("seven")
             return i
 
-    with pytest.raises(ValueError, match="^seven$") as caught:
+    with pytest.raises(ValueError, match=r"^seven\n") as caught:
         fetch_samples(Bad(), indices)
     assert caught.value.__notes__ == ["raised by sample 7 of the dataset"]
