@@ -39,6 +39,6 @@ class Deadline:
         return time.monotonic() >= self.at_s
 
 
-def in_seconds(timeout: timedelta | float) -> float:
+def in_seconds(timeout_s: timedelta | float) -> float:
     """A time-out as PyTorch takes it, a timedelta or a number of seconds, in seconds."""
-    return timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+    return timeout_s.total_seconds() if isinstance(timeout_s, timedelta) else timeout_s

@@ -15,7 +15,7 @@ from disttorch.comm.transport.arena import Layout
 from disttorch.comm.transport.process import ProcessWatch
 from disttorch.comm.transport.tcp import Wire
 
-STAGE_BYTES = 512 << 10
+STAGE_BYTES = 1 << 20
 _LOOPBACK = "127.0.0.1"
 
 
@@ -39,7 +39,7 @@ def join(
             store.set(f"{prefix}/key", JobKey.new().to_text())
         text = store.get(f"{prefix}/key", deadline.remaining_s())
         key = JobKey.from_text(text.decode())
-    host = _LOOPBACK if one_host else own_address()
+    host = own_address() if not one_host or os.environ.get("DISTTORCH_ADDR") else _LOOPBACK
     wire = Wire(rank, size, digest(prefix) >> 1, key, host)
     try:
         names = [f"{prefix}/{peer}" for peer in range(size)]

@@ -15,7 +15,7 @@ from disttorch.comm.errors import (
 )
 from disttorch.comm.group import ProcessGroup
 from disttorch.comm.reduce_op import PremulSum, ReduceOp
-from disttorch.comm.store import FileStore, HashStore, PrefixStore, Store, TCPStore
+from disttorch.comm.store import FileStore, HashStore, PrefixStore, Store
 from disttorch.comm.work import Work
 from disttorch.distributed.backend import (
     Backend,
@@ -70,6 +70,7 @@ from disttorch.distributed.point_to_point import (
 from disttorch.distributed.preemption import preempted
 from disttorch.distributed.rendezvous import rendezvous
 from disttorch.distributed.step_times import StepReport, step_report
+from disttorch.distributed.stores import TCPStore
 from disttorch.distributed.subgroups import (
     new_group,
     new_subgroups,

@@ -100,7 +100,7 @@ def _from_environment(
 
 
 def _tcp_store(host: str, port: int, env: RankEnv) -> Store:
-    from disttorch.comm.store.tcp_store import TCPStore  # noqa: PLC0415 - zmq only when needed
+    from disttorch.distributed.stores import TCPStore  # noqa: PLC0415 - zmq only when needed
 
     master = env.rank == 0
     return TCPStore(host, port, env.world_size, master, env.timeout_s, wait_for_workers=False)

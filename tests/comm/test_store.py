@@ -41,7 +41,7 @@ def store(request: pytest.FixtureRequest):
     if request.param == "zmq":
         made = ZmqStore(request.getfixturevalue("server").address, timeout_s=20.0)
     elif request.param == "file":
-        made = FileStore(str(request.getfixturevalue("tmp_path") / "store"), timeout=20.0)
+        made = FileStore(str(request.getfixturevalue("tmp_path") / "store"), timeout_s=20.0)
     elif request.param.startswith("tcp"):
         environ = {"DISTTORCH_KEY": JobKey.new().to_text()} if "key" in request.param else {}
         made = TCPStore("localhost", 0, 1, True, 20.0, environ=environ)

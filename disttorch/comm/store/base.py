@@ -25,9 +25,9 @@ class Store(ABC):
         """The default time-out of blocking calls."""
         return timedelta(seconds=self.timeout_s)
 
-    def set_timeout(self, timeout: timedelta | float) -> None:
+    def set_timeout(self, timeout_s: timedelta | float) -> None:
         """Change the default time-out, a timedelta or seconds, of all later blocking calls."""
-        self.timeout_s = in_seconds(timeout)
+        self.timeout_s = in_seconds(timeout_s)
 
     def has_extended_api(self) -> bool:
         """Whether there are append, multi_get and multi_set: True."""

@@ -223,7 +223,7 @@ class ZmqStore(Store):
         if self._key is not None:
             self._key.guard_client(socket)
         line = _Line(socket, zmq)
-        line.key_may_differ = self._key is not None
+        line.key_may_differ = self.address.startswith("tcp:")
         socket.connect(self.address)
         return line
 

@@ -34,9 +34,9 @@ class FileStore(Store):
     """
 
     def __init__(
-        self, file_name: str, world_size: int = -1, timeout: timedelta | float = 300.0
+        self, file_name: str, world_size: int = -1, timeout_s: timedelta | float = 300.0
     ) -> None:
-        super().__init__(timeout)
+        super().__init__(timeout_s)
         self.path = os.fspath(file_name)
         self.world_size = world_size
         self._table = Table()

@@ -38,11 +38,8 @@ class TCPStore(ZmqStore):
         port: int,
         world_size: int | None = None,
         is_master: bool = False,
-        timeout: timedelta | float = 300.0,
+        timeout_s: timedelta | float = 300.0,
         wait_for_workers: bool = True,
-        multi_tenant: bool = False,
-        master_listen_fd: int | None = None,
-        use_libuv: bool = True,
         *,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
@@ -67,7 +64,7 @@ class TCPStore(ZmqStore):
                 port = int(self._server.address.rpartition(":")[2])
                 address = f"tcp://{host_name}:{port}"
         self.port = port
-        super().__init__(address, timeout, key)
+        super().__init__(address, timeout_s, key)
         self.add(_WORKERS, 1)
         if is_master and wait_for_workers and world_size is not None:
             self._wait_for_workers(world_size)

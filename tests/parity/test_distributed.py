@@ -10,7 +10,7 @@ import disttorch
 import disttorch.distributed as dist
 from disttorch.distributed.world import _World
 from tests.comm.ranks import run_ranks
-from tests.distributed import calls
+from tests.parity import distributed_calls as calls
 
 pytestmark = pytest.mark.parity
 pytest.importorskip("torch", reason="PyTorch is the oracle")
@@ -29,7 +29,7 @@ LEFT_OPEN = {
 @pytest.fixture(scope="module")
 def pytorchs(tmp_path_factory):
     path = tmp_path_factory.mktemp("gloo") / "store"
-    command = [sys.executable, "-W", "ignore", "-m", "tests.distributed.calls"]
+    command = [sys.executable, "-W", "ignore", "-m", "tests.parity.distributed_calls"]
     ranks = [
         subprocess.Popen(
             [*command, str(rank), str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
