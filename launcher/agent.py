@@ -195,7 +195,7 @@ class Agent:
             return False  # nobody will ask
         if self._config.kind is ScriptKind.PROGRAM or self._config.n_ranks == 1:
             # No process group to have joined: go by the kind of error.
-            return record is None or record.type_name not in USAGE_ERRORS
+            return record is None or not _is_usage_error(record)
         return self._store is not None and self._store.has_joined(rank)
 
     def _lost_zygote(self) -> None:
@@ -414,3 +414,9 @@ def _reap(pid: int, timeout_s: float) -> None:
             os.waitpid(pid, os.WNOHANG)
         finally:
             os.close(pidfd)
+
+
+def _is_usage_error(record: ErrorRecord) -> bool:
+    """Whether a new attempt would only repeat it: imports, syntax, what argparse refuses."""
+    refused = record.type_name == "SystemExit" and record.message == "2"
+    return refused or record.type_name in USAGE_ERRORS

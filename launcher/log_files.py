@@ -5,7 +5,6 @@ and in words, and what was to go there alone goes to the screen: nothing is lost
 """
 
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,7 +90,7 @@ def make_folder(plan: LogPlan, job: str) -> Path | None:
     """
     if not plan.wanted:
         return None
-    base = plan.folder or tempfile.mkdtemp(prefix="disttorch-logs-")
+    base = plan.folder or _temporary_folder()
     path = Path(base) / job
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -101,3 +100,9 @@ def make_folder(plan: LogPlan, job: str) -> Path | None:
         text = f"--log-dir {base}: {error.strerror}; name a folder that can be written"
         raise OSError(error.errno, text) from None
     return path
+
+
+def _temporary_folder() -> str:
+    import tempfile  # noqa: PLC0415 - slow to import, and few jobs log without --log-dir
+
+    return tempfile.mkdtemp(prefix="disttorch-logs-")

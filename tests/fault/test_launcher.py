@@ -388,3 +388,11 @@ def test_refused(name, tmp_path):
     assert ended.stderr.startswith("disttorch-launch: error: ")
     assert words in ended.stderr
     assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("what", ["import no_such_module", "import sys; sys.exit(2)", "def f(:"])
+def test_errors_of_usage_are_not_restarted(what, tmp_path):
+    ended = run(tmp_path, f"print('attempt', flush=True)\n{what}\n", "--max-restarts", "2")
+    assert ended.status in (1, 2)
+    assert ended.stdout.count("attempt") == (0 if "def" in what else 1)
+    assert "not restarted: rank 0 failed before it joined" in ended.stderr
