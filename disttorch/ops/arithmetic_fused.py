@@ -104,6 +104,7 @@ class Lerp(PointwiseOp):
     """x + w * (y - x), broadcast."""
 
     promotes = "same"
+    saved_for = ((2,), (2,), (0, 1))
 
     def forward(ctx, x: Array, y: Array, w: Array) -> Array:
         ctx.save(0, 1, 2)
@@ -112,8 +113,11 @@ class Lerp(PointwiseOp):
     def backward(ctx, g: Any) -> Any:
         x, y, w = ctx.saved
         conj = ctx.F.conj
+        gw = g * conj(y - x) if ctx.needs_grad(2) else None
+        if w is None:
+            return None, None, gw
         gy = g * conj(w)
-        return g - gy, gy, g * conj(y - x) if ctx.needs_grad(2) else None
+        return g - gy, gy, gw
 
 
 @public(method=True, inplace=True)

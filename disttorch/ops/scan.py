@@ -28,8 +28,9 @@ class Cumsum(Op):
         if not x.ndim:
             return x.copy()
         if x.dtype.itemsize == 2 and x.dtype.kind in "fV":
-            return ctx.xp.cumsum(x.astype("float32"), axis=dim).astype(x.dtype)
-        return ctx.backend.cumsum(x, dim)
+            x32 = x.astype("float32", order="C")
+            return ctx.xp.cumsum(x32, axis=dim).astype(x.dtype)
+        return ctx.backend.cumsum(ctx.xp.ascontiguousarray(x), dim)
 
     def backward(ctx, g: Any) -> Any:
         return _reverse_cumsum(ctx, g, ctx.dim)
@@ -58,7 +59,9 @@ class Cumprod(Op):
         ctx.save_output()
         ctx.dim = dim
         ctx.has_zero = x.dtype.kind in "fcV" and bool((x == 0).any())
-        return ctx.xp.cumprod(x, axis=dim, dtype=x.dtype) if x.ndim else x.copy()
+        if not x.ndim:
+            return x.copy()
+        return ctx.xp.cumprod(ctx.xp.ascontiguousarray(x), axis=dim, dtype=x.dtype)
 
     def backward(ctx, g: Any) -> Any:
         x, y = ctx.saved
@@ -97,6 +100,7 @@ class Cummax(Op):
         ctx.dim, ctx.shape, xp = dim, x.shape, ctx.xp
         if not x.ndim:
             return x.copy(), xp.zeros((), "int64")
+        x = xp.ascontiguousarray(x)
         values = ctx.backend.accumulate(ctx.ufunc, x, dim)
         reached = x == values
         if x.dtype.kind in "fV":

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from disttorch.autograd.grad_mode import STATE
 from disttorch.autograd.inplace import check_writable
 from disttorch.autograd.op import Op, public
 from disttorch.autograd.quick import ViewOp
@@ -339,8 +340,10 @@ def _becomes(name: str) -> Any:
             # The node keeps what the old tensor was; a view record of itself would be a cycle.
             if old is not input:
                 input._view = viewed._view
-            input._array, input._grad_fn = viewed._array, viewed._grad_fn
-            input._requires_grad, input._output_nr = viewed._requires_grad, viewed._output_nr
+            input._array = viewed._array
+            if STATE.enabled:
+                input._grad_fn, input._output_nr = viewed._grad_fn, viewed._output_nr
+                input._requires_grad = viewed._requires_grad
             input._cell[0] += 1
         return input
 

@@ -290,3 +290,22 @@ def test_one_of_several_views_has_no_history_once_its_base_is_rewritten():
 def test_elements_are_not_moved_within_one_memory(write):
     with pytest.raises(RuntimeError, match=r"refer to a single memory location\. Please clone"):
         write(torch.arange(4.0))
+
+
+def test_a_parameter_whose_shape_changes_unrecorded_still_requires_grad():
+    x = torch.ones(2, 3, requires_grad=True)
+    with torch.no_grad():
+        x.t_()
+    assert x.requires_grad and x.is_leaf
+    (x * 2).sum().backward()
+    assert x.grad.tolist() == [[2.0, 2.0]] * 3
+
+
+def test_interpolating_by_a_number_reads_neither_end_again():
+    x = leaf(1.0, 2.0)
+    start, end = x * 1, x * 2
+    y = start.lerp(end, 0.25)
+    start.zero_()
+    end.zero_()
+    y.sum().backward()
+    assert x.grad.tolist() == [1.25, 1.25]
