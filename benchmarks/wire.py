@@ -48,6 +48,10 @@ class BareRing:
         own += came
         self._exchange(own, other)
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
     def _exchange(self, out: np.ndarray, into: np.ndarray) -> None:
         sender = threading.Thread(target=self._socket.sendall, args=(out.view(np.uint8).data,))
         sender.start()
@@ -93,6 +97,7 @@ def rank_main(rank: int, hosts: list[str]) -> None:
         rows.append({"nbytes": nbytes, "disttorch_s": best[0], "bare_s": best[1]})
     if rank == 0:
         print(json.dumps(rows))
+    bare.close()
     dist.destroy_process_group()
 
 
