@@ -72,24 +72,36 @@ def cycle(folder: Path, name: str, n_ranks: int) -> str:
 
 
 def main(n_cycles: int) -> int:
-    """Run `n_cycles` jobs, kinds in turn; returns how many went wrong."""
-    failed, fds = 0, len(os.listdir("/proc/self/fd"))
-    with tempfile.TemporaryDirectory(prefix="dt", dir="/tmp") as base:
-        os.environ["XDG_RUNTIME_DIR"] = base
-        for i in range(n_cycles):
-            name = list(CYCLES)[i % len(CYCLES)]
-            with tempfile.TemporaryDirectory() as folder:
-                wrong = cycle(Path(folder), name, n_ranks=2 + i % 2)
-            deadline_s = time.monotonic() + 3.0
-            while os.listdir(base) and time.monotonic() < deadline_s:
-                time.sleep(0.01)  # the zygote removes it after the launcher has ended
-            left = os.listdir(base)
-            if wrong or left:
-                failed += 1
-                print(f"{i}: {name}: {wrong} {left}", flush=True)
+    """Run `n_cycles` jobs, kinds in turn; returns how many went wrong, and what leaked.
+
+    SIGTERM ends it earlier, with the figures so far.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    failed, done, fds = 0, 0, len(os.listdir("/proc/self/fd"))
+    try:
+        with tempfile.TemporaryDirectory(prefix="dt", dir="/tmp") as base:
+            os.environ["XDG_RUNTIME_DIR"] = base
+            for done in range(n_cycles):
+                failed += _is_wrong(done, base)
+            done = n_cycles
+    except KeyboardInterrupt:
+        pass
     leaked = len(os.listdir("/proc/self/fd")) - fds
-    print(f"{n_cycles - failed} of {n_cycles} cycles were as they should; {leaked} fds leaked")
+    print(f"{done - failed} of {done} cycles were as they should; {leaked} fds leaked")
     return failed + leaked
+
+
+def _is_wrong(number: int, base: str) -> bool:
+    name = list(CYCLES)[number % len(CYCLES)]
+    with tempfile.TemporaryDirectory() as folder:
+        wrong = cycle(Path(folder), name, n_ranks=2 + number % 2)
+    deadline_s = time.monotonic() + 3.0
+    while os.listdir(base) and time.monotonic() < deadline_s:
+        time.sleep(0.01)  # the zygote removes it after the launcher has ended
+    left = os.listdir(base)
+    if wrong or left:
+        print(f"{number}: {name}: {wrong} {left}", flush=True)
+    return bool(wrong or left)
 
 
 if __name__ == "__main__":
