@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 # Our own threads take no locks that a worker needs.
-_OWN_THREADS = ("DataLoader", "disttorch")
+_OWN_THREADS = ("DataLoader", "disttorch", "collectives of ", "store-server")
 _MAX_DEPTH = 8
 _PRELOAD = ["disttorch.utils.data.worker"]
 
@@ -55,9 +55,11 @@ def choose_start(chosen: Any = None) -> Start:
     if chosen is not None:
         return Start(chosen, "it was asked for")
     of_process = multiprocessing.get_start_method(allow_none=True)
-    if of_process is not None:
+    methods = multiprocessing.get_all_start_methods()
+    # Whoever asks for the method without `allow_none` sets it to the platform's first.
+    if of_process is not None and of_process != methods[0]:
         return Start(multiprocessing.get_context(of_process), "set_start_method says so")
-    if "fork" not in multiprocessing.get_all_start_methods():
+    if "fork" not in methods:
         return Start(multiprocessing.get_context("spawn"), "this platform cannot fork")
     threads = foreign_threads()
     if cuda_is_initialized():

@@ -44,6 +44,13 @@ def test_what_the_user_says_counts(monkeypatch):
     assert choose_start().context.get_start_method() == "spawn"
 
 
+def test_the_platforms_own_choice_is_nobodys(alone, monkeypatch):
+    monkeypatch.setattr(multiprocessing, "get_start_method", lambda allow_none: "fork")
+    monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["fork", "forkserver"])
+    monkeypatch.setattr(start_method, "foreign_threads", lambda: ["logger"])
+    assert choose_start().context.get_start_method() == "forkserver"
+
+
 def test_threads_that_count():
     gate = threading.Event()
     threads = [threading.Thread(target=gate.wait, name=n) for n in ("DataLoader x", "a user's")]
