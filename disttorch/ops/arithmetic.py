@@ -6,6 +6,9 @@ from typing import Any
 
 from disttorch.autograd.op import Op, PointwiseOp, public
 from disttorch.autograd.quick import quick
+from disttorch.backends.precision import is_short
+from disttorch.dtype import float32
+from disttorch.ops.cast import cast
 from disttorch.ops.out import write_out
 from disttorch.ops.pointwise import function_of
 from disttorch.tensor import Tensor
@@ -36,8 +39,20 @@ class Add(Op):
 @public(method=True, inplace=True)
 def add(input: Operand, other: Operand, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
     """Return ``input + alpha * other``, broadcast; dtype by promotion."""
-    y = Add.apply(input, other if alpha == 1 else _scaled(input, other, alpha))
+    y = Add.apply(input, other) if alpha == 1 else _with_factor(Add, input, other, alpha)
     return y if out is None else write_out(out, y, "add")
+
+
+def _with_factor(op: type[Op], input: Operand, other: Operand, alpha: float) -> Tensor:
+    """Apply `op` to `input` and `other * alpha`; a product of 16-bit floats is not rounded."""
+    if isinstance(input, Tensor) and isinstance(other, Tensor) and is_short(other._array):
+        own, kind = input.dtype, other.dtype
+        if own is kind:
+            wide = cast(input, float32), cast(other, float32)
+            return cast(op.apply(wide[0], _scaled(*wide, alpha)), kind)
+        if own is float32 and input.ndim:
+            other = cast(other, float32)
+    return op.apply(input, _scaled(input, other, alpha))  # type: ignore[no-any-return]
 
 
 def _scaled(input: Operand, other: Operand, alpha: float) -> Operand:
@@ -75,7 +90,7 @@ class Sub(Op):
 @public(method=True, inplace=True)
 def sub(input: Operand, other: Operand, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
     """Return ``input - alpha * other``, broadcast; RuntimeError for bool tensors."""
-    y = Sub.apply(input, other if alpha == 1 else _scaled(input, other, alpha))
+    y = Sub.apply(input, other) if alpha == 1 else _with_factor(Sub, input, other, alpha)
     return y if out is None else write_out(out, y, "sub")
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from disttorch.autograd.op import Op, public
 from disttorch.autograd.quick import quick
 from disttorch.backends import Backend
-from disttorch.dtype import CPP_NAMES, TYPE_NAMES, promote_types
+from disttorch.backends.precision import is_short, wide
+from disttorch.dtype import CPP_NAMES, TYPE_NAMES, float32, promote_types
 from disttorch.ops.cast import cast
 from disttorch.ops.cast_complex import conj
 from disttorch.ops.out import accepts_out, write_out
@@ -271,6 +272,10 @@ def _added(
     def add(
         input: Tensor, first: Tensor, second: Tensor, *, beta: float = 1, alpha: float = 1
     ) -> Tensor:
+        kind = first.dtype
+        if is_short(first._array) and kind is input.dtype and kind is second.dtype:
+            operands = (cast(t, float32) for t in (input, first, second))
+            return cast(add(*operands, beta=beta, alpha=alpha), kind)  # rounded once
         product = multiply(first, second)
         # Refuses a tensor that only the product would have to be broadcast to.
         added = expand(input, product.shape)
@@ -322,9 +327,13 @@ class Linear(Op):
         ctx.save(0, 1)
         ctx.shape = x.shape
         rows = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-        out = ctx.backend.matmul(rows, weight.T)
-        if bias is not None:
-            out += bias
+        if bias is not None and is_short(x):  # rounded once, after the bias
+            out = ctx.backend.matmul(wide(rows), wide(weight.T)) + wide(bias)
+            out = out.astype(x.dtype)
+        else:
+            out = ctx.backend.matmul(rows, weight.T)
+            if bias is not None:
+                out += bias
         return out if x.ndim == 2 else out.reshape(*x.shape[:-1], weight.shape[0])
 
     def backward(ctx, g: Any) -> Any:

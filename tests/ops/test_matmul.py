@@ -161,3 +161,24 @@ def test_linear_refuses(x, weight, bias, text):
     with pytest.raises(RuntimeError) as caught:
         linear(torch.ones(x), torch.ones(weight), None if bias is None else torch.ones(bias))
     assert str(caught.value) == text
+
+
+def test_linear_of_short_floats_is_rounded_after_the_bias():
+    x, w = torch.tensor([[1.0, 1.0]]).bfloat16(), torch.tensor([[256.0, 1.0]]).bfloat16()
+    y = torch.nn.functional.linear(x, w, torch.tensor([-256.0]).bfloat16())
+    assert y.dtype == torch.bfloat16
+    assert y.item() == 1
+    z = torch.addmm(torch.tensor([-128.0]).bfloat16(), x, w.T, beta=2)
+    assert z.dtype == torch.bfloat16
+    assert z.item() == 1
+
+
+def test_sums_with_a_factor_of_short_floats_are_rounded_once():
+    a, b = torch.tensor([-256.0]), torch.tensor([257.0 / 256]).bfloat16()
+    exact = 256.5 * b.item() - 256
+    assert torch.add(a, b, alpha=256.5).item() == exact
+    assert torch.sub(a, b, alpha=-256.5).item() == exact
+    short = torch.add(a.bfloat16(), b, alpha=256.5)
+    assert short.dtype == torch.bfloat16
+    assert short.item() == torch.tensor(exact).bfloat16().item()
+    assert torch.add(torch.tensor(1.0), b, alpha=0.5).dtype == torch.bfloat16
