@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,9 @@ from disttorch.backends.precision import rounded_once
 Array = np.ndarray
 
 _SMALL = 1 << 14  # below, NumPy's sum costs less than finding another way
-# A product with ones adds up in a few running totals: rows of this length keep it as accurate as
-# NumPy's pairwise sum.
-_LONGEST_ROW = 1 << 12
+# BLAS adds up in a few running totals, whose rounding errors all point one way when the elements
+# are alike: rows of this length keep the error near that of NumPy's pairwise sum (2e-7).
+_LONGEST_ROW = 1 << 8
 _LONG_RUN = 128  # elements from which adding whole rows beats NumPy's running sum
 
 
@@ -45,7 +46,7 @@ def sum_squares(
         first = _first_of_trailing(axis, x.ndim)
         if first is not None:
             rows = x.reshape(math.prod(x.shape[:first]), -1)
-            total = np.vecdot(rows, rows)
+            total = _in_blocks(rows, lambda x: np.vecdot(x, x))
             return total.reshape(x.shape[:first] + (1,) * (x.ndim - first) * keepdims)
     return add_up(x * x, axis, keepdims)
 
@@ -73,13 +74,18 @@ def _first_of_trailing(axis: int | tuple[int, ...] | None, ndim: int) -> int | N
 
 
 def _row_sums(rows: Array) -> Array:
+    return _in_blocks(rows, lambda x: x @ np.ones(x.shape[-1], x.dtype))
+
+
+def _in_blocks(rows: Array, total_of: Callable[[Array], Array]) -> Array:
+    """Totals of rows (N, M): (N,), from those that `total_of` gives for short runs of them."""
     n = rows.shape[1]
     if n <= _LONGEST_ROW:
-        return rows @ np.ones(n, rows.dtype)
+        return total_of(rows)
     whole = n - n % _LONGEST_ROW
     blocks = rows[:, :whole].reshape(len(rows), -1, _LONGEST_ROW)
-    total = (blocks @ np.ones(_LONGEST_ROW, rows.dtype)).sum(1, dtype=rows.dtype)
-    return total + rows[:, whole:].sum(1, dtype=rows.dtype) if whole < n else total
+    total = total_of(blocks).sum(1, dtype=rows.dtype)
+    return total + total_of(rows[:, whole:]) if whole < n else total
 
 
 @rounded_once

@@ -49,6 +49,13 @@ def test_a_long_sum_is_as_accurate_as_numpys():
     assert sums.add_up(x, None, False) == pytest.approx(x.sum(dtype="float64"), rel=1e-6)
 
 
+@pytest.mark.parametrize("total", [sums.add_up, sums.sum_squares])
+def test_rounding_errors_of_equal_elements_do_not_add_up(total):
+    x = np.full(3_000_001, 0.1, "float32")
+    exact = (x.astype("float64") ** (2 if total is sums.sum_squares else 1)).sum()
+    assert total(x) == pytest.approx(exact, rel=5e-7)
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
 @pytest.mark.parametrize("shape", SHAPES)
