@@ -1,3 +1,3 @@
-"""`disttorch.utils`: tools around training; `data` loads it, `checkpoint` trades time for memory."""
+"""Tools around training: `data` loads, `checkpoint` trades time for memory, `dlpack` shares it."""
 
 from disttorch.utils import checkpoint, data, dlpack
