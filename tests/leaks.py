@@ -116,8 +116,11 @@ def shared_memory() -> Found:
 
 
 def unused_shared_files() -> set[str]:
-    """Files in /dev/shm that no process has mapped: what a process that ended forgot there."""
-    files = {str(path) for path in SHM.glob("*")}
+    """Files in /dev/shm that no process has mapped: what a process that ended forgot there.
+
+    PyTorch, which some tests run beside us, keeps its own for a moment: not ours to judge.
+    """
+    files = {str(path) for path in SHM.glob("*") if not path.name.startswith("torch_")}
     for maps in Path("/proc").glob("[0-9]*/maps") if files else ():
         with contextlib.suppress(OSError):
             text = maps.read_text()

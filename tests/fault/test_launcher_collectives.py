@@ -1,5 +1,6 @@
 """Jobs whose ranks disagree in a collective: an error that names them, and nothing left."""
 
+import re
 import signal
 
 import pytest
@@ -69,7 +70,9 @@ def test_job_that_joins_reduces_and_leaves(tmp_path):
     after = "t = torch.ones(2) * (rank + 1); dist.all_reduce(t); print(t.tolist())"
     ended = run(tmp_path, job(after), "--nproc", "3")
     assert ended.status == 0, ended.stderr
-    assert sorted(ended.stdout.splitlines()) == [f"[r{rank}] [6.0, 6.0]" for rank in range(3)]
+    # Equal lines that come together are one: [r0-2].
+    assert {line.partition("] ")[2] for line in ended.stdout.splitlines()} == {"[6.0, 6.0]"}
+    assert set(re.findall(r"\d(?=[\d,-]*\] \[6)", ended.stdout)) >= {"0", "2"}
     assert ended.stderr == ""
 
 
