@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+import types
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from disttorch.random import Generator
+from disttorch.random import Generator, default_generator
 
 _MANY_OBJECTS = 100_000
 _MAX_DEPTH = 4
@@ -26,7 +27,7 @@ def warn_of_trouble(dataset: Any) -> None:
     for path, value in _walk(dataset, "dataset", 0, seen):
         if isinstance(value, (np.random.Generator, np.random.RandomState, random.Random)):
             _warn_of_generator(path, value)
-        elif isinstance(value, Generator):
+        elif isinstance(value, Generator) and value is not default_generator:
             _warn_of_generator(path, value)
         elif type(value) in {list, dict, tuple, set} and len(value) > _MANY_OBJECTS:
             if _holds_objects(value):
@@ -64,7 +65,7 @@ def _walk(value: Any, path: str, depth: int, seen: set[int]) -> Iterator[tuple[s
         parts = [(f"[{k!r}]", v) for k, v in value.items()]
     elif isinstance(value, (list, tuple)) and len(value) <= _FEW:
         parts = [(f"[{i}]", v) for i, v in enumerate(value)]
-    elif isinstance(value, type) or callable(getattr(value, "__array__", None)):
+    elif isinstance(value, (type, types.ModuleType)) or callable(getattr(value, "__array__", None)):
         return
     else:
         parts = [(f".{k}", v) for k, v in getattr(value, "__dict__", {}).items()]

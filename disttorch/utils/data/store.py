@@ -22,6 +22,7 @@ from disttorch.utils.data.rows import (
 
 MAX_LENT = 2  # batches the user may hold in slots; older ones would starve the workers
 _ROOM = 1.25  # slots get this much more than the batch that they are made for took
+_WORTH_SAYING_NBYTES = 64 << 10  # smaller batches go through a socket as fast
 _MAX_KEPT_NBYTES = 256 << 20  # slots up to this are kept for the next pass: new pages take time
 
 
@@ -115,7 +116,7 @@ class Store:
         stage = self._stage(layout, max(nbytes, before))
         if stage.ring is None:
             return None
-        if not self._has_warned:
+        if not self._has_warned and batch_nbytes >= _WORTH_SAYING_NBYTES:
             self._has_warned = True
             warnings.warn(
                 f"DataLoader: a batch of {batch_nbytes / 1e6:.1f} MB did not fit its slot of "

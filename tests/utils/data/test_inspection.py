@@ -35,6 +35,8 @@ FINE = {
     "tensor": lambda: Holds(torch.ones(MANY)),
     "packed": lambda: Holds(SharedList(["x"] * 10)),
     "few": lambda: Holds(["x"] * 100),
+    "module": lambda: Holds(torch),
+    "default generator": lambda: Holds(torch.default_generator),
     "loop": lambda: Holds(Holds(None)),
 }
 
