@@ -19,7 +19,7 @@ demo: $(VENV)/.base
 	$(BIN)/disttorch-launch --nproc $(NPROC) examples/digits.py
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
 # Every linter runs even when an earlier one complains, so that one run shows the whole list.
 lint: $(VENV)/.dev build/typing

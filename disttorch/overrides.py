@@ -191,6 +191,11 @@ def _install_functions() -> None:
         for name, value in list(vars(module).items()):
             if isinstance(value, types.FunctionType) and not name.startswith("_"):
                 if value in made:
-                    setattr(module, name, made[value])
+                    wrapper = made[value]
                 elif module is functional:
-                    setattr(module, name, _dispatching(value))
+                    wrapper = _dispatching(value)
+                else:
+                    continue
+                # Pickle stores a function as the place where it is found.
+                wrapper.__module__, wrapper.__qualname__ = module.__name__, name
+                setattr(module, name, wrapper)

