@@ -20,7 +20,7 @@ import disttorch
 ROOT = Path(__file__).parent.parent
 BASE = {"numpy", "pyzmq", "cloudpickle", "ml-dtypes", "rich"}
 EXTRAS = "all cuda12 cuda13 dev fast mpi ray special tensorboard test visdom vision".split()
-MAX_WHEEL_BYTES = 2_000_000  # a compressed tree of Python files and the digits; NumPy alone is 17 MB
+MAX_WHEEL_BYTES = 2_000_000  # compressed Python and the digits; NumPy alone is 17 MB
 
 BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
 USE = """
