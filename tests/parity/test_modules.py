@@ -5,6 +5,7 @@ import warnings
 import pytest
 
 pytest.importorskip("torch", reason="torch not installed")
+pytest.importorskip("expecttest", reason="PyTorch's test data needs expecttest")
 
 from torch.testing._internal.common_modules import module_db
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 pytest.importorskip("torch", reason="PyTorch is not installed: nothing to compare with")
+pytest.importorskip("expecttest", reason="PyTorch's test data needs expecttest")
 
 from tests.parity import op_entries
 from tests.parity.known_gaps import GAPS

@@ -8,6 +8,7 @@ import disttorch
 from tests.parity import optim_db
 
 torch = pytest.importorskip("torch")
+pytest.importorskip("expecttest", reason="PyTorch's test data needs expecttest")
 
 pytestmark = [
     pytest.mark.parity,
