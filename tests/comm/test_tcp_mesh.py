@@ -178,7 +178,8 @@ def test_damaged_steps_end_in_an_error_that_names_the_rank(fault: str) -> None:
 
     (ranks, dropped), _ = run_ranks(2, body)
     assert ranks == (1,)
-    assert dropped == (0 if fault == "lost" else 1)
+    # What is too long ends the connection; whether it is counted before is a race.
+    assert dropped in {"lost": (0,), "too long": (0, 1)}.get(fault, (1,))
 
 
 @pytest.mark.parametrize("fault", ["duplicated", "delayed"])
