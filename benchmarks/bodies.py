@@ -88,3 +88,19 @@ def all_reduce(torch: ModuleType, nbytes: int) -> Work:
     dist = torch.distributed
     buffer = torch.ones(nbytes // 4)
     return Work(lambda: dist.all_reduce(buffer), lambda: buffer.fill_(1.0))
+
+
+def collective(torch: ModuleType, name: str, nbytes: int) -> Work:
+    """One collective of float32 tensors; the larger of input and output has `nbytes`."""
+    dist = torch.distributed
+    n_ranks = dist.get_world_size()
+    whole = torch.ones(nbytes // 4 // n_ranks * n_ranks)
+    part = torch.ones(len(whole) // n_ranks)
+    read, run = {
+        "broadcast": (whole, lambda: dist.broadcast(whole, 0)),
+        "all_gather": (part, lambda: dist.all_gather_into_tensor(whole, part)),
+        "reduce_scatter": (whole, lambda: dist.reduce_scatter_tensor(part, whole)),
+        "all_to_all": (whole, lambda: dist.all_to_all_single(out, whole)),
+    }[name]
+    out = torch.empty_like(whole) if name == "all_to_all" else whole
+    return Work(run, lambda: read.fill_(1.0))

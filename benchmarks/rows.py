@@ -60,10 +60,15 @@ class Row:
 
 
 KB, MB = 1 << 10, 1 << 20
+_SIZES = {"1K": KB, "64K": 64 * KB, "1M": MB, "25M": 25 * MB, "100M": 100 * MB}
 
 
-def _all_reduce(nbytes: int) -> Timed:
-    return Timed(partial(bodies.all_reduce, nbytes=nbytes), n_ranks=2)
+def _all_reduce(nbytes: int, n_ranks: int = 2) -> Timed:
+    return Timed(partial(bodies.all_reduce, nbytes=nbytes), n_ranks=n_ranks)
+
+
+def _collective(name: str, nbytes: int) -> Timed:
+    return Timed(partial(bodies.collective, name=name, nbytes=nbytes), n_ranks=2)
 
 
 def _ddp(body: Callable[..., bodies.Work], wrapped: bool) -> Timed:
@@ -88,7 +93,20 @@ ROWS: dict[str, Row] = {
     "all-reduce-1K": Row("all-reduce 1 KB, 2 ranks", _all_reduce(KB)),
     "all-reduce-64K": Row("all-reduce 64 KB, 2 ranks", _all_reduce(64 * KB)),
     "all-reduce-1M": Row("all-reduce 1 MB, 2 ranks", _all_reduce(MB)),
+    "all-reduce-25M": Row("all-reduce 25 MB, 2 ranks", _all_reduce(25 * MB)),
     "all-reduce-100M": Row("all-reduce 100 MB, 2 ranks", _all_reduce(100 * MB)),
+    **{
+        f"all-reduce-{size}-{n}": Row(f"all-reduce {size}B, {n} ranks", _all_reduce(nbytes, n))
+        for n in (4, 8)
+        for size, nbytes in _SIZES.items()
+    },
+    **{
+        f"{name}-{size}".replace("_", "-"): Row(
+            f"{name.replace('_', '-')} {size}B, 2 ranks", _collective(name, _SIZES[size])
+        )
+        for name in ("broadcast", "all_gather", "reduce_scatter", "all_to_all")
+        for size in ("1M", "25M", "100M")
+    },
     "ddp-lenet": Row("DDP step of LeNet, 2 ranks", _ddp(parallel.lenet, True)),
     "ddp-lenet-bare": Row("LeNet step, 2 ranks, no DDP", _ddp(parallel.lenet, False)),
     "ddp-mlp": Row("DDP step of a 25 M MLP, 2 ranks", _ddp(parallel.large_mlp, True)),
@@ -111,6 +129,7 @@ ROWS: dict[str, Row] = {
     "first-image": Row(f"first batch, {_IMAGE}, 2 workers", _first_batch((3, 224, 224), 32)),
     "first-digit": Row(f"first batch, {_DIGIT}, 2 workers", _first_batch((1, 28, 28), 64)),
     "launch": Row("launch 2 ranks, one all-reduce, leave", Launched("one_all_reduce.py", 2)),
+    "launch-16": Row("launch 16 ranks, one all-reduce, leave", Launched("one_all_reduce.py", 16)),
     "import-time": Row("import", Imported("seconds", "s")),
     "import-rss": Row("memory after import", Imported("rss_bytes", "B")),
     "installed-size": Row("installed size with dependencies", Installed()),
