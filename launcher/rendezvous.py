@@ -23,8 +23,12 @@ LOOK_EVERY_S = 0.25
 # A store that lets us connect and then says nothing for so long has another key.
 ANSWER_S = 2.0
 LEAVE_S = 30.0
+# After a refusal host 0 serves so long for hosts that have come and have not read it.
+TELL_S = 2.0
 FAILED = "job/failed"
 REFUSED = "job/refused"
+N_CAME = "job/came"
+N_TOLD = "job/told"
 
 
 @dataclass
@@ -110,8 +114,7 @@ def meet(hosts: Hosts, n_ranks: int, key: JobKey) -> Meeting:
         # A server's own name need not be known on its host.
         near = "127.0.0.1" if server is not None else _bracketed(hosts.address)
         client = undo.enter_context(ZmqStore(f"tcp://{near}:{hosts.port}", ANSWER_S, key))
-        _claim(client, hosts, n_ranks)
-        counts = _wait_for_all(client, hosts)
+        counts = _agree(client, hosts, n_ranks)
         undo.pop_all()
     address = f"tcp://{_bracketed(hosts.address)}:{hosts.port}"
     return Meeting(hosts, key, assign_ranks(counts, hosts.node), address, client, server)
@@ -161,15 +164,41 @@ def _reach(hosts: Hosts) -> None:
         time.sleep(LOOK_EVERY_S)
 
 
-def _claim(client: ZmqStore, hosts: Hosts, n_ranks: int) -> None:
-    own = f"{socket.gethostname()} (pid {os.getpid()})"
+def _agree(client: ZmqStore, hosts: Hosts, n_ranks: int) -> list[int]:
+    """How many ranks each host brings; who is refused leaves no earlier than all have been told."""
     try:
-        n_nodes = client.compare_set("n_hosts", "", str(hosts.n_nodes)).decode()
+        client.add(N_CAME, 1)
     except DistStoreError:
         raise UsageError(
             f"{hosts.address}:{hosts.port} does not answer to this key: it must be the same on all "
             f"hosts, and the port must be that of host 0"
         ) from None
+    try:
+        _claim(client, hosts, n_ranks)
+        return _wait_for_all(client, hosts)
+    except UsageError:
+        with contextlib.suppress(DistStoreError):
+            _wait_until_told(client, hosts)
+        raise
+    except DistStoreError:
+        raise UsageError(
+            f"host 0 went away from {hosts.address}:{hosts.port} before all hosts had met; its own "
+            f"screen says why"
+        ) from None
+
+
+def _wait_until_told(client: ZmqStore, hosts: Hosts) -> None:
+    """Count this host as told; host 0 then keeps the store for the others, TELL_S at most."""
+    n_told = client.add(N_TOLD, 1)
+    deadline_s = time.monotonic() + TELL_S
+    while hosts.node == 0 and n_told < client.add(N_CAME, 0) and time.monotonic() < deadline_s:
+        time.sleep(TELL_S / 100)
+        n_told = client.add(N_TOLD, 0)
+
+
+def _claim(client: ZmqStore, hosts: Hosts, n_ranks: int) -> None:
+    own = f"{socket.gethostname()} (pid {os.getpid()})"
+    n_nodes = client.compare_set("n_hosts", "", str(hosts.n_nodes)).decode()
     if n_nodes != str(hosts.n_nodes):
         _refuse(client, f"--nnodes is {hosts.n_nodes} on {own} and {n_nodes} on another host")
     held = client.compare_set(f"host/{hosts.node}", "", own).decode()
@@ -195,10 +224,12 @@ def _wait_for_all(client: ZmqStore, hosts: Hosts) -> list[int]:
         except StoreTimeoutError:
             missing = [str(n) for n, key in enumerate(keys) if not client.check([key])]
         if time.monotonic() > deadline_s:
-            raise UsageError(
+            why = (
                 f"host {', '.join(missing)} of {hosts.n_nodes} did not come within "
                 f"{hosts.join_s:g} s (--join-timeout)"
             )
+            client.compare_set(REFUSED, "", why)  # without this host the others need not wait
+            raise UsageError(why)
 
 
 def _bracketed(address: str) -> str:

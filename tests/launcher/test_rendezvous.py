@@ -1,5 +1,5 @@
 import socket
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
@@ -76,6 +76,42 @@ def test_hosts_that_disagree_on_their_number(port):
     )
     assert all(text.startswith("--nnodes is ") for text in found)
     assert all("\n" not in text for text in found)
+
+
+def test_host_0_keeps_the_store_until_the_others_have_read_the_refusal(port):
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(attend, Hosts(2, 0, "127.0.0.1", port, join_s=10))
+        with ZmqStore(f"tcp://127.0.0.1:{port}", 5.0, KEY) as other:
+            other.add(rendezvous.N_CAME, 1)
+            other.set(rendezvous.REFUSED, "no")
+            other.wait([rendezvous.N_TOLD])  # host 0 has read it
+            assert not wait([first], timeout=3 * rendezvous.LOOK_EVERY_S).done
+            assert other.get(rendezvous.REFUSED) == b"no"
+            other.add(rendezvous.N_TOLD, 1)
+            assert first.result(timeout=10) == "no"
+
+
+def test_host_0_does_not_wait_for_ever_for_hosts_that_read_nothing(port, monkeypatch):
+    monkeypatch.setattr(rendezvous, "TELL_S", 0.1)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(attend, Hosts(2, 0, "127.0.0.1", port, join_s=10))
+        with ZmqStore(f"tcp://127.0.0.1:{port}", 5.0, KEY) as other:
+            other.add(rendezvous.N_CAME, 1)
+            other.set(rendezvous.REFUSED, "no")
+            assert first.result(timeout=10) == "no"
+
+
+def test_store_that_goes_away_during_the_meeting(port):
+    with ThreadPoolExecutor(1) as pool, StoreServer(f"tcp://*:{port}", KEY) as server:
+        server.start()
+        second = pool.submit(attend, Hosts(2, 1, "127.0.0.1", port, join_s=10))
+        with ZmqStore(f"tcp://127.0.0.1:{port}", 5.0, KEY) as store:
+            store.wait(["host/1/ranks"])
+        server.close()
+        assert second.result(timeout=20) == (
+            f"host 0 went away from 127.0.0.1:{port} before all hosts had met; its own screen says "
+            f"why"
+        )
 
 
 def test_wrong_key(port):
