@@ -154,7 +154,7 @@ class TcpMesh(SharedMesh):
         places = [at for (at,) in _OFFSETS.iter_unpack(offsets)] if fits else []
         pairs = list(zip(places, frames[2:], strict=False))
         if not fits or any(at < 0 or at + f.nbytes > self.stage_bytes for at, f in pairs):
-            self.wire.dropped += 1
+            self.wire.drop()
             return
         slot = step & 1
         if frames[0].nbytes:

@@ -6,7 +6,8 @@ head of 64 bytes and data frames:
     magic (8), kind (8), group (8), sender (8), number (8), count (8), argument (8), zero (8)
 
 What is malformed, too large, of another group, or not the next of its sender is dropped and counted
-in `dropped`; whoever lacks the key is refused before a byte of a message is read.
+in `dropped`; whoever lacks the key is refused before a byte of a message is read. What a byte has
+changed in on the way ends the connection, and with it the group: CURVE authenticates every frame.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Wire:
         import zmq  # noqa: PLC0415 - importing disttorch must not load it
 
         self.rank = rank
-        self.dropped = 0
+        self._n_dropped = 0
         self._size = size
         self.group = group
         self._key = key
@@ -79,14 +80,27 @@ class Wire:
         self._sent: dict[tuple[int, Kind], int] = {}
         self._seen: dict[tuple[int, Kind], int] = {}
         self._cut: dict[int, float] = {}
+        self._fds: dict[int, int] = {}
         self._closed = False
         try:
             self._inbox.bind(f"tcp://{host}:*")
         except zmq.ZMQError as error:
             self.close()
             raise DistNetworkError(f"cannot listen on {host}: {error}") from None
-        self._refused = self._inbox.get_monitor_socket(_refusals(zmq))
+        self._ends = self._inbox.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self.address = self._inbox.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    @property
+    def dropped(self) -> int:
+        """How many messages and connections of others were dropped so far; does not block."""
+        with self._lock:
+            self._look()
+            return self._n_dropped
+
+    def drop(self) -> None:
+        """Count a message that its reader could not use."""
+        with self._lock:
+            self._n_dropped += 1
 
     @property
     def port(self) -> int:
@@ -131,24 +145,17 @@ class Wire:
                     break
                 message = self._parse([memoryview(frame.buffer) for frame in frames])
                 if message is None:
-                    self.dropped += 1
-                else:
-                    messages.append(message)
+                    self._n_dropped += 1
+                    continue
+                if message.sender not in self._fds:
+                    self._fds[message.sender] = frames[0].get(self._zmq.SRCFD)
+                messages.append(message)
         return messages
 
     def cut_off(self) -> set[int]:
         """The peers whose connection was lost a third of a second ago; does not block."""
-        from zmq.utils.monitor import recv_monitor_message  # noqa: PLC0415 - zmq is lazy
-
         with self._lock:
-            if not self._closed:
-                for peer, watch in self._watches.items():
-                    if watch.poll(0):
-                        recv_monitor_message(watch)
-                        self._cut.setdefault(peer, monotonic())
-                while self._refused.poll(0):
-                    recv_monitor_message(self._refused)
-                    self.dropped += 1
+            self._look()
             latest_s = monotonic() - _GRACE_S
             return {peer for peer, at_s in self._cut.items() if at_s <= latest_s}
 
@@ -161,7 +168,7 @@ class Wire:
             for socket in (*self._outboxes.values(), self._inbox):
                 socket.disable_monitor()
                 socket.close(_LINGER_MS)
-            for watch in (*self._watches.values(), getattr(self, "_refused", None)):
+            for watch in (*self._watches.values(), getattr(self, "_ends", None)):
                 if watch is not None:
                     watch.close(0)
             self._context.term()
@@ -180,6 +187,26 @@ class Wire:
             socket.setsockopt(option, value)
         return socket
 
+    def _look(self) -> None:
+        """Take note of connections that have ended, this rank's to others and theirs to it."""
+        from zmq.utils.monitor import recv_monitor_message  # noqa: PLC0415 - zmq is lazy
+
+        if self._closed:
+            return
+        for peer, watch in self._watches.items():
+            if watch.poll(0):
+                recv_monitor_message(watch)
+                self._cut.setdefault(peer, monotonic())
+        while self._ends.poll(0):
+            fd = recv_monitor_message(self._ends)["value"]
+            peers = [peer for peer, known in self._fds.items() if known == fd]
+            if not peers:
+                # No handshake, no key, too long a frame, or nothing that a peer would have sent.
+                self._n_dropped += 1
+            for peer in peers:
+                del self._fds[peer]
+                self._cut.setdefault(peer, monotonic())
+
     def _parse(self, frames: Sequence[memoryview]) -> Message | None:
         if not 2 <= len(frames) <= _MAX_FRAMES + 2 or frames[1].nbytes != _HEAD.size:
             return None
@@ -196,10 +223,3 @@ class Wire:
         self._seen[seen] = number
         return Message(Kind(kind), sender, number, argument, tuple(frames[2:]))
 
-
-def _refusals(zmq: Any) -> int:
-    return int(
-        zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-        | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-        | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-    )

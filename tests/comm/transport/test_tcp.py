@@ -97,8 +97,8 @@ def test_malformed_messages_are_dropped_and_counted(pair, name):
         client.send_multipart(MALFORMED[name])
         client.send_multipart([head(), b"well-formed"])
         (message,) = received(one, 1)
+        assert one.dropped == 1
     assert bytes(message.frames[0]) == b"well-formed"
-    assert one.dropped == 1
 
 
 def test_replayed_messages_are_dropped(pair):
@@ -125,23 +125,39 @@ def test_strangers_are_refused_and_the_job_goes_on(pair, name):
     assert (message.sender, bytes(message.frames[0])) == (0, b"ours")
 
 
-@pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\xff" + os.urandom(999), b""])
-def test_bytes_that_are_no_handshake(pair, garbage):
+# ZMTP 3.1, the mechanism CURVE, no server.
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"CURVE".ljust(20, b"\0") + bytes(32)
+GARBAGE = {
+    "another protocol": b"GET / HTTP/1.1\r\n\r\n",
+    "random bytes": b"\xff" + os.urandom(999),
+    "nothing": b"",
+    "a handshake of random bytes": GREETING + b"\x04\xc8" + os.urandom(200),
+    "a handshake of a petabyte": GREETING + b"\x06" + (1 << 50).to_bytes(8, "big") + bytes(99),
+}
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_bytes_that_are_no_handshake(pair, name):
     zero, one = pair
     with socket.create_connection(("127.0.0.1", one.port)) as raw:
-        raw.sendall(garbage)
+        raw.sendall(GARBAGE[name])
         zero.send(1, Kind.STREAM, [b"ours"])
         (message,) = received(one, 1)
-    assert bytes(message.frames[0]) == b"ours"
+        assert bytes(message.frames[0]) == b"ours"
+    assert eventually(lambda: one.dropped >= 1)
+    zero.send(1, Kind.STREAM, [b"more"])
+    assert bytes(received(one, 1)[0].frames[0]) == b"more"
+    assert one.dropped == 1 and zero.dropped == 0 and one.cut_off() == set()
 
 
 def test_oversize_frames_end_their_connection_only(pair):
     zero, one = pair
     with outsider(one.address, KEY) as client:
         client.send_multipart([head(), bytes(MAX_FRAME_BYTES + 1)])
+        assert eventually(lambda: one.dropped >= 1)
         zero.send(1, Kind.STREAM, [b"ours"])
         (message,) = received(one, 1)
-    assert message.sender == 0
+    assert message.sender == 0 and one.cut_off() == set()
 
 
 def test_a_peer_that_goes_is_cut_off_within_a_second(pair):
