@@ -139,12 +139,17 @@ class NumpyBackend(Backend):
     ) -> np.ndarray:
         """View of the memory `offset` bytes after `array`'s first element; `strides` in bytes."""
         # Four times quicker than np.lib.stride_tricks, and the view's base stays an ndarray.
-        root = array if array.flags.c_contiguous and not offset else self._root(array)
+        if array.flags.c_contiguous and not offset and array.size:
+            memory = array.reshape(-1).view(np.uint8)
+            try:
+                return np.ndarray(shape, array.dtype, memory, 0, strides)
+            except ValueError:  # the view goes on behind `array`, in the rest of its storage
+                pass
+        root = self._root(array)
         if not (root.flags.c_contiguous or root.flags.f_contiguous) or not root.size:
             return super().as_strided(array, shape, strides, offset)
         memory = root.reshape(-1, order="A").view(np.uint8)
-        if root is not array:
-            offset += self.data_ptr(array) - self.data_ptr(root)
+        offset += self.data_ptr(array) - self.data_ptr(root)
         return np.ndarray(shape, array.dtype, memory, offset, strides)
 
     def is_shared(self, array: np.ndarray) -> bool:
@@ -244,4 +249,5 @@ def silence_floating_point_warnings() -> None:
 
 CPU = NumpyBackend()
 register_backend(CPU)
+get_num_threads()  # sets how long OpenBLAS's threads wait, before they have anything to do
 silence_floating_point_warnings()

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from disttorch.backends.cpu.jit.switch import setting
-from disttorch.backends.cpu.threads import get_num_threads
+from disttorch.backends.cpu.threads import get_num_threads, load_openmp_library
 
 _WHEELS = ("onednn-cpu-gomp", "onednn-cpu-iomp", "onednn")
 _MAJOR = 3
@@ -40,7 +40,7 @@ class Library:
     """The library and one engine; streams belong to threads."""
 
     def __init__(self, path: str) -> None:
-        self._lib = ctypes.CDLL(path)
+        self._lib = load_openmp_library(path)
         self._lib.dnnl_version.restype = ctypes.POINTER(_Version)
         version = self._lib.dnnl_version().contents
         self.version = f"{version.major}.{version.minor}.{version.patch}"
