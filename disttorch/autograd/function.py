@@ -61,6 +61,9 @@ class FunctionNode(Node, FunctionCtx):
         """Return the class name with ``Backward`` added, as PyTorch does."""
         return f"{self.function.__name__}Backward"
 
+    def __repr__(self) -> str:
+        return f"<{__name__}.{self.name()} object at {id(self):#x}>"
+
     def _keep(self, outputs: tuple[Any, ...]) -> None:
         """Hold saved tensors: outputs by position (no cycle through this node), inputs whole."""
         entries: list[Any] = []

@@ -20,6 +20,13 @@ Place = Tensor | GradientEdge
 Places = Place | Sequence[Place]
 Grads = Tensor | Sequence[Tensor | None] | None
 
+_GRADIENTS_KEEP_GRAPHS = (
+    "Using backward() with create_graph=True will create a reference cycle between the parameter "
+    "and its gradient which can cause a memory leak. We recommend using autograd.grad when "
+    "creating the graph to avoid this. If you have to use this function, make sure to reset the "
+    ".grad fields of your parameters to None after use to break the cycle and avoid the leak."
+)
+
 
 def backward(
     tensors: Places,
@@ -45,6 +52,8 @@ def backward(
     keep = create_graph if retain_graph is None else retain_graph
     edges = _root_edges(roots)
     grads = _root_grads(roots, _given_grads(roots, grad_tensors), batched=False)
+    if create_graph:
+        warnings.warn(_GRADIENTS_KEEP_GRAPHS, stacklevel=2)
     begun_s = monotonic()
     run_backward(backend_at(roots[0]), edges, grads, keep, create_graph, accumulate_into=into)
     phases.note(phases.BACKWARD, begun_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,10 @@ from disttorch.tensor import Tensor
 
 if TYPE_CHECKING:
     import numpy as np
+
+VOLATILE_IS_GONE = (
+    "volatile was removed and now has no effect. Use `with torch.no_grad():` instead."
+)
 
 
 def backward(
@@ -89,7 +94,17 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
     return self._array  # type: ignore[no-any-return]
 
 
+def _volatile(self: Tensor) -> bool:
+    """Always False, with a warning; `no_grad` took its place."""
+    warnings.warn("volatile was removed (Variable.volatile is always False)", stacklevel=2)
+    return False
+
+
+def _set_volatile(self: Tensor, value: object) -> None:
+    warnings.warn(VOLATILE_IS_GONE, stacklevel=2)
+
+
 METHODS = {
     f.__name__: f
     for f in (backward, numpy, register_hook, register_post_accumulate_grad_hook, retain_grad)
-}
+} | {"volatile": property(_volatile, _set_volatile)}

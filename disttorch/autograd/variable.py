@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from disttorch.autograd.tensor_methods import VOLATILE_IS_GONE
 from disttorch.tensor import Tensor
 
 
@@ -27,10 +28,7 @@ class Variable(metaclass=_TensorsAreVariables):
         grad, ValueError if both flags are set.
         """
         if volatile:
-            warnings.warn(
-                "volatile was removed and now has no effect. Use `with torch.no_grad():` instead.",
-                stacklevel=2,
-            )
+            warnings.warn(VOLATILE_IS_GONE, stacklevel=2)
             if requires_grad:
                 raise ValueError("Variable can't be volatile and require_grad at the same time!")
         if data is None:

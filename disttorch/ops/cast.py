@@ -294,12 +294,13 @@ def _check_copy_shape(input: Tensor, src: Tensor) -> None:
     target, shape = input._array.shape, src._array.shape
     if broadcasts_to(shape, target):
         return
+    ndim = max(len(target), len(shape))
     for back in range(1, min(len(target), len(shape)) + 1):
         a, b = target[-back], shape[-back]
         if b not in (1, a):
             raise RuntimeError(
                 f"The size of tensor a ({a}) must match the size of tensor b ({b}) at "
-                f"non-singleton dimension {len(target) - back}"
+                f"non-singleton dimension {ndim - back}"
             )
     raise RuntimeError(
         f"output with shape {list(target)} doesn't match the broadcast shape {list(shape)}"

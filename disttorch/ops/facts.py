@@ -17,7 +17,7 @@ __all__ = [
     *("is_distributed", "is_inference", "is_ipu", "is_maia", "is_meta"),
     *("is_mkldnn", "is_mps", "is_mtia", "is_neg", "is_nested", "is_nonzero", "is_quantized"),
     *("is_same_size", "is_signed", "is_sparse_csr", "is_vulkan", "is_xla", "is_xpu", "name"),
-    *("numel", "result_type", "typename", "volatile"),
+    *("numel", "result_type", "typename"),
 ]
 
 
@@ -109,7 +109,6 @@ is_xla, is_ipu, is_maia = _kind("is_xla", "XLA"), _kind("is_ipu", "IPU"), _kind(
 is_mtia, is_vulkan = _kind("is_mtia", "MTIA"), _kind("is_vulkan", "Vulkan")
 is_nested, is_quantized = _kind("is_nested", "nested"), _kind("is_quantized", "quantized")
 is_mkldnn, is_sparse_csr = _kind("is_mkldnn", "MKL-DNN"), _kind("is_sparse_csr", "sparse")
-volatile = _constant("volatile", False, "Always False; `no_grad` took its place.")
 name = _constant("name", None, "Always None: tensors carry no names.")
 
 

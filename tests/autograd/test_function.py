@@ -220,3 +220,13 @@ def test_graphs_of_instances_die_by_reference_count():
         assert node() is None
     finally:
         gc.enable()
+
+
+def test_the_node_of_a_function_says_where_it_is_from():
+    class Doubled(Function):
+        @staticmethod
+        def forward(ctx, x):
+            return 2 * x
+
+    node = Doubled.apply(torch.ones(2, requires_grad=True)).grad_fn
+    assert repr(node).startswith("<disttorch.autograd.function.DoubledBackward object at 0x")

@@ -23,6 +23,14 @@ def test_only_tensors_become_variables():
         Variable([1.0])
 
 
+def test_volatile_of_a_tensor_is_false_and_says_so():
+    x = torch.ones(2)
+    with pytest.warns(UserWarning, match="volatile was removed and now has no effect"):
+        x.volatile = True
+    with pytest.warns(UserWarning, match="Variable.volatile is always False"):
+        assert not x.volatile
+
+
 def test_volatile_is_gone():
     with pytest.warns(UserWarning, match="volatile was removed and now has no effect"):
         assert not Variable(torch.ones(2), volatile=True).requires_grad

@@ -16,7 +16,7 @@ def test_questions_are_about_tensors(name):
 def test_answers():
     x = torch.ones(2, 3)
     assert [torch.numel(x), torch.is_signed(x), x.get_device(), x.is_cpu] == [6, True, -1, True]
-    assert not any((x.is_meta, x.is_mps, x.is_nested, x.is_quantized, x.is_neg(), x.volatile))
+    assert not any((x.is_meta, x.is_mps, x.is_nested, x.is_quantized, x.is_neg()))
     assert torch.is_same_size(x, x[:1].expand(2, 3))
     assert x.name is None
     assert x.grad_dtype is torch.float32

@@ -29,7 +29,7 @@ class _ModuleSequence(Module):
         names = list(self._modules)[idx] if isinstance(idx, slice) else [self._key(idx)]
         for name in names:
             delattr(self, name)
-        self._modules = OrderedDict((str(i), m) for i, m in enumerate(self))
+        self._modules = {str(i): m for i, m in enumerate(self)}
 
     def __len__(self) -> int:
         return len(self._modules)

@@ -14,6 +14,12 @@ from disttorch.tensor import Tensor
 Hook = Callable[..., Any]
 HookDict = OrderedDict[int, Hook]
 
+_NOT_ONE_NODE = (
+    "Using a non-full backward hook when the forward contains multiple autograd Nodes is "
+    "deprecated and will be removed in future versions. This hook will be missing some grad_input. "
+    "Please use register_full_backward_hook to get the documented behavior."
+)
+
 _FORWARD_REGISTERS = (
     *("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs"),
     *("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called"),
@@ -265,8 +271,18 @@ class HookedCall:
         while not isinstance(output, Tensor):
             output = next(iter(output.values() if isinstance(output, dict) else output))
         if output.grad_fn is not None:
+            self._warn_of_regular(output.grad_fn)
             for hook in hooks:
                 output.grad_fn.register_hook(_bound(hook, self.module))
+
+    def _warn_of_regular(self, node: Any) -> None:
+        """A regular hook sees one node, which is seldom the whole of the module."""
+        inputs, results = (v if isinstance(v, tuple) else (v,) for v in (self.args, self.result))
+        if not all(isinstance(v, Tensor) for v in (*inputs, *results)):
+            return
+        before = {x.grad_fn for x in inputs if x.grad_fn is not None}
+        if {y.grad_fn for y in results} == {node} and before != {n for n, _ in node.next_functions}:
+            warnings.warn(_NOT_ONE_NODE, FutureWarning, stacklevel=5)
 
 
 def _bound(hook: Hook, module: Any) -> Hook:

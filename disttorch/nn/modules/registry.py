@@ -48,18 +48,18 @@ def _after_hooks(kind: str, module: Any, name: str, value: Any) -> Any:
 class Registry:
     """Base of Module: attribute access that sorts values into parameters, buffers, submodules."""
 
-    _parameters: OrderedDict[str, Parameter | None]
-    _buffers: OrderedDict[str, Tensor | None]
-    _modules: OrderedDict[str, Module | None]
+    _parameters: dict[str, Parameter | None]
+    _buffers: dict[str, Tensor | None]
+    _modules: dict[str, Module | None]
     _non_persistent_buffers_set: set[str]
 
     def _init_registry(self) -> None:
         """Make the registers; ordinary attribute assignment needs them, hence `__dict__`."""
         self.__dict__.update(
-            _parameters=OrderedDict(),
-            _buffers=OrderedDict(),
+            _parameters={},
+            _buffers={},
             _non_persistent_buffers_set=set(),
-            _modules=OrderedDict(),
+            _modules={},
         )
 
     # ---- registering by name ----------------------------------------------------------------
