@@ -18,17 +18,22 @@ _HEADER = struct.Struct("=Q")  # bytes of the message that follows
 _READ_NBYTES = 1 << 20
 
 
-def _frame(message: Any) -> bytes:
-    body = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+def _frame(messages: list[Any]) -> bytes:
+    body = pickle.dumps(messages, pickle.HIGHEST_PROTOCOL)
     return _HEADER.pack(len(body)) + body
 
 
 class LoaderEnd:
-    """The loader's end: `send` keeps what the worker does not take yet, `receive` never waits."""
+    """The loader's end: `send` keeps what the worker does not take yet, `receive` never waits.
+
+    Messages that are only `put` travel together with the next `flush`: to wake the other process
+    up takes longer than most of them.
+    """
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
         self._pid = os.getpid()
+        self._put: list[Any] = []
         self._unsent: deque[memoryview] = deque()
         self._received = bytearray()
         self.ended = False
@@ -43,13 +48,20 @@ class LoaderEnd:
         """Whether `flush` is to be called once the socket can be written to."""
         return bool(self._unsent)
 
+    def put(self, message: Any) -> None:
+        """Keep a message for the next `flush`."""
+        self._put.append(message)
+
     def send(self, message: Any) -> None:
         """Send a message, now or with a later `flush`; none reaches a worker that has died."""
-        self._unsent.append(memoryview(_frame(message)))
+        self._put.append(message)
         self.flush()
 
     def flush(self) -> None:
         """Send as much as goes without waiting."""
+        if self._put:
+            self._unsent.append(memoryview(_frame(self._put)))
+            self._put = []
         while self._unsent:
             try:
                 n_sent = self._socket.send(self._unsent[0], socket.MSG_DONTWAIT)
@@ -81,13 +93,14 @@ class LoaderEnd:
         return self._take_messages()
 
     def _take_messages(self) -> list[Any]:
-        messages, start, received = [], 0, self._received
+        messages: list[Any] = []
+        start, received = 0, self._received
         while len(received) >= start + _HEADER.size:
             end = start + _HEADER.size + _HEADER.unpack_from(received, start)[0]
             if len(received) < end:
                 break
             with memoryview(received) as view:
-                messages.append(pickle.loads(view[start + _HEADER.size : end]))
+                messages += pickle.loads(view[start + _HEADER.size : end])
             start = end
         if start:
             del received[:start]
@@ -118,9 +131,22 @@ class WorkerEnd:
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
         self._reader = end.makefile("rb", buffering=1 << 16)
+        self._received: deque[Any] = deque()
+        self._put: list[Any] = []
 
     def receive(self) -> Any:
-        """Return the next message; EOFError when the loader has closed its end."""
+        """Return the next message, having sent what was put before waiting for it.
+
+        EOFError or BrokenPipeError when the loader has closed its end.
+        """
+        if not self._received:
+            if self._put:
+                self.flush()
+            self._received += self._read()
+        return self._received.popleft()
+
+    def _read(self) -> list[Any]:
+        """Read the messages of one `flush`."""
         header = self._reader.read(_HEADER.size)
         if len(header) < _HEADER.size:
             raise EOFError
@@ -128,8 +154,19 @@ class WorkerEnd:
         body = self._reader.read(length)
         if len(body) < length:
             raise EOFError
-        return pickle.loads(body)
+        messages: list[Any] = pickle.loads(body)
+        return messages
+
+    def put(self, message: Any) -> None:
+        """Keep a message until the next `flush`, or until nothing is left to do."""
+        self._put.append(message)
 
     def send(self, message: Any) -> None:
         """Send a message; BrokenPipeError when the loader has closed its end."""
-        self._socket.sendall(_frame(message))
+        self._put.append(message)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what was put; BrokenPipeError when the loader has closed its end."""
+        messages, self._put = self._put, []
+        self._socket.sendall(_frame(messages))

@@ -27,7 +27,13 @@ from disttorch.utils.data.progress import (
     random_state,
 )
 from disttorch.utils.data.resume import Plan, plan_of, state_of
-from disttorch.utils.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
+from disttorch.utils.data.sampler import (
+    BatchSampler,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+)
 from disttorch.utils.data.seeding import draw_seed
 from disttorch.utils.data.sharded import ShardedDataset
 from disttorch.utils.data.shards import is_pipe, share_out, shuffled_pipe
@@ -44,6 +50,7 @@ T_co = TypeVar("T_co", covariant=True)
 _FIXED = frozenset(
     ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers")
 )
+_READ_AT_ONCE = frozenset((SequentialSampler, RandomSampler, SubsetRandomSampler))
 
 
 class _DatasetKind:
@@ -108,6 +115,7 @@ class DataLoader(Generic[T_co]):
         _check_method(worker_method)
         self.worker_method = worker_method
         self.num_workers = num_workers
+        self._has_default_prefetch = prefetch_factor is None
         self.prefetch_factor = 2 if prefetch_factor is None and num_workers else prefetch_factor
         self.pin_memory = pin_memory
         self.pin_memory_device = pin_memory_device
@@ -169,6 +177,20 @@ class DataLoader(Generic[T_co]):
             and self.collate_fn is default_collate
             and is_table_untouched()
             and self.worker_method != "thread"
+        )
+
+    @property
+    def _looks_further(self) -> bool:
+        """Whether more than `prefetch_factor` small batches may be made ahead.
+
+        Not where the user has set it, nor with a sampler that might see how far it was read.
+        """
+        return (
+            self._has_default_prefetch
+            and self.makes_batches_by_rows
+            and type(self.batch_sampler) is BatchSampler
+            and type(self.sampler) in _READ_AT_ONCE
+            and not getattr(self.sampler, "replacement", False)
         )
 
     def _requests(self) -> Iterator[Any]:
@@ -282,6 +304,7 @@ class DataLoader(Generic[T_co]):
                 by_rows=setup.by_rows,
                 batch_rows=self.batch_size or 0,
                 prefetch_factor=self.prefetch_factor or 1,
+                looks_further=self._looks_further,
                 timeout_s=self.timeout,
                 in_order=self.in_order,
                 persistent=self.persistent_workers,

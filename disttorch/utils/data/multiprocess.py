@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from disttorch.utils.data.lookahead import Lookahead
 from disttorch.utils.data.messages import (
     Exhausted,
     Failed,
@@ -22,13 +23,13 @@ from disttorch.utils.data.messages import (
 )
 from disttorch.utils.data.pool import WorkerPool
 from disttorch.utils.data.progress import Progress, Receipt
-from disttorch.utils.data.ring import Slots
 from disttorch.utils.data.store import MAX_LENT, Store
 from disttorch.utils.data.thread_pool import ThreadPool
 
 # A part below either is not worth a message of its own. Bytes are not known of the first batches,
 # which are wanted soon.
 _MIN_PART_ROWS = 4
+_MAX_FURTHER = 14  # batches a worker
 _MIN_PART_NBYTES = 1 << 20
 
 
@@ -51,6 +52,7 @@ class _Batch:
 class MultiprocessIterator:
     """One pass (or, with persistent workers, several) over a loader's batches.
 
+    `prefetch_factor` batches a worker are under way, or more of small ones if it `looks_further`.
     `timeout_s` is how long to wait for a batch, 0 for ever. `kept` holds the store of an earlier
     pass of the same loader, if any, and gets that of this one when it is closed.
     """
@@ -63,6 +65,7 @@ class MultiprocessIterator:
         by_rows: bool,
         batch_rows: int,
         prefetch_factor: int,
+        looks_further: bool,
         timeout_s: float,
         in_order: bool,
         persistent: bool,
@@ -79,9 +82,10 @@ class MultiprocessIterator:
         self._in_order = in_order
         self._persistent = persistent
         n_slots = self._n_ahead + MAX_LENT
-        store = kept.pop() if kept else Store(Slots(n_slots))
-        if store.slots.n_slots != n_slots:
-            store = Store(Slots(n_slots))
+        n_further = _MAX_FURTHER * len(pool) if looks_further else 0
+        store = kept.pop() if kept else None
+        if store is None or not store.is_for(n_slots, n_further):
+            store = Store(n_slots, n_further)
         self._kept = kept
         self._store = store
         self._slots = store.slots
@@ -104,6 +108,7 @@ class MultiprocessIterator:
         self._batches = {}
         self._asked = self._first = progress.n_batches
         self._next = self._first
+        self._lookahead = Lookahead(self._n_ahead)
         self._live = set(range(self._n_workers))
         self._turn = progress.turn
         self._ask_ahead()
@@ -140,6 +145,7 @@ class MultiprocessIterator:
                 if larger is not None:
                     self._pool.tell_all(larger)
                 result = self._store.put_together(batch.slot, batch.bounds, answers)
+                self._lookahead.delivered(self._n_ahead + self._store.n_further)
                 self._ask_ahead()
                 return result
             self._slots.give_back(batch.slot)
@@ -203,13 +209,16 @@ class MultiprocessIterator:
     # ---- asking -----------------------------------------------------------------------------
 
     def _ask_ahead(self) -> None:
-        """Keep `prefetch_factor` batches a worker under way."""
-        while len(self._batches) < self._n_ahead and self._live:
+        """Keep `prefetch_factor` batches a worker under way, or more of small ones."""
+        for _ in range(self._lookahead.n_wanted(len(self._batches))):
+            if not self._live:
+                break
             try:
                 request = next(self._requests)
             except StopIteration:
-                return
+                break
             self._ask(request)
+        self._pool.flush()
 
     def _ask(self, request: Any) -> None:
         number, self._asked = self._asked, self._asked + 1
@@ -229,7 +238,9 @@ class MultiprocessIterator:
         self._batches[number] = _Batch(indices, bounds, slot, worker_id)
         for part, (start, stop) in enumerate(itertools.pairwise(bounds)):
             task = Task(number, part, start, indices[start:stop], slot, False)
-            self._pool.submit((worker_id + part) % self._n_workers, task)
+            # Parts that are one for each worker: the same rows, and so pages, for each of them.
+            first = 0 if len(bounds) > self._n_workers else worker_id
+            self._pool.submit((first + part) % self._n_workers, task)
 
     def _max_parts(self, number: int, n_rows: int) -> int:
         # By number, not by what is known when: which worker fetches a sample, and so the random
@@ -251,7 +262,7 @@ class MultiprocessIterator:
         self._batches = {}
         if self._store.is_worth_keeping and not self._kept:
             self._kept.append(self._store)
-        self._store = Store(self._slots)
+        self._store = Store(0)
 
     def __del__(self) -> None:
         if not sys.is_finalizing():  # then multiprocessing has ended the workers

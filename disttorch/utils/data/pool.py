@@ -133,10 +133,15 @@ class WorkerPool:
         return str(self._context.get_start_method())
 
     def submit(self, worker_id: int, task: Task) -> None:
-        """Give a task to a worker; a dead worker's tasks are given to its successor later."""
+        """Give a task to a worker with the next `flush`; if it dies, its successor gets it."""
         member = self._members[worker_id]
         member.tasks.append(task)
-        self._send(member, task)
+        member.channel.put(task)
+
+    def flush(self) -> None:
+        """Send the tasks that were submitted, those of one worker together."""
+        for member in self._members:
+            self._flush(member)
 
     def tell_all(self, message: UseRing | NewEpoch) -> None:
         """Send a message that is not answered to every worker; successors know of it too."""
@@ -145,10 +150,11 @@ class WorkerPool:
         else:
             self._epoch = message.epoch
         for member in self._members:
-            self._send(member, message)
+            member.channel.put(message)
+            self._flush(member)
 
-    def _send(self, member: _Member, message: Any) -> None:
-        member.channel.send(message)
+    def _flush(self, member: _Member) -> None:
+        member.channel.flush()
         if member.channel.has_unsent:
             self._poll.modify(member.channel.fileno(), select.POLLIN | select.POLLOUT)
 
@@ -159,6 +165,7 @@ class WorkerPool:
         """
         if not self._members:
             raise RuntimeError("the workers of this DataLoader were ended while it was waiting")
+        self.flush()
         ready = self._poll.poll(None if timeout_s is None else max(0.0, timeout_s) * 1e3)
         answers: list[Any] = []
         dead = []
@@ -220,7 +227,7 @@ class WorkerPool:
         member = self._members[worker_id] = self._start(worker_id)
         member.n_deaths = dead.n_deaths + 1
         if self._use_ring is not None:
-            self._send(member, self._use_ring)
+            member.channel.put(self._use_ring)
         for task in dead.tasks:
             self.submit(worker_id, task)
         return answers

@@ -10,12 +10,16 @@ import ctypes
 import mmap
 import weakref
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from disttorch.comm.transport.process import ProcessId
 from disttorch.comm.transport.segment import Segment, check_available, map_peer
 
+_READ_AROUND_NBYTES = 64 << 10
 ALIGNMENT = 64  # bytes; a cache line, and what vector loads like
 
 
@@ -46,6 +50,11 @@ class Slots:
     def n_lent(self) -> int:
         """How many slots are behind arrays that live outside the loader."""
         return len(self.leases)
+
+    def add(self, n_slots: int) -> None:
+        """Have more slots, before their memory is made."""
+        self.free.extend(range(self.n_slots, self.n_slots + n_slots))
+        self.n_slots += n_slots
 
     def take(self) -> int:
         """Return a free slot; IndexError if there is none."""
@@ -98,14 +107,25 @@ class Ring:
 
 
 class RingWriter:
-    """A worker's side: the mapped slots. Raises SharedMemoryError if they cannot be mapped."""
+    """A worker's side: the slots' memory. Raises SharedMemoryError if it cannot be mapped."""
 
     def __init__(self, address: RingAddress) -> None:
         nbytes = address.n_slots * address.slot_nbytes
         self.slot_nbytes = address.slot_nbytes
         self._memory = map_peer(address.owner, address.fd, nbytes)
+        self._mapped: set[int] = set()
 
     def slot(self, index: int) -> memoryview:
         """The writable bytes of a slot."""
         start = index * self.slot_nbytes
         return memoryview(self._memory)[start : start + self.slot_nbytes]
+
+    def map_pages(self, index: int, arrays: Sequence[np.ndarray]) -> None:
+        """Read here and there in arrays that are about to be written, the first time in a slot.
+
+        The kernel maps pages that exist many at a time for who reads, one at a time for who writes.
+        """
+        if index not in self._mapped:
+            self._mapped.add(index)
+            for array in arrays:
+                array.reshape(-1).view(np.uint8)[::_READ_AROUND_NBYTES].max(initial=0)

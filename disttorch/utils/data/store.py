@@ -23,6 +23,7 @@ from disttorch.utils.data.rows import (
 MAX_LENT = 2  # batches the user may hold in slots; older ones would starve the workers
 _ROOM = 1.25  # slots get this much more than the batch that they are made for took
 _WORTH_SAYING_NBYTES = 64 << 10  # smaller batches go through a socket as fast
+_FURTHER_NBYTES = 8 << 20  # memory of the slots that there are because batches are small
 _MAX_KEPT_NBYTES = 256 << 20  # slots up to this are kept for the next pass: new pages take time
 
 
@@ -35,10 +36,14 @@ class Stage:
 
 
 class Store:
-    """The slots of a loader: their memory, in stages, since workers may be a stage behind."""
+    """The slots of a loader: their memory, in stages, since workers may be a stage behind.
 
-    def __init__(self, slots: Slots) -> None:
-        self.slots = slots
+    There are `n_slots` and, if batches are small, up to `max_further`.
+    """
+
+    def __init__(self, n_slots: int, max_further: int = 0) -> None:
+        self._asked = (n_slots, max_further)
+        self.slots = Slots(n_slots)
         self.sized = False  # whether the memory has been asked for
         self.can_use_rows = True  # whether samples have had the shapes of the first ones
         self._stages = [Stage()]
@@ -48,6 +53,15 @@ class Store:
     def current(self) -> Stage:
         """What workers are to use from now on."""
         return self._stages[-1]
+
+    def is_for(self, n_slots: int, max_further: int) -> bool:
+        """Whether it was made with these numbers."""
+        return self._asked == (n_slots, max_further)
+
+    @property
+    def n_further(self) -> int:
+        """How many slots there are beyond those asked for."""
+        return self.slots.n_slots - self._asked[0]
 
     @property
     def is_worth_keeping(self) -> bool:
@@ -74,7 +88,9 @@ class Store:
         layout = None
         if size.leaves is not None:
             layout = Layout(size.leaves, size.structure, n_rows)
-        self._stages = [self._stage(layout, layout.nbytes if layout else int(size.nbytes * _ROOM))]
+        nbytes = layout.nbytes if layout else int(size.nbytes * _ROOM)
+        self.slots.add(min(self._asked[1], _FURTHER_NBYTES // max(1, nbytes)))
+        self._stages = [self._stage(layout, nbytes)]
         return self._message()
 
     def _stage(self, layout: Layout | None, nbytes: int) -> Stage:

@@ -50,6 +50,9 @@ class ThreadPool:
         """Give a task to a thread."""
         self._tasks[worker_id].put(task)
 
+    def flush(self) -> None:
+        """Do nothing: threads see at once what they are given."""
+
     def tell_all(self, message: Any) -> None:
         """Send a message that is not answered to every thread."""
         for tasks in self._tasks:

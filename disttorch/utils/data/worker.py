@@ -8,6 +8,7 @@ import pickle
 import signal
 import socket
 import sys
+import time
 import traceback
 import warnings
 from collections import deque
@@ -41,6 +42,7 @@ from disttorch.utils.data.shards import share_out
 from disttorch.utils.data.worker_info import WorkerInfo, set_worker_info
 
 _PR_SET_PDEATHSIG = 1
+_HELD_S = 1e-3  # answers wait so long for others, to wake the loader up less often
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ class _Worker:
         self.layout: Layout | None = None
         self.collate_rows = RowCollate()
         self.fetcher: Any = None
+        self.sent_s = 0.0
         self._start(epoch)
 
     def _start(self, epoch: int) -> None:
@@ -157,7 +160,11 @@ class _Worker:
         while True:
             message = self.put_off.popleft() if self.put_off else self.channel.receive()
             if type(message) is Task:
-                self.channel.send(self._answer(message))
+                self.channel.put(self._answer(message))
+                now_s = time.monotonic()
+                if now_s - self.sent_s > _HELD_S:
+                    self.channel.flush()
+                    self.sent_s = now_s
             elif type(message) is UseRing:
                 self._use_ring(message)
             else:
@@ -244,7 +251,9 @@ class _Worker:
             return None
         if task.first_row + n_rows > layout.n_rows:
             return None
-        return layout.arrays(self.ring.slot(task.slot), task.first_row, n_rows)
+        arrays = layout.arrays(self.ring.slot(task.slot), task.first_row, n_rows)
+        self.ring.map_pages(task.slot, arrays)
+        return arrays
 
     def _whole(self, task: Task) -> Whole:
         """Make a whole batch; its arrays go to the slot as pickle's out-of-band buffers."""

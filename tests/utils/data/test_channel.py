@@ -42,6 +42,22 @@ def test_messages_are_taken_whole(ends, cut):
     assert loader.receive() == [("answer", list(range(100)))] * 2
 
 
+def test_messages_that_were_put_travel_together(ends):
+    loader, worker = ends
+    for message in "abc":
+        loader.put(message)
+    loader.flush()
+    assert worker.receive() == "a"
+    worker.put("put")
+    assert [worker.receive() for _ in "bc"] == ["b", "c"]
+    assert loader.receive() == []
+    loader.send("d")
+    assert worker.receive() == "d"  # sends what was put before it waits
+    worker.put("e")
+    worker.send("f")
+    assert loader.receive() == ["put", "e", "f"]
+
+
 def test_both_ends_notice_that_the_other_has_gone(ends):
     loader, worker = ends
     loader.send("last")
