@@ -16,17 +16,16 @@ from disttorch.comm.errors import (
     StoreTimeoutError,
 )
 from disttorch.comm.mesh import SharedMesh
+from disttorch.comm.peers import open_pages, raise_if_lost, watch_peers
 from disttorch.comm.store.base import Store
-from disttorch.comm.transport.arena import Layout, OwnPage, Page
-from disttorch.comm.transport.process import ProcessId, ProcessWatch
-from disttorch.comm.transport.segment import Segment, map_peer
-from disttorch.comm.transport.waiting import wait_until
+from disttorch.comm.transport.arena import Layout, OwnPage
+from disttorch.comm.transport.process import ProcessId, ProcessWatch, by_host
+from disttorch.comm.transport.segment import Segment
 
 STAGE_BYTES = 512 << 10
 RING_BYTES = 256 << 10
 # How often a rank that waits for others asks whether they have ended before they joined.
 _ASK_EVERY_S = 0.5
-_END_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -70,61 +69,38 @@ def connect(store: Store, rank: int, size: int, attempt: int, deadline: Deadline
 
     `attempt` counts restarts of the job. Raises StoreTimeoutError naming the ranks that did not
     come, PeerLostError if one ended first, SharedMemoryError if memory is short. Ranks on several
-    hosts, and all where DISTTORCH_TRANSPORT is tcp, talk over TCP (`join_tcp`).
+    hosts talk over TCP where they share no memory (`join_tcp`).
     """
-    segment = Segment(layout_for(size).nbytes, layout_for(size).rings_at)
+    layout = layout_for(size)
+    segment = Segment(layout.nbytes, layout.rings_at)
     watch = None
     try:
         keys = [join_key(attempt, peer) for peer in range(size)]
         store.set(keys[rank], Address(ProcessId.current(), segment.fd).to_json())
         _wait_for_ranks(store, rank, keys, attempt, deadline)
         addresses = [Address.from_json(text) for text in store.multi_get(keys)]
-        one_host = len({address.process.host for address in addresses}) == 1
-        if not one_host or join_tcp.is_forced():
-            segment.close_fd()
-            mesh = join_tcp.join(store, rank, size, attempt, one_host, deadline)
-            watch = ProcessWatch({})
-            return Link(mesh, tuple(address.process for address in addresses), watch)
-        processes = [address.process for address in addresses]
+        processes = tuple(address.process for address in addresses)
         watch = watch_peers(rank, range(size), processes)
+        mesh: SharedMesh
+        if len(by_host(processes)) > 1:
+            segment.close_fd()
+            mesh = join_tcp.join(store, rank, attempt, processes, watch, deadline)
+            return Link(mesh, processes, watch)
         try:
-            pages = open_pages(segment, rank, processes, [address.fd for address in addresses])
+            fds = [address.fd for address in addresses]
+            pages = open_pages(segment, layout, rank, processes, fds)
         except SharedMemoryError:
-            _raise_if_lost(rank, watch)
+            raise_if_lost(rank, watch)
             raise
-        shared = SharedMesh(rank, range(size), pages, STAGE_BYTES, watch)
+        mesh = SharedMesh(rank, range(size), pages, STAGE_BYTES, watch)
         # No rank may leave before all have opened its segment.
-        shared.sync(deadline)
+        mesh.sync(deadline)
     except BaseException:
         if watch is not None:
             watch.close()
         segment.close_fd()
         raise
-    return Link(shared, tuple(processes), watch)
-
-
-def open_pages(
-    segment: Segment, rank: int, processes: Sequence[ProcessId], fds: Sequence[int]
-) -> list[Page]:
-    """The pages of all ranks of a group, this rank's own being in `segment`.
-
-    Raises SharedMemoryError if a peer's cannot be opened.
-    """
-    layout = layout_for(len(processes))
-    return [
-        OwnPage(segment, layout)
-        if peer == rank
-        else Page(map_peer(process, fd, segment.nbytes), layout)
-        for peer, (process, fd) in enumerate(zip(processes, fds, strict=True))
-    ]
-
-
-def watch_peers(own: int, ranks: Sequence[int], processes: Sequence[ProcessId]) -> ProcessWatch:
-    """The watch of group rank `own` on the others, which it knows by their global `ranks`."""
-    return ProcessWatch(
-        {rank: process for i, (rank, process) in enumerate(zip(ranks, processes, strict=True))
-         if i != own}
-    )  # fmt: skip
+    return Link(mesh, processes, watch)
 
 
 def alone() -> Link:
@@ -159,12 +135,3 @@ def _wait_for_ranks(
                 f"rank {rank}: waited {deadline.timeout_s:g} s for rank {names} of {len(keys)} to "
                 f"call init_process_group. Are all ranks started, and do all reach that call?"
             )
-
-
-def _raise_if_lost(rank: int, watch: ProcessWatch) -> None:
-    # A process that ends gives up its memory a moment before it counts as ended.
-    wait_until(lambda: bool(watch.ended()), Deadline.after(_END_S), lambda: None, eager=False)
-    ended = sorted(watch.ended())
-    if ended:
-        names = ", ".join(f"rank {peer} (pid {watch.pid(peer)})" for peer in ended)
-        raise PeerLostError(f"rank {rank}: {names} died while the ranks joined", ended) from None

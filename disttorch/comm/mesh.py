@@ -55,7 +55,8 @@ class SharedMesh:
     """`pages` are the segments of all ranks in group order; `ranks` their global numbers.
 
     While `eager`, collectives spin and yield as they wait; else they nap and leave the cores free.
-    Setting `closing` ends all waits with an error. `shared`: ranks see each other's memory.
+    Setting `closing` ends all waits with an error. `shared`: all ranks see each other's memory;
+    `hosts` are the ranks of each host, which do in any case.
     """
 
     shared = True
@@ -71,6 +72,7 @@ class SharedMesh:
         own = pages[rank]
         self.rank = rank
         self.size = len(ranks)
+        self.hosts: tuple[tuple[int, ...], ...] = (tuple(range(self.size)),)
         self.ranks = tuple(ranks)
         self.stage_bytes = stage_bytes
         self.eager = True
@@ -78,7 +80,7 @@ class SharedMesh:
         self.pages = tuple(pages)
         self.sequence = 0
         self.closing = False
-        self._watch = watch
+        self.watch = watch
         self._step = 0
         self._spins = spins_for(self.size)
         self._flag = own.flag
@@ -234,7 +236,7 @@ class SharedMesh:
         )
 
     def _ended(self) -> set[int]:
-        return self._watch.ended()
+        return self.watch.ended()
 
     def _missing(self, step: int) -> list[int]:
         return [rank for rank, page in enumerate(self.pages) if page.flag[0] < step]
@@ -244,7 +246,7 @@ class SharedMesh:
         condition, text = page.condition()
         latest = page.latest()
         doing = header.decode(latest[1]).describe(latest[0]) if latest else ""
-        return PeerReport(rank, self._watch.pid(rank), rank in ended, condition, text, doing)
+        return PeerReport(rank, self.watch.pid(rank), rank in ended, condition, text, doing)
 
     def _raise_lost(self, doing: str, reports: Sequence[PeerReport]) -> None:
         text = diagnosis.lost_text(self.ranks[self.rank], doing, reports)

@@ -1,14 +1,14 @@
-"""The mesh between hosts: every rank holds a copy of the others' pages, kept up by messages.
+"""The mesh of several hosts: shared pages within one, copies of pages between them.
 
-A step sends each peer the parts of this rank's stage that it needs (`send_only`) and waits for
-theirs, so all that is written for shared memory runs here unchanged, with the traffic of its
-algorithm.
+Of a peer on another host every rank holds a copy of its page, kept up by messages. A step sends
+each such peer the parts of this rank's stage that it needs (`send_only`) and waits for theirs, so
+all that is written for shared memory runs here unchanged, with the traffic of its algorithm.
 """
 
 from __future__ import annotations
 
-import mmap
 import struct
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,8 +17,8 @@ import numpy as np
 
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.header import HEADER_BYTES, SEQUENCE, EncodedCall
-from disttorch.comm.mesh import Part, SharedMesh
-from disttorch.comm.transport.arena import Array, Condition, Layout, Page
+from disttorch.comm.mesh import Part, Reader, SharedMesh, Writer
+from disttorch.comm.transport.arena import Array, Condition, Page
 from disttorch.comm.transport.process import ProcessWatch
 from disttorch.comm.transport.tcp import Kind, Message, Wire
 
@@ -28,7 +28,10 @@ _CHUNK_BYTES = 1 << 20
 
 
 class TcpMesh(SharedMesh):
-    """Ranks joined by a `Wire`; `layout` is that of the pages, with no room for rings."""
+    """Ranks on several `hosts`, joined by a `Wire` to those on others than this one.
+
+    `pages` are those of all ranks: shared with ranks on this host, copies of the others'.
+    """
 
     shared = False
 
@@ -37,19 +40,23 @@ class TcpMesh(SharedMesh):
         ranks: Sequence[int],
         wire: Wire,
         addresses: Sequence[str],
-        layout: Layout,
+        hosts: tuple[tuple[int, ...], ...],
+        pages: Sequence[Page],
+        stage_bytes: int,
         watch: ProcessWatch,
     ) -> None:
-        pages = [Page(mmap.mmap(-1, layout.nbytes), layout) for _ in ranks]
-        super().__init__(wire.rank, ranks, pages, layout.stage_bytes, watch)
+        super().__init__(wire.rank, ranks, pages, stage_bytes, watch)
+        self.hosts = hosts
         self.wire = wire
         self.addresses = tuple(addresses)
         self._routes: Sequence[Sequence[Part]] | None = None
         self._n_used = 0
         self._opened = False
         self._streams: dict[int, deque[memoryview]] = {
-            peer: deque() for peer in range(self.size) if peer != self.rank
+            peer: deque() for members in hosts if self.rank not in members for peer in members
         }
+        # Two threads that take in messages must not overtake each other.
+        self._taking = threading.Lock()
 
     def open(self, call: EncodedCall, token: int = 0) -> None:
         """As in shared memory; the header goes out with the next step."""
@@ -86,24 +93,29 @@ class TcpMesh(SharedMesh):
         super().close()
         self.wire.close()
 
-    def writer(self, peer: int) -> TcpWriter:
+    def writer(self, peer: int) -> Writer:
         """The sending end of the stream of bytes to a peer."""
-        return TcpWriter(self.wire, peer)
+        return TcpWriter(self.wire, peer) if peer in self._streams else super().writer(peer)
 
-    def reader(self, peer: int) -> TcpReader:
+    def reader(self, peer: int) -> Reader:
         """The receiving end of the stream of bytes from a peer."""
+        if peer not in self._streams:
+            return super().reader(peer)
         return TcpReader(self, peer, self._streams[peer])
 
     def pump(self) -> None:
         """Take in what has come; does not block."""
-        for message in self.wire.receive() if self.pages else ():
-            if message.kind is Kind.STREAM:
-                self._streams[message.sender].extend(message.frames)
-            elif message.kind is Kind.STEP:
-                self._take_step(message)
-            else:
-                text = bytes(message.frames[0]).decode(errors="replace") if message.frames else ""
-                self.pages[message.sender].leave(Condition(message.argument), text)
+        with self._taking:
+            for message in self.wire.receive() if self.pages else ():
+                if message.sender not in self._streams:
+                    # A rank on this host has nothing to say by wire.
+                    self.wire.drop()
+                elif message.kind is Kind.STREAM:
+                    self._streams[message.sender].extend(message.frames)
+                elif message.kind is Kind.STEP:
+                    self._take_step(message)
+                else:
+                    self._take_leave(message)
 
     def wait_for(
         self,
@@ -139,6 +151,13 @@ class TcpMesh(SharedMesh):
             frames += [stage[at : at + nbytes] for at, nbytes in parts]
             self.wire.send(peer, Kind.STEP, frames, step)
         self._opened, self._routes, self._n_used = False, None, 0
+
+    def _take_leave(self, message: Message) -> None:
+        if message.argument not in iter(Condition):
+            self.wire.drop()
+            return
+        text = bytes(message.frames[0]).decode(errors="replace") if message.frames else ""
+        self.pages[message.sender].leave(Condition(message.argument), text)
 
     def _take_step(self, message: Message) -> None:
         page, step = self.pages[message.sender], message.argument

@@ -22,6 +22,9 @@ from disttorch.comm.store import StoreServer, ZmqStore
 
 TEST_TIMEOUT_S = 60.0
 
+hosts = ""
+"""Each character names the host that a rank takes itself to be on, `aab`; for tests to set."""
+
 
 @dataclass
 class Outcome:
@@ -104,6 +107,7 @@ def _stand(
     address: str,
     body: Callable[[ProcessGroup, Any], None],
 ) -> None:
+    _go_to_host(rank)
     with ZmqStore(address, TEST_TIMEOUT_S) as store:
         group = ProcessGroup.from_env(RankEnv(rank, n_ranks), store, TEST_TIMEOUT_S / 4)
     while True:
@@ -138,6 +142,7 @@ def _rank(
     timeout_s: float,
 ) -> None:
     outcome = Outcome()
+    _go_to_host(rank)
     try:
         with ZmqStore(address, timeout_s) as store:
             group = ProcessGroup.from_env(RankEnv(rank, n_ranks), store, timeout_s)
@@ -148,6 +153,11 @@ def _rank(
     outcome.ended_s = time.monotonic()
     with os.fdopen(out, "wb") as pipe:
         pipe.write(pickle.dumps(outcome))
+
+
+def _go_to_host(rank: int) -> None:
+    if hosts:
+        os.environ["DISTTORCH_HOST_ID"] = hosts[rank]
 
 
 def _serve(address: str, parent: int) -> None:

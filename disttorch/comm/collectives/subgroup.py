@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from disttorch.comm import join_tcp
 from disttorch.comm.collectives.allocate import agree
 from disttorch.comm.collectives.context import Context, Run
-from disttorch.comm.connect import STAGE_BYTES, Link, layout_for, open_pages, watch_peers
+from disttorch.comm.connect import STAGE_BYTES, Link, layout_for
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.errors import SharedMemoryError
 from disttorch.comm.header import EncodedCall, digest
 from disttorch.comm.mesh import SharedMesh
+from disttorch.comm.peers import open_pages, watch_peers
 from disttorch.comm.tcp_mesh import TcpMesh
-from disttorch.comm.transport.process import ProcessWatch
+from disttorch.comm.transport.process import by_host
 from disttorch.comm.transport.segment import Segment
 
 
@@ -30,15 +31,15 @@ def new_group(context: Context, results: list[Link], ranks: Sequence[int]) -> Ru
         raise ValueError(f"ranks must be one or more different ranks, got {list(members)}")
     calls = [context.calls.find(name, shape=members) for name in ("new_group", "new_group (map)")]
 
+    one_host = len(by_host([context.processes[member] for member in members])) == 1
+
     def run(deadline: Deadline) -> None:
-        if isinstance(context.mesh, TcpMesh):
-            joined = _connect_by_tcp(context.mesh, context, calls, members, deadline)
-            if joined is not None:
-                results.append(joined)
-            return
-        link = _connect(context, calls, members, deadline)
-        if link is not None:
-            results.append(link)
+        if one_host:
+            joined = _connect(context, calls, members, deadline)
+        else:
+            joined = _connect_by_tcp(context, calls, members, deadline)
+        if joined is not None:
+            results.append(joined)
 
     return run
 
@@ -70,36 +71,45 @@ def _connect(
 
 
 def _connect_by_tcp(
-    parent: TcpMesh,
-    context: Context,
-    calls: list[EncodedCall],
-    members: tuple[int, ...],
-    deadline: Deadline,
+    context: Context, calls: list[EncodedCall], members: tuple[int, ...], deadline: Deadline
 ) -> Link | None:
-    wire = None
+    parent = context.mesh
+    # A group across hosts is part of one that is.
+    assert isinstance(parent, TcpMesh)
+    problem, segment, wire = "", None, None
     if parent.rank in members:
-        ranks = [parent.ranks[member] for member in members]
         name = digest((parent.wire.group, parent.sequence, members)) >> 1
         wire = parent.wire.branch(members.index(parent.rank), len(members), name)
+        try:
+            segment = join_tcp.new_segment(len(members))
+        except SharedMemoryError as error:
+            problem = str(error)
+    watch = None
     try:
-        ports = agree(context, calls[0], "", wire.port if wire else 0, deadline)
-        if wire is None:
+        fds = agree(context, calls[0], problem, segment.fd if segment else -1, deadline)
+        numbers = agree(context, calls[1], "", wire.port if wire else 0, deadline)
+        if wire is None or segment is None:
             return None
-        hosts = [parent.addresses[member].rpartition(":")[0] for member in members]
-        addresses = [f"{host}:{ports[member]}" for host, member in zip(hosts, members, strict=True)]
-        mesh = join_tcp.link(wire, ranks, addresses, deadline)
+        hosts = [address.rpartition(":")[0] for address in parent.addresses]
+        ports = [join_tcp.Port(f"{hosts[m]}:{numbers[m]}", fds[m]) for m in members]
+        processes = [context.processes[member] for member in members]
+        ranks = [parent.ranks[member] for member in members]
+        watch = watch_peers(wire.rank, ranks, processes)
+        mesh = join_tcp.link(wire, segment, ranks, processes, ports, watch, deadline)
     except BaseException:
-        if wire is not None:
-            wire.close()
+        for held in (wire, watch):
+            if held is not None:
+                held.close()
+        if segment is not None:
+            segment.close_fd()
         raise
-    processes = tuple(context.processes[member] for member in members)
-    return Link(mesh, processes, ProcessWatch({}))
+    return Link(mesh, tuple(processes), watch)
 
 
 def _open(context: Context, segment: Segment, members: tuple[int, ...], fds: Sequence[int]) -> Link:
     processes = [context.processes[member] for member in members]
     ranks = [context.mesh.ranks[member] for member in members]
-    own = members.index(context.mesh.rank)
-    pages = open_pages(segment, own, processes, [fds[member] for member in members])
+    own, layout = members.index(context.mesh.rank), layout_for(len(members))
+    pages = open_pages(segment, layout, own, processes, [fds[member] for member in members])
     watch = watch_peers(own, ranks, processes)
     return Link(SharedMesh(own, ranks, pages, STAGE_BYTES, watch), tuple(processes), watch)

@@ -7,7 +7,7 @@ import os
 import select
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -15,7 +15,9 @@ from dataclasses import dataclass
 class ProcessId:
     """A process for certain: its number, its start time in clock ticks, and its host.
 
-    `host` is equal for processes that share memory and see each other's numbers.
+    `host` is equal for processes that share memory and see each other's numbers, and for no others
+    unless the environment tells tests that they do not: processes of different DISTTORCH_HOST_ID
+    count as on different hosts, and where DISTTORCH_TRANSPORT is tcp each is on one of its own.
     """
 
     pid: int
@@ -26,7 +28,18 @@ class ProcessId:
     def current(cls) -> ProcessId:
         """The calling process."""
         pid = os.getpid()
-        return cls(pid, _start_ticks(pid) or 0, _host())
+        pretended = os.environ.get("DISTTORCH_HOST_ID", "")
+        if os.environ.get("DISTTORCH_TRANSPORT", "") == "tcp":
+            pretended = f"{pretended}/{pid}"
+        return cls(pid, _start_ticks(pid) or 0, _host() + pretended)
+
+
+def by_host(processes: Sequence[ProcessId]) -> tuple[tuple[int, ...], ...]:
+    """The positions of processes on each host, hosts in the order in which they come first."""
+    hosts: dict[str, list[int]] = {}
+    for index, process in enumerate(processes):
+        hosts.setdefault(process.host, []).append(index)
+    return tuple(tuple(members) for members in hosts.values())
 
 
 class ProcessWatch:

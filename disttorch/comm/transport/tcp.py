@@ -222,4 +222,3 @@ class Wire:
             return None
         self._seen[seen] = number
         return Message(Kind(kind), sender, number, argument, tuple(frames[2:]))
-
