@@ -37,7 +37,7 @@ from disttorch.autograd.grad_mode import STATE
 from disttorch.autograd.node import AccumulateGrad, Edge, Node, accumulator_of, next_sequence
 from disttorch.autograd.promotion import promote
 from disttorch.autograd.saved import FREED, SAVED_NAMES, Entry, Packed, pack, saved_value, unpack
-from disttorch.autograd.views import NthOutput, UnrecordedView, backward_name
+from disttorch.autograd.views import NthOutput, UnrecordedView
 from disttorch.backends import BACKEND_BY_TYPE, Backend, backend_of
 from disttorch.inference import THREADS, mark
 from disttorch.tensor import Tensor, refuse_mixed_devices
@@ -64,8 +64,12 @@ class Op(Node):
       its own position alone: those work on large arrays in pieces that fit the cache, in several
       threads. Such a `forward` keeps arrays by `save` and `save_output` only.
     * `ufunc`: the function of the array library that `forward` is, if it is just one.
+    * `torch_name`: PyTorch's name of the node where it is not the op's with ``Backward0`` added.
     * `saved_for`: for each input the inputs whose gradients read it; a saved input that no wanted
       gradient reads is not kept, and may be overwritten. Empty: saved inputs are always kept.
+
+    What users see are nodes, so `__name__` is PyTorch's name of the node, ``ExpBackward0``; the
+    name of the class as it is written is `op_name`.
     """
 
     promotes: ClassVar[str | None] = None
@@ -76,6 +80,9 @@ class Op(Node):
     saved_for: ClassVar[tuple[tuple[int, ...], ...]] = ()
     pointwise: ClassVar[tuple[str, ...]] = ()
     ufunc: ClassVar[str] = ""
+    torch_name: ClassVar[str] = ""
+    op_name: ClassVar[str] = "Op"
+    node_name: ClassVar[str] = "Op"
 
     __slots__ = ("F", "_save_inputs", "_save_outputs", "_saved", "backend")
 
@@ -128,7 +135,14 @@ class Op(Node):
                 return values
         return unpack(ctx, entries, recorded)
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, *, overload: str = "") -> None:
+        """Name the class; `overload` names the node of one that is otherwise its base class."""
+        if overload:
+            cls.torch_name = overload
+        else:
+            cls.op_name = cls.__name__
+        cls.node_name = cls.torch_name or cls.op_name.replace("_", "") + "Backward0"
+        cls.__name__ = cls.node_name.rpartition("::")[2]
         # Properties for what users read as `grad_fn._saved_<name>`: a `__getattr__` would slow down
         # every attribute of every node, and with them a chain of small operators by a tenth.
         code = getattr(cls.forward, "__code__", None)
@@ -283,7 +297,7 @@ class Op(Node):
 
     def name(self) -> str:
         """Return PyTorch's name of the backward node: class Add is ``AddBackward0``."""
-        return backward_name(type(self))
+        return self.node_name
 
 
 for _name in SAVED_NAMES:
@@ -354,9 +368,9 @@ def _check_device(backend: Backend, x: Tensor, inputs: tuple[Any, ...]) -> None:
         refuse_mixed_devices(first.device, x.device)
 
 
-def _no_tensor(op: type, inputs: tuple[Any, ...]) -> str:
+def _no_tensor(op: type[Op], inputs: tuple[Any, ...]) -> str:
     kinds = ", ".join(type(x).__name__ for x in inputs)
-    name = op.__name__.lower()
+    name = op.op_name.lower()
     if len(inputs) > 1:
         return (
             f"{name}() received an invalid combination of arguments - got ({kinds}), but expected "

@@ -103,7 +103,7 @@ def forward(ctx: Op, arrays: Sequence[Any], params: dict[str, Any]) -> Any:
     backend, shape, op = ctx.backend, _broadcast_shape(arrays), type(ctx)
     if "forward" not in op.pointwise or not shape:
         return ctx.forward(*arrays, **params)
-    kernel = backend.forward_kernel(op.__name__, arrays, params)
+    kernel = backend.forward_kernel(op.op_name, arrays, params)
     if kernel is None and backend.n_threads() < 2:
         return ctx.forward(*arrays, **params)
     cut = _Cut(backend, arrays, shape)
@@ -146,7 +146,7 @@ def by_kernel(node: Op, g: Array, saved: Sequence[Any]) -> Array | None:
     cut = _Cut(backend, arrays, _broadcast_shape(arrays))
     if cut.order is None:
         return None
-    kernel = backend.backward_kernel(type(node).__name__, g, saved, node.__dict__)
+    kernel = backend.backward_kernel(node.op_name, g, saved, node.__dict__)
     if kernel is None:
         return None
     gx, target = cut.empty(g.dtype)

@@ -51,7 +51,7 @@ def quick(n_inputs: int, kinds: str = ALL_KINDS, keeps: str = "") -> Callable[[O
     It is taken by one tensor, or two of the same dtype, of a dtype of `kinds`; of two operands one
     may be a number beside a floating tensor. `keeps`: what `backward` finds in `saved`, "input"
     (both, of two), "output", "both" (of an op with one input) or nothing; "shape": `ctx.shape`;
-    "input, ranks": `ctx.ranks` too.
+    "input, ranks": `ctx.see_ranks` is told theirs.
     `apply` is bound to the class: one derived from it needs `quick` too.
     """
 
@@ -236,7 +236,7 @@ def _node_of_two(op: type[Op], backend: Backend, keeps: str, x: Any, y: Any, z: 
     node.metas = ((out.shape, out.dtype),)
     node.seq = next_sequence()
     if keeps == "input, ranks":
-        node.ranks = (x._array.ndim, y._array.ndim)  # type: ignore[attr-defined]
+        node.see_ranks(x._array.ndim, y._array.ndim)  # type: ignore[attr-defined]
     if not keeps:
         node._saved = ()
     elif edge_x is None or edge_y is None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from disttorch.autograd.grad_mode import STATE
@@ -14,13 +12,6 @@ if TYPE_CHECKING:
     from disttorch.tensor import Tensor
 
 Array = Any
-
-
-@cache
-def backward_name(op: type) -> str:
-    """PyTorch's name for an op's node; a class may give its own as `torch_name`."""
-    given: str | None = getattr(op, "torch_name", None)
-    return given or re.sub("_+", "", op.__name__) + "Backward0"
 
 
 class NthOutput:
@@ -82,9 +73,9 @@ def ambiguous_write(node: str | None, inference: bool, *, indirect: bool = False
     )
 
 
-def one_of_several(view: type, k: int, done: str) -> str:
+def one_of_several(view: type[Op], k: int, done: str) -> str:
     """PyTorch's error for a view, one of those `view` gives, where `done` ("is being") modified."""
-    name = backward_name(view).removesuffix("Backward0")
+    name = view.node_name.removesuffix("Backward0")
     return (
         f"Output {k} of {name} is a view and {done} modified inplace. This view is the output of a "
         "function that returns multiple views. Such functions do not allow the output views to be "
@@ -92,4 +83,4 @@ def one_of_several(view: type, k: int, done: str) -> str:
     )
 
 
-__all__ = ["NthOutput", "UnrecordedView", "ambiguous_write", "backward_name", "one_of_several"]
+__all__ = ["NthOutput", "UnrecordedView", "ambiguous_write", "one_of_several"]

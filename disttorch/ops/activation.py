@@ -107,6 +107,8 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
 class Prelu(PointwiseOp):
     """x where it is positive, w * x elsewhere; w broadcasts against x."""
 
+    torch_name = "PreluKernelBackward0"
+
     def forward(ctx, x: Array, w: Array) -> Array:
         ctx.save(0, 1)
         return ctx.backend.where(x > 0, x, w * x)
@@ -225,11 +227,19 @@ class Shrink(PointwiseOp):
         return ctx.call(KeepWhere, g, ctx.F.abs(x) > ctx.edge)
 
 
+class Hardshrink(Shrink, overload="HardshrinkBackward0"):
+    """Without a shift."""
+
+
+class Softshrink(Shrink, overload="SoftshrinkBackward0"):
+    """With a shift by the edge."""
+
+
 @public(method=True)
 @accepts_out
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """Return x where ``|x| > lambd``, 0 elsewhere."""
-    return Shrink.apply(input, edge=lambd, shift=0.0)
+    return Hardshrink.apply(input, edge=lambd, shift=0.0)
 
 
 @public(function=False)
@@ -241,4 +251,4 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
             f"lambda must be in range [0, {finfo(input.dtype).max:.6g}] for input dtype "
             f"{TYPE_NAMES[input.dtype]}, but found {lambd:g}"
         )
-    return Shrink.apply(input, edge=lambd, shift=lambd)
+    return Softshrink.apply(input, edge=lambd, shift=lambd)

@@ -107,6 +107,10 @@ class Elu(PointwiseOp):
         return g * below + g * positive * ctx.scale
 
 
+class Celu(Elu, overload="CeluBackward0"):
+    """The same by PyTorch's other name for it."""
+
+
 @public(function=False)
 def elu(input: Tensor, alpha: float = 1.0) -> Tensor:
     """Return x where it is positive, alpha * (exp(x) - 1) elsewhere."""
@@ -124,7 +128,7 @@ def celu(input: Tensor, alpha: float = 1.0) -> Tensor:
     """max(0, x) + min(0, alpha * (exp(x / alpha) - 1)); RuntimeError for alpha 0."""
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    return Elu.apply(input, alpha=alpha, scale=1.0, rate=1 / alpha)
+    return Celu.apply(input, alpha=alpha, scale=1.0, rate=1 / alpha)
 
 
 class Softplus(PointwiseOp):

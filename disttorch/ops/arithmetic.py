@@ -313,6 +313,14 @@ class Pow(PointwiseOp):
         return gx, g * F.conj(z * log_x)
 
 
+class PowTensor(Pow, overload="PowBackward1"):
+    """To exponents in a tensor."""
+
+
+class PowOfNumber(Pow, overload="PowBackward2"):
+    """Of a number, to exponents in a tensor."""
+
+
 def _whole_power(x: Any, y: complex) -> Any:
     """Return x ** y; small whole powers by products, 50 times faster than the library's pow."""
     if y == 3:
@@ -337,5 +345,6 @@ def pow(input: Operand, exponent: Operand, *, out: Tensor | None = None) -> Tens
     if isinstance(exponent, int) and exponent < 0 and isinstance(input, Tensor):
         if input._array.dtype.kind in "iub":
             raise RuntimeError("Integers to negative integer powers are not allowed.")
-    y = Pow.apply(input, exponent)
+    op = PowTensor if isinstance(input, Tensor) else PowOfNumber
+    y = (op if isinstance(exponent, Tensor) else Pow).apply(input, exponent)
     return y if out is None else write_out(out, y, "pow")

@@ -120,6 +120,10 @@ class Lerp(PointwiseOp):
         return g - gy, gy, gw
 
 
+class LerpTensor(Lerp, overload="LerpBackward1"):
+    """By weights in a tensor."""
+
+
 @public(method=True, inplace=True)
 def lerp(
     input: Tensor, end: Tensor, weight: Tensor | float, *, out: Tensor | None = None
@@ -135,7 +139,7 @@ def lerp(
                 f"expected dtype {_scalar_name(input)} for `{name}` but got dtype "
                 f"{_scalar_name(other)}"
             )
-    y = Lerp.apply(input, end, weight)
+    y = (LerpTensor if isinstance(weight, Tensor) else Lerp).apply(input, end, weight)
     return y if out is None else write_out(out, y, "lerp")
 
 

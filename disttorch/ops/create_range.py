@@ -204,40 +204,47 @@ def logspace(
     return finish(array, "logspace", out, requires_grad)
 
 
-class Triangle(Op):
-    """Lower (`lower`) or upper triangle of the last two dimensions; the rest is zero."""
+class Tril(Op):
+    """Lower triangle of the last two dimensions; the rest is zero."""
 
-    def forward(ctx, x: Array, diagonal: int, lower: bool) -> Array:
-        ctx.diagonal, ctx.lower = diagonal, lower
-        return ctx.xp.ascontiguousarray((ctx.xp.tril if lower else ctx.xp.triu)(x, diagonal))
+    def forward(ctx, x: Array, diagonal: int) -> Array:
+        ctx.diagonal = diagonal
+        return ctx.xp.ascontiguousarray(ctx.xp.tril(x, diagonal))
 
     def backward(ctx, g: Any) -> Any:
-        return (ctx.F.tril if ctx.lower else ctx.F.triu)(g, ctx.diagonal)
-
-    def name(self) -> str:
-        """PyTorch has two nodes for this one."""
-        return "TrilBackward0" if self.lower else "TriuBackward0"
+        return ctx.F.tril(g, ctx.diagonal)
 
 
-def _triangle(input: Tensor, diagonal: int, lower: bool) -> Tensor:
+class Triu(Op):
+    """Upper triangle of the last two dimensions; the rest is zero."""
+
+    def forward(ctx, x: Array, diagonal: int) -> Array:
+        ctx.diagonal = diagonal
+        return ctx.xp.ascontiguousarray(ctx.xp.triu(x, diagonal))
+
+    def backward(ctx, g: Any) -> Any:
+        return ctx.F.triu(g, ctx.diagonal)
+
+
+def _triangle(op: type[Op], input: Tensor, diagonal: int) -> Tensor:
     if input.ndim < 2:
-        name = "tril" if lower else "triu"
+        name = op.op_name.lower()
         raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
-    return Triangle.apply(input, diagonal=diagonal, lower=lower)
+    return op.apply(input, diagonal=diagonal)  # type: ignore[no-any-return]
 
 
 @public(method=True, inplace=True)
 @accepts_out
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """Lower triangle of matrices (*, n, m), zeros above `diagonal`; RuntimeError below 2-D."""
-    return _triangle(input, diagonal, lower=True)
+    return _triangle(Tril, input, diagonal)
 
 
 @public(method=True, inplace=True)
 @accepts_out
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """Upper triangle of matrices (*, n, m), zeros below `diagonal`; RuntimeError below 2-D."""
-    return _triangle(input, diagonal, lower=False)
+    return _triangle(Triu, input, diagonal)
 
 
 def _triangle_indices(

@@ -25,7 +25,7 @@ from disttorch.ops.cast import broadcasts_to, copy_, to
 from disttorch.ops.create import tensor
 from disttorch.ops.index_parse import Parsed, parse, plain_index
 from disttorch.ops.shape import reshape
-from disttorch.ops.shape_region import BasicIndex
+from disttorch.ops.shape_region import NewAxis, Select, view_at
 from disttorch.tensor import Tensor
 
 __all__ = ["__getitem__", "__setitem__", "index_put", "index_put_"]
@@ -210,16 +210,16 @@ def getitem(input: Tensor, index: Any) -> Tensor:
         n = input._array.shape[0]
         if not -n <= index < n:
             raise IndexError(f"index {index} is out of bounds for dimension 0 with size {n}")
-        return BasicIndex.apply(input, index=(index, Ellipsis))
+        return Select.apply(input, index=(index, Ellipsis))
     if index is None:
-        return BasicIndex.apply(input, index=(None, Ellipsis))
+        return NewAxis.apply(input, index=(None, Ellipsis))
     if type(index) is slice or type(index) is tuple:
         plain = plain_index(index if type(index) is tuple else (index,), input._array.shape)
         if plain is not None:
-            return BasicIndex.apply(input, index=plain)
+            return view_at(input, plain)
     parsed = parse(input, index)
     if parsed.basic is not None:
-        input = BasicIndex.apply(input, index=parsed.basic)
+        input = view_at(input, parsed.basic)
     if parsed.template is None:
         return input
     indices = _as_tensors(input, parsed)
@@ -326,10 +326,10 @@ def _set_raw(input: Tensor, parsed: Parsed, value: Any) -> None:
 
 def _set_recorded(input: Tensor, parsed: Parsed, value: Any) -> None:
     """Write and take over the history of the value."""
-    target = input if parsed.basic is None else BasicIndex.apply(input, index=parsed.basic)
+    target = input if parsed.basic is None else view_at(input, parsed.basic)
     if parsed.template is None:
         if target is input:
-            target = BasicIndex.apply(input, index=(Ellipsis,))
+            target = view_at(input, (Ellipsis,))
         if isinstance(value, Tensor):
             _check_fits(value, target._array.shape)
         copy_(target, value)

@@ -171,9 +171,11 @@ class Scatter(Op):
         gx = ctx.call(Scatter, g, 0, index, dim=ctx.dim) if ctx.needs_grad(0) else None
         return gx, _source_grad(ctx, g, index)
 
-    def name(self) -> str:
-        """PyTorch numbers the nodes by overload: 0 for a tensor, 1 for a number."""
-        return f"ScatterBackward{0 if self.y_shape else 1}"
+
+class ScatterNumber(Scatter):
+    """The same with a number to write."""
+
+    torch_name = "ScatterBackward1"
 
 
 def _source_grad(ctx: Any, g: Any, index: Any) -> Any:
@@ -259,7 +261,8 @@ def _scatter(
         how = "sum" if reduce == "add" else "prod"
         return _scatter_reduce(input, dim, index, src, how, inplace=inplace)
     d = _check_scatter("scatter", input, dim, index, src)
-    return _apply(Scatter, input, d, index, src, inplace)
+    op = Scatter if isinstance(src, Tensor) else ScatterNumber
+    return _apply(op, input, d, index, src, inplace)
 
 
 def _scatter_add(

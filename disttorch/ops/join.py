@@ -198,8 +198,8 @@ class Split(Op):
 
     view = True
 
-    def forward(ctx, x: Array, lengths: tuple[int, ...], dim: int, even: bool) -> Any:
-        ctx.dim, ctx.even = dim, even
+    def forward(ctx, x: Array, lengths: tuple[int, ...], dim: int) -> Any:
+        ctx.dim = dim
         before = (slice(None),) * dim
         parts, start = [], 0
         for n in lengths:
@@ -210,13 +210,13 @@ class Split(Op):
     def backward(ctx, *grads: Any) -> Any:
         return ctx.F.cat(grads, ctx.dim)
 
-    def name(self) -> str:
-        """PyTorch has a node for even and one for given lengths."""
-        return "SplitBackward0" if self.even else "SplitWithSizesBackward0"
+
+class SplitWithSizes(Split):
+    """Consecutive parts of given lengths, views."""
 
 
-def _split(input: Tensor, lengths: Sequence[int], dim: int, even: bool) -> tuple[Tensor, ...]:
-    parts: tuple[Tensor, ...] = Split.apply(input, lengths=tuple(lengths), dim=dim, even=even)
+def _split(op: type[Split], input: Tensor, lengths: Sequence[int], dim: int) -> tuple[Tensor, ...]:
+    parts: tuple[Tensor, ...] = op.apply(input, lengths=tuple(lengths), dim=dim)
     return parts
 
 
@@ -231,7 +231,7 @@ def split(
     if not isinstance(split_size_or_sections, int):
         return split_with_sizes(tensor, split_size_or_sections, dim)
     d, lengths = split_lengths(tensor, split_size_or_sections, dim)
-    return _split(tensor, lengths, d, even=True)
+    return _split(Split, tensor, lengths, d)
 
 
 def split_lengths(tensor: Tensor, size: int, dim: int) -> tuple[int, tuple[int, ...]]:
@@ -271,14 +271,14 @@ def split_with_sizes(
             f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at "
             f"dimension {dim}), but got split_sizes={lengths}"
         )
-    return _split(tensor, lengths, d, even=False)
+    return _split(SplitWithSizes, tensor, lengths, d)
 
 
 @public(method=True)
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of at most `chunks` parts of `dim`, all of one length but perhaps the last."""
     d, lengths = chunk_lengths(input, chunks, dim)
-    return _split(input, lengths, d, even=True)
+    return _split(Split, input, lengths, d)
 
 
 def chunk_lengths(input: Tensor, chunks: int, dim: int) -> tuple[int, tuple[int, ...]]:
@@ -314,7 +314,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     if isinstance(at, int):
         if at <= 0:
             raise RuntimeError(f"number of sections must be larger than 0, got {at}")
-        return _split(input, [n // at + (i < n % at) for i in range(at)], d, even=False)
+        return _split(SplitWithSizes, input, [n // at + (i < n % at) for i in range(at)], d)
     bounds = [0, *(slice(None, i).indices(n)[1] for i in at), n]
     views = []
     for start, stop in pairwise(bounds):

@@ -70,7 +70,7 @@ class ElementLoss(Op):
             losses = ctx.values(x, t, *more)
             return losses.size, losses.sum(dtype=losses.dtype)
         x, t = x.reshape(-1), t.reshape(-1)
-        kernel = ctx.backend.forward_kernel(type(ctx).__name__, (x, t), ctx.settings)
+        kernel = ctx.backend.forward_kernel(ctx.op_name, (x, t), ctx.settings)
         if kernel is not None:
             losses = ctx.xp.empty(x.shape, x.dtype)
             kernel((x, t), losses)

@@ -26,11 +26,8 @@ __all__ = [
 
 Array = Any
 
-_NAMES = {(1, 1): "Dot", (2, 1): "Mv", (2, 2): "Mm"}
 
-
-@quick(2, "fcViu", keeps="input, ranks")
-class MatMul(Op):
+class Product(Op):
     """x @ y as NumPy defines it: vectors, matrices and broadcast batches of matrices."""
 
     saved_for = ((1,), (0,))
@@ -42,8 +39,13 @@ class MatMul(Op):
 
     def forward(ctx, x: Array, y: Array) -> Array:
         ctx.save(0, 1)
-        ctx.ranks = (x.ndim, y.ndim)
+        ctx.see_ranks(x.ndim, y.ndim)
         return _product(ctx.backend, x, y)
+
+    def see_ranks(ctx, *ranks: int) -> None:
+        """Note the operands' numbers of dimensions; PyTorch has a node for each pair of them."""
+        ctx.ranks = ranks
+        ctx.__class__ = _BY_RANKS.get(ranks, Bmm)  # type: ignore[assignment]
 
     def backward(ctx, g: Any) -> Any:
         x, y = ctx.saved
@@ -66,9 +68,29 @@ class MatMul(Op):
             gy = F.squeeze(gy, -1) if column else gy
         return gx, gy
 
-    def name(self) -> str:
-        """PyTorch has a node for each pair of ranks."""
-        return f"{_NAMES.get(self.ranks, 'Bmm')}Backward0"
+
+@quick(2, "fcViu", keeps="input, ranks")
+class MatMul(Product):
+    """The product of operands of any ranks; what it records is of one of the classes below."""
+
+
+class Dot(Product):
+    """Of two vectors."""
+
+
+class Mv(Product):
+    """Of a matrix and a vector."""
+
+
+class Mm(Product):
+    """Of two matrices."""
+
+
+class Bmm(Product):
+    """Of batches of matrices."""
+
+
+_BY_RANKS = {(1, 1): Dot, (2, 1): Mv, (2, 2): Mm}
 
 
 def _product(backend: Backend, x: Array, y: Array) -> Array:

@@ -74,7 +74,7 @@ def function_of(
         y: Tensor = apply(input)
         return y if out is None else write_out(out, y, function.__name__)
 
-    function.__name__ = function.__qualname__ = name or op.__name__.lower()
+    function.__name__ = function.__qualname__ = name or op.op_name.lower()
     function.__doc__ = f"Apply to each element: {op.__doc__}"
     return public(method=True, inplace=inplace)(function)
 
@@ -156,6 +156,8 @@ log10 = function_of(Log10)
 
 class Log1p(Pointwise):
     """log(1 + x), exact near 0."""
+
+    torch_name = "Log1PBackward0"
 
     def compute(ctx, x: Array) -> Array:
         return ctx.backend.log1p(x)

@@ -134,6 +134,10 @@ class Clamp(PointwiseOp):
         return g * inside if ctx.needs_grad(0) else None, glow, ghigh
 
 
+class ClampNumbers(Clamp, overload="ClampBackward1"):
+    """Between numbers."""
+
+
 @public(method=True, inplace=True)
 def clamp(
     input: Tensor, min: Bound = None, max: Bound = None, *, out: Tensor | None = None
@@ -144,7 +148,8 @@ def clamp(
     """
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
-    y = Clamp.apply(input, min, max)
+    op = Clamp if isinstance(min, Tensor) or isinstance(max, Tensor) else ClampNumbers
+    y = op.apply(input, min, max)
     return y if out is None else write_out(out, y, "clamp")
 
 

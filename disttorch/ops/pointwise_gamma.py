@@ -23,13 +23,13 @@ class Igamma(Op):
     ufunc, sign = "gammainc", 1
 
     def forward(ctx, a: Array, x: Array) -> Array:
-        refuse_kinds(a, "biuc", type(ctx).__name__.lower())
+        refuse_kinds(a, "biuc", ctx.op_name.lower())
         ctx.save(0, 1)
         return ctx.backend.library_function(ctx.ufunc, a, x)
 
     def backward(ctx, g: Any) -> Any:
         if ctx.needs_grad(0):
-            name = type(ctx).__name__.lower()
+            name = ctx.op_name.lower()
             raise NotImplementedError(f"the derivative for '{name}: input' is not implemented.")
         a, x = ctx.saved
         F = ctx.F

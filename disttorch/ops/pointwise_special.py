@@ -137,10 +137,14 @@ class Polygamma(Op):
         return g * ctx.call(Polygamma, x, n=ctx.n + 1)
 
 
+class Digamma(Polygamma, overload="DigammaBackward0"):
+    """With n = 0."""
+
+
 @public(method=True, inplace=True)
 def digamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Derivative of `lgamma`."""
-    y = Polygamma.apply(input, n=0)
+    y = Digamma.apply(input, n=0)
     return y if out is None else write_out(out, y, "digamma")
 
 

@@ -282,6 +282,10 @@ class Median(PickOne):
         return xp.take_along_axis(places, xp.broadcast_to(middle, shape), dim)
 
 
+class MedianOfAll(Median, overload="MedianBackward0"):
+    """Of all elements."""
+
+
 class Mode(PickOne):
     """Most frequent element along a dimension (the smallest of several), and its last index."""
 
@@ -305,7 +309,7 @@ def _median(name: str, ignore_nan: bool) -> Callable[..., Any]:
             flat = input.reshape(-1)  # type: ignore[attr-defined]
             if not flat.numel():
                 return Tensor._wrap(input.backend.xp.full((), float("nan"), input._array.dtype))
-            return Median.apply(flat, dim=0, keepdim=False, ignore_nan=ignore_nan)[0]
+            return MedianOfAll.apply(flat, dim=0, keepdim=False, ignore_nan=ignore_nan)[0]
         if not isinstance(dim, int):
             raise TypeError(
                 f"{name}(): argument 'dim' (position 2) must be int, not {type(dim).__name__}"

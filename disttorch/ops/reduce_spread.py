@@ -65,7 +65,7 @@ def _spread(
     correction: float | None,
 ) -> Tensor:
     """Variance or deviation by PyTorch's three signatures: the second argument may be a bool."""
-    name = op.__name__.lower()
+    name = op.op_name.lower()
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     if input._array.dtype.kind not in "fcV":

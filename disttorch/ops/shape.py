@@ -156,15 +156,21 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
 
 
 class Squeeze(Reshape):
-    """Drop dimensions of length 1; `form` tells PyTorch's three overloads apart."""
+    """Drop dimensions of length 1."""
 
-    def forward(ctx, x: Array, shape: tuple[int, ...], form: int) -> Array:
-        ctx.form = form
-        return Reshape.forward(ctx, x, shape)
+    torch_name = "SqueezeBackward0"
 
-    def name(self) -> str:
-        """PyTorch numbers the nodes by overload."""
-        return f"SqueezeBackward{self.form}"
+
+class SqueezeDim(Reshape):
+    """Drop one dimension if its length is 1."""
+
+    torch_name = "SqueezeBackward1"
+
+
+class SqueezeDims(Reshape):
+    """Drop those of some dimensions whose length is 1."""
+
+    torch_name = "SqueezeBackward2"
 
 
 @public(method=True)
@@ -172,11 +178,11 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     """View without the dimensions of length 1, or without those of `dim` that are."""
     shape = input._array.shape
     if dim is None:
-        return Squeeze.apply(input, shape=tuple([n for n in shape if n != 1]), form=0)
-    form = 1 if isinstance(dim, int) else 2
-    dims = distinct_dims(input, (dim,) if isinstance(dim, int) else dim)
+        return Squeeze.apply(input, shape=tuple([n for n in shape if n != 1]))
+    op, dims = (SqueezeDim, (dim,)) if isinstance(dim, int) else (SqueezeDims, dim)
+    dims = distinct_dims(input, dims)
     kept = tuple([n for d, n in enumerate(shape) if n != 1 or d not in dims])
-    return Squeeze.apply(input, shape=kept, form=form)
+    return op.apply(input, shape=kept)
 
 
 class Unsqueeze(Reshape):

@@ -85,23 +85,23 @@ class UnsafeSplit(Split):
 
     view = False
 
-    def name(self) -> str:
-        """PyTorch has a node for even and one for given lengths."""
-        return "UnsafeSplitBackward0" if self.even else "UnsafeSplitWithSizesBackward0"
+
+class UnsafeSplitWithSizes(UnsafeSplit):
+    """Parts of given lengths, the same."""
 
 
 @public(method=True)
 def unsafe_split(tensor: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Like `split`, but autograd does not know that the parts share memory."""
     d, lengths = split_lengths(tensor, split_size, dim)
-    return UnsafeSplit.apply(tensor, lengths=lengths, dim=d, even=True)  # type: ignore[no-any-return]
+    return UnsafeSplit.apply(tensor, lengths=lengths, dim=d)  # type: ignore[no-any-return]
 
 
 @public(method=True)
 def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Like `chunk`, but autograd does not know that the parts share memory."""
     d, lengths = chunk_lengths(input, chunks, dim)
-    return UnsafeSplit.apply(input, lengths=lengths, dim=d, even=True)  # type: ignore[no-any-return]
+    return UnsafeSplit.apply(input, lengths=lengths, dim=d)  # type: ignore[no-any-return]
 
 
 @public(method=True)
@@ -111,4 +111,4 @@ def unsafe_split_with_sizes(
     """Like `split_with_sizes`, but autograd does not know that the parts share memory."""
     split_with_sizes(input, split_sizes, dim)  # for its checks
     lengths = tuple([int(n) for n in split_sizes])
-    return UnsafeSplit.apply(input, lengths=lengths, dim=input._dim(dim), even=False)  # type: ignore[no-any-return]
+    return UnsafeSplitWithSizes.apply(input, lengths=lengths, dim=input._dim(dim))  # type: ignore[no-any-return]

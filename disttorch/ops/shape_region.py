@@ -46,11 +46,32 @@ class BasicIndex(ViewOp):
     def backward(ctx, g: Any) -> Any:
         return ctx.call(Embed, g, shape=ctx.shape, view=BasicIndex, params={"index": ctx.index})
 
-    def name(self) -> str:
-        """PyTorch applies the index in steps, each a node; this one has the name of the last."""
-        last = next((i for i in reversed(self.index) if i is not Ellipsis), slice(None))
-        kind = "Unsqueeze" if last is None else "Slice" if isinstance(last, slice) else "Select"
-        return f"{kind}Backward0"
+
+class Select(BasicIndex):
+    """The same, by an index that ends with an int."""
+
+
+class Slice(BasicIndex):
+    """The same, by an index that ends with a slice."""
+
+
+class NewAxis(BasicIndex):
+    """The same, by an index that ends with None."""
+
+    torch_name = "UnsqueezeBackward0"
+
+
+class Alias(BasicIndex):
+    """The same, by an Ellipsis alone."""
+
+
+def view_at(input: Tensor, index: tuple[Any, ...]) -> Tensor:
+    """View of x[index]. PyTorch goes in steps, each a node; ours has the name of the last."""
+    op: type[BasicIndex] = Alias
+    for i in index:
+        if i is not Ellipsis:
+            op = NewAxis if i is None else Slice if type(i) is slice else Select
+    return op.apply(input, index=index)  # type: ignore[no-any-return]
 
 
 @public(method=True)
@@ -66,7 +87,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
             f"select(): index {i} out of range for tensor of size {list(input.shape)} at "
             f"dimension {d}"
         )
-    return BasicIndex.apply(input, index=(*(slice(None),) * d, i, Ellipsis))
+    return Select.apply(input, index=(*(slice(None),) * d, i, Ellipsis))
 
 
 @public(method=True)
@@ -89,7 +110,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     if first + length > n:
         raise RuntimeError(f"start ({first}) + length ({length}) exceeds dimension size ({n}).")
     part = slice(first, first + length)
-    return BasicIndex.apply(input, index=(*(slice(None),) * d, part, Ellipsis))
+    return Slice.apply(input, index=(*(slice(None),) * d, part, Ellipsis))
 
 
 # ---- diagonals -----------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ class Recorder:
         Recorder.active = self
         self.started_ns = monotonic_ns()
         for kind in _subclasses(Op):
-            self._replace(kind, "forward", lambda ctx: _name(type(ctx).__name__), inner=True)
+            self._replace(kind, "forward", lambda ctx: _name(ctx.op_name), inner=True)
             self._replace(kind, "backward", lambda ctx: ctx.name())
         for place, names in _public_places():
             for name in names:
