@@ -104,7 +104,10 @@ def rank_main(rank: int, hosts: list[str]) -> None:
 @contextlib.contextmanager
 def places() -> Iterator[tuple[str, list[str], list[list[str]]]]:
     """What joins the ranks, their addresses, and the words before the command of each."""
-    run = lambda *words: subprocess.run(words, check=True, capture_output=True)  # noqa: E731
+
+    def run(*words: str) -> None:
+        subprocess.run(words, check=True, capture_output=True)
+
     with contextlib.ExitStack() as undo:
         try:
             for name in NAMESPACES:

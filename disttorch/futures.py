@@ -59,7 +59,7 @@ class Future(Generic[T]):
         def run(source: Future[T]) -> None:
             try:
                 result = callback(source)
-            except BaseException as error:
+            except BaseException as error:  # whoever waits for the chained future has it raised
                 chained._complete(None, error)
             else:
                 chained._complete(result, None)
@@ -81,7 +81,7 @@ class Future(Generic[T]):
     def _call(self, callback: Callable[[Future[T]], Any]) -> None:
         try:
             callback(self)
-        except Exception:
+        except Exception:  # a user's function; nobody waits for what it does
             logging.getLogger(__name__).exception("error in a callback of a Future")
 
     def set_result(self, result: T) -> None:

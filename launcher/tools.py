@@ -1,6 +1,7 @@
 """`disttorch`: tools around a job: doctor, stack, top, trace."""
 
 import argparse
+import functools
 import json
 import sys
 import time
@@ -69,7 +70,7 @@ def _stack(options: argparse.Namespace) -> int:
 
 def _top(options: argparse.Namespace) -> int:
     job = find_job(options.job)
-    ask: Callable[[], dict[str, Any]] = lambda: control.ask(job, {"op": "snapshot"})  # noqa: E731
+    ask = functools.partial(control.ask, job, {"op": "snapshot"})
     before = ask()
     if options.once or not sys.stdout.isatty():
         time.sleep(max(0.0, options.interval))

@@ -83,7 +83,7 @@ def in_words(error: BaseException) -> str:
     """`ValueError: bad sample`, also where there is no text or none can be made."""
     try:
         text = str(error)
-    except Exception:
+    except Exception:  # a user's `__str__` may do anything
         text = ""
     name = type(error).__name__
     return f"{name}: {text}" if text else name

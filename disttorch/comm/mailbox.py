@@ -149,7 +149,7 @@ class Mailbox:
         """Wait for a message in the background and finish it with the error that the wait meets."""
         try:
             self.wait(message, eager=False)
-        except BaseException as error:
+        except BaseException as error:  # whoever waits for the message has it raised
             with self._lock:
                 if message.done:
                     return

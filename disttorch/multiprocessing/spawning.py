@@ -203,7 +203,7 @@ def _run(call: bytes, index: int, error_file: str, parent_pid: int) -> None:
         fn(index, *args)
     except KeyboardInterrupt:
         pass  # SIGINT: the parent has it too, and will say so
-    except Exception:
+    except Exception:  # the parent raises it, from the text
         Path(error_file).write_text(traceback.format_exc())
         sys.exit(1)
 

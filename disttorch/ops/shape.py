@@ -433,7 +433,7 @@ def _expanded_shape(input: Tensor, wanted: tuple[int, ...]) -> tuple[int, ...]:
                     f"non-existing dimension {i}"
                 )
         elif n == -1:
-            n = own[i - lead]  # noqa: PLW2901
+            n = own[i - lead]  # noqa: PLW2901 - what -1 stands for
         elif own[i - lead] not in (1, n):
             raise RuntimeError(
                 f"The expanded size of the tensor ({n}) must match the existing size "

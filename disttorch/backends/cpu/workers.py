@@ -57,10 +57,9 @@ class _Workers:
                 self.started += 1
 
     def _serve(self) -> None:
-        # Here and not above: the backend's module needs this one.
-        from disttorch.backends.cpu.numpy_backend import silence_floating_point_warnings  # noqa: PLC0415
+        from disttorch.backends.cpu import numpy_backend  # noqa: PLC0415 - it imports this module
 
-        silence_floating_point_warnings()  # a setting of each thread
+        numpy_backend.silence_floating_point_warnings()  # a setting of each thread
         _THIS.is_worker = True
         while True:
             self.jobs.get().take_part()  # without a name, which would keep its arrays alive

@@ -114,7 +114,7 @@ def failed(
     """The answer for an exception; its traceback is `text`. Places in a stream are not known."""
     try:
         kind = pickle.dumps(type(error))
-    except Exception:
+    except Exception:  # a user's class may refuse in any way
         kind = pickle.dumps(RuntimeError)
     indices = None if stream else task.indices
     return Failed(task.batch, task.part, worker_id, kind, text, indices, worker_kind)

@@ -282,7 +282,7 @@ def error_of(failure: Failed) -> BaseException:
     """
     try:
         kind = pickle.loads(failure.kind)
-    except Exception:
+    except Exception:  # its module need not be importable here
         kind = RuntimeError
     where = f" (while fetching indices {failure.indices})" if failure.indices is not None else ""
     text = (
@@ -296,7 +296,7 @@ def error_of(failure: Failed) -> BaseException:
         # Some take their text by name and something else in its place.
         has_message = kind is not KeyError and getattr(kind, "message", None)
         error: BaseException = kind(message=text) if has_message else kind(text)
-    except Exception:
+    except Exception:  # not every class takes one text
         return RuntimeError(text)
     return error
 

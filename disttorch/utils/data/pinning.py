@@ -152,7 +152,7 @@ def _pin_all(
     while not closing.is_set():
         try:
             entry: tuple[Any, BaseException | None] = (pin(next(batches), backend), None)
-        except BaseException as error:
+        except BaseException as error:  # the reader's thread raises it
             entry = (None, error)
         ready.put(entry)
         if isinstance(entry[1], StopIteration):

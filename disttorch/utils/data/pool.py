@@ -123,7 +123,7 @@ class WorkerPool:
         """Fork after all where the dataset cannot be pickled: it nearly always goes well."""
         try:
             self._setup_pickled()
-        except Exception as error:
+        except Exception as error:  # a user's dataset may refuse in any way
             warnings.warn(f"DataLoader workers are forked, which may hang: {error}", stacklevel=6)
             self._context = multiprocessing.get_context("fork")
 
@@ -308,7 +308,7 @@ def _free_nbytes() -> int:
 
 def _run_pickled(setup: bytes, *arguments: Any) -> None:
     """Entry of a spawned worker."""
-    import cloudpickle  # noqa: PLC0415
+    import cloudpickle  # noqa: PLC0415 - for spawned workers only
 
     run_worker(cloudpickle.loads(setup), *arguments)
 

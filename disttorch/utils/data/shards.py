@@ -22,7 +22,7 @@ def shuffled_pipe(dataset: Any, shuffle: bool | None) -> Any:
 def share_out(dataset: Any, worker: int, n_workers: int, rank: int, world_size: int) -> None:
     """Let the sharding filters of a pipe keep the samples of one worker of one rank."""
     if is_pipe(dataset):
-        from disttorch.utils.data import graph_settings  # noqa: PLC0415
+        from disttorch.utils.data import graph_settings  # noqa: PLC0415 - for pipes only
 
         n_shares = n_workers * world_size
         graph_settings.apply_sharding(dataset, n_shares, worker * world_size + rank)

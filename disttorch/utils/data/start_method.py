@@ -96,7 +96,7 @@ def pickled(setup: Any, reason: str) -> bytes:
 
     try:
         return bytes(cloudpickle.dumps(setup))
-    except Exception as error:
+    except Exception as error:  # whatever a user's object raises: told again with its place
         path = unpicklable_path(setup, cloudpickle.dumps)
         hint = (
             f"{error}: DataLoader workers are sent the dataset by pickle, as {reason}, and "
@@ -105,7 +105,7 @@ def pickled(setup: Any, reason: str) -> bytes:
         )
         try:
             named = type(error)(hint)
-        except Exception:
+        except Exception:  # not every class takes one text
             named = TypeError(hint)
         raise named from error
 
@@ -148,6 +148,6 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
 def _can(dumps: Any, value: Any) -> bool:
     try:
         dumps(value)
-    except Exception:
+    except Exception:  # a user's object may refuse in any way
         return False
     return True

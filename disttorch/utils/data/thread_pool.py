@@ -118,7 +118,7 @@ class _ThreadWorker:
         try:
             first = self.fetcher is None
             self.fetcher = make_fetcher(setup, worker_id, first, setup.shares if first else None)
-        except Exception as error:
+        except Exception as error:  # a user's code; the answer to each task
             self.start_failure = (error, traceback.format_exc())
 
     def answer(self, task: Task) -> Any:
@@ -133,5 +133,5 @@ class _ThreadWorker:
             if self.setup.stream:
                 return Exhausted(task.batch, task.part)
             return failed(*place, stop, traceback.format_exc(), "thread")
-        except Exception as error:
+        except Exception as error:  # a user's dataset; the reader raises it
             return failed(*place, error, traceback.format_exc(), "thread")

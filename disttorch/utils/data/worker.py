@@ -152,7 +152,7 @@ class _Worker:
             self.fetcher = make_fetcher(
                 setup, self.worker_id, first, setup.shares if first else None
             )
-        except Exception as error:
+        except Exception as error:  # a user's code; the answer to each task
             self.start_failure = (error, traceback.format_exc())
 
     def serve(self) -> None:
@@ -211,7 +211,7 @@ class _Worker:
             if not self.ring_known:
                 raise  # not the dataset's: the loader has gone
             return self._failed(task, error, traceback.format_exc())
-        except Exception as error:
+        except Exception as error:  # a user's dataset; the main process raises it
             return self._failed(task, error, traceback.format_exc())
 
     def _failed(self, task: Task, error: BaseException, text: str) -> Failed:

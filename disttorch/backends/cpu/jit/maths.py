@@ -29,32 +29,32 @@ _INF, _NAN = f4(np.inf), f4(np.nan)
 
 
 @intrinsic
-def _bits(typing, x):  # noqa: ANN001, ANN202 - Numba calls it with types of its own
+def _bits(typing, x):
     """The 32 bits of a float as an integer."""
 
-    def build(context, builder, signature, args):  # noqa: ANN001, ANN202 - the same
+    def build(context, builder, signature, args):
         return builder.bitcast(args[0], ir.IntType(32))
 
     return types.int32(types.float32), build
 
 
 @intrinsic
-def _float(typing, x):  # noqa: ANN001, ANN202 - the same
+def _float(typing, x):
     """The float that has these 32 bits."""
 
-    def build(context, builder, signature, args):  # noqa: ANN001, ANN202 - the same
+    def build(context, builder, signature, args):
         return builder.bitcast(args[0], ir.FloatType())
 
     return types.float32(types.int32), build
 
 
 @njit(**INLINE)
-def _power_of_two(n):  # noqa: ANN001, ANN202 - all that follow take and return float32
+def _power_of_two(n):
     return _float((n + i4(127)) << i4(23))
 
 
 @njit(**INLINE)
-def _reduced(x):  # noqa: ANN001, ANN202
+def _reduced(x):
     """Return n and exp(r) - 1, where x = n ln 2 + r."""
     k = x * _LOG2E + _ROUND
     n = k - _ROUND
@@ -69,7 +69,7 @@ def _reduced(x):  # noqa: ANN001, ANN202
 
 
 @njit(**INLINE)
-def exp(x):  # noqa: ANN001, ANN201
+def exp(x):
     """Exponential function."""
     x = f4(89.0) if x > f4(89.0) else x
     x = f4(-104.0) if x < f4(-104.0) else x
@@ -79,7 +79,7 @@ def exp(x):  # noqa: ANN001, ANN201
 
 
 @njit(**INLINE)
-def expm1(x):  # noqa: ANN001, ANN201
+def expm1(x):
     """exp(x) - 1, exact near 0."""
     c = f4(88.0) if x > f4(88.0) else x
     c = f4(-20.0) if c < f4(-20.0) else c
@@ -90,7 +90,7 @@ def expm1(x):  # noqa: ANN001, ANN201
 
 
 @njit(**INLINE)
-def expm1_below(x):  # noqa: ANN001, ANN201
+def expm1_below(x):
     """exp(x) - 1 of what is not positive; half of `expm1`'s work."""
     c = f4(-20.0) if x < f4(-20.0) else x
     n, e = _reduced(f4(0) if c > f4(0) else c)
@@ -99,7 +99,7 @@ def expm1_below(x):  # noqa: ANN001, ANN201
 
 
 @njit(**INLINE)
-def exp_below(x):  # noqa: ANN001, ANN201
+def exp_below(x):
     """exp(x) of what is not positive, 0 where that is denormal."""
     c = f4(-87.0) if x < f4(-87.0) else x
     n, e = _reduced(f4(0) if c > f4(0) else c)
@@ -107,7 +107,7 @@ def exp_below(x):  # noqa: ANN001, ANN201
 
 
 @njit(**INLINE)
-def log(x):  # noqa: ANN001, ANN201
+def log(x):
     """Natural logarithm."""
     denormal = x < _SMALLEST
     v = x * f4(8388608.0) if denormal else x
@@ -134,7 +134,7 @@ def log(x):  # noqa: ANN001, ANN201
 
 
 @njit(**INLINE)
-def log1p(x):  # noqa: ANN001, ANN201
+def log1p(x):
     """log(1 + x), exact near 0."""
     u = f4(1) + x
     y = log(u)
@@ -143,7 +143,7 @@ def log1p(x):  # noqa: ANN001, ANN201
 
 
 @njit(**INLINE)
-def tanh(x):  # noqa: ANN001, ANN201
+def tanh(x):
     """Hyperbolic tangent."""
     z = x * x
     p = f4(-5.70498872745e-3) * z + f4(2.06390887954e-2)
@@ -158,13 +158,13 @@ def tanh(x):  # noqa: ANN001, ANN201
 
 
 @njit(**INLINE)
-def sigmoid(x):  # noqa: ANN001, ANN201
+def sigmoid(x):
     """1 / (1 + exp(-x))."""
     return f4(1) / (f4(1) + exp(-x))
 
 
 @njit(**INLINE)
-def erf(x):  # noqa: ANN001, ANN201
+def erf(x):
     """A ratio of polynomials on [-4, 4]: the one of backends.special, fitted there."""
     x = f4(4) if x > f4(4) else x
     x = f4(-4) if x < f4(-4) else x
@@ -185,12 +185,12 @@ def erf(x):  # noqa: ANN001, ANN201
 
 
 @njit(**INLINE)
-def softplus(x):  # noqa: ANN001, ANN201
+def softplus(x):
     """log(1 + exp(x)) without overflow."""
     return (x if x > f4(0) else f4(0)) + log1p(exp(-abs(x)))
 
 
 @njit(**INLINE)
-def sqrt(x):  # noqa: ANN001, ANN201
+def sqrt(x):
     """Square root."""
     return np.sqrt(x)

@@ -90,9 +90,8 @@ class _Run:
 @cache
 def _compiled(op: str, way: str, arrays: tuple[str, ...], numbers: tuple[str, ...]) -> Any:
     """The compiled loop of a formula."""
-    # Not above: Numba is imported when the first kernel is wanted.
-    from disttorch.backends.cpu.jit import maths  # noqa: PLC0415
-    from disttorch.backends.cpu.jit.compiling import compiled  # noqa: PLC0415
+    from disttorch.backends.cpu.jit import maths  # noqa: PLC0415 - Numba waits for a first kernel
+    from disttorch.backends.cpu.jit.compiling import compiled  # noqa: PLC0415 - the same
 
     expression = _NUMBER.sub(r"f4(\1)", getattr(FORMULAS[op], way))
     # The name carries what the kernel is made from: Numba looks for it in its cache on disk by

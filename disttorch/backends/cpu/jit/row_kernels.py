@@ -16,7 +16,7 @@ _in_vectors = njit(**{**INLINE, "fastmath": {"contract", "reassoc", "nsz"}})
 
 
 @_in_vectors
-def _sum(x, r):  # noqa: ANN001, ANN202 - Numba infers types, here and below
+def _sum(x, r):
     total = np.float32(0)
     for j in range(x.shape[1]):
         total += x[r, j]
@@ -24,7 +24,7 @@ def _sum(x, r):  # noqa: ANN001, ANN202 - Numba infers types, here and below
 
 
 @_in_vectors
-def _sum_exp(x, r, less):  # noqa: ANN001, ANN202
+def _sum_exp(x, r, less):
     total = np.float32(0)
     for j in range(x.shape[1]):
         total += exp(x[r, j] - less)
@@ -32,7 +32,7 @@ def _sum_exp(x, r, less):  # noqa: ANN001, ANN202
 
 
 @_in_vectors
-def _sum_square(x, r, less):  # noqa: ANN001, ANN202
+def _sum_square(x, r, less):
     total = np.float32(0)
     for j in range(x.shape[1]):
         d = x[r, j] - less
@@ -41,7 +41,7 @@ def _sum_square(x, r, less):  # noqa: ANN001, ANN202
 
 
 @_in_vectors
-def _dot(x, y, r, less):  # noqa: ANN001, ANN202
+def _dot(x, y, r, less):
     total = np.float32(0)
     for j in range(x.shape[1]):
         total += x[r, j] * (y[r, j] - less)
@@ -49,7 +49,7 @@ def _dot(x, y, r, less):  # noqa: ANN001, ANN202
 
 
 @_in_vectors
-def _weighted_sum(x, w, r):  # noqa: ANN001, ANN202
+def _weighted_sum(x, w, r):
     total = np.float32(0)
     for j in range(x.shape[1]):
         total += x[r, j] * w[j]
@@ -57,7 +57,7 @@ def _weighted_sum(x, w, r):  # noqa: ANN001, ANN202
 
 
 @_in_vectors
-def _weighted_dot(x, w, y, r, less):  # noqa: ANN001, ANN202
+def _weighted_dot(x, w, y, r, less):
     total = np.float32(0)
     for j in range(x.shape[1]):
         total += x[r, j] * w[j] * (y[r, j] - less)
@@ -65,7 +65,7 @@ def _weighted_dot(x, w, y, r, less):  # noqa: ANN001, ANN202
 
 
 @compiled
-def softmax(x, top, out, start, stop):  # noqa: ANN001, ANN201, D103 - see the module
+def softmax(x, top, out, start, stop):
     for r in range(start, stop):
         for j in range(x.shape[1]):
             out[r, j] = exp(x[r, j] - top[r])
@@ -75,7 +75,7 @@ def softmax(x, top, out, start, stop):  # noqa: ANN001, ANN201, D103 - see the m
 
 
 @compiled
-def log_softmax(x, top, out, start, stop):  # noqa: ANN001, ANN201, D103 - see the module
+def log_softmax(x, top, out, start, stop):
     for r in range(start, stop):
         less = log(_sum_exp(x, r, top[r]))
         for j in range(x.shape[1]):
@@ -83,13 +83,13 @@ def log_softmax(x, top, out, start, stop):  # noqa: ANN001, ANN201, D103 - see t
 
 
 @compiled
-def log_sum_exp(x, top, out, start, stop):  # noqa: ANN001, ANN201, D103 - see the module
+def log_sum_exp(x, top, out, start, stop):
     for r in range(start, stop):
         out[r] = log(_sum_exp(x, r, top[r])) + top[r]
 
 
 @compiled
-def sum_exp_of_columns(x, top, out, start, stop):  # noqa: ANN001, ANN201, D103 - see the module
+def sum_exp_of_columns(x, top, out, start, stop):
     total, less = out[start:stop], top[start:stop]
     for r in range(x.shape[0]):
         row = x[r, start:stop]
@@ -98,7 +98,7 @@ def sum_exp_of_columns(x, top, out, start, stop):  # noqa: ANN001, ANN201, D103 
 
 
 @compiled
-def softmax_backward(g, y, out, start, stop):  # noqa: ANN001, ANN201, D103 - see the module
+def softmax_backward(g, y, out, start, stop):
     for r in range(start, stop):
         total = _dot(g, y, r, np.float32(0))
         for j in range(g.shape[1]):
@@ -106,7 +106,7 @@ def softmax_backward(g, y, out, start, stop):  # noqa: ANN001, ANN201, D103 - se
 
 
 @compiled
-def log_softmax_backward(g, y, out, start, stop):  # noqa: ANN001, ANN201, D103 - see the module
+def log_softmax_backward(g, y, out, start, stop):
     for r in range(start, stop):
         total = _sum(g, r)
         for j in range(g.shape[1]):
@@ -114,7 +114,7 @@ def log_softmax_backward(g, y, out, start, stop):  # noqa: ANN001, ANN201, D103 
 
 
 @compiled
-def row_norm(x, w, b, eps, y, mean, scale, start, stop):  # noqa: ANN001, ANN201, D103 - see the module
+def row_norm(x, w, b, eps, y, mean, scale, start, stop):
     n = np.float32(x.shape[1])
     for r in range(start, stop):
         m = _sum(x, r) / n
@@ -131,7 +131,7 @@ def row_norm(x, w, b, eps, y, mean, scale, start, stop):  # noqa: ANN001, ANN201
 
 
 @compiled
-def row_norm_backward(g, x, w, mean, scale, gx, gw, gb, start, stop):  # noqa: ANN001, ANN201, D103
+def row_norm_backward(g, x, w, mean, scale, gx, gw, gb, start, stop):
     n = np.float32(x.shape[1])
     for r in range(start, stop):
         m, s = mean[r, 0], scale[r, 0]
@@ -148,7 +148,7 @@ def row_norm_backward(g, x, w, mean, scale, gx, gw, gb, start, stop):  # noqa: A
 
 
 @compiled
-def group_norm(x, w, b, groups, each, eps, y, mean, scale, start, stop):  # noqa: ANN001, ANN201, D103
+def group_norm(x, w, b, groups, each, eps, y, mean, scale, start, stop):
     n = np.float32(each * x.shape[1])
     for r in range(start, stop):
         m, s = np.float32(0), np.float32(0)
@@ -169,7 +169,7 @@ def group_norm(x, w, b, groups, each, eps, y, mean, scale, start, stop):  # noqa
 
 
 @compiled
-def group_norm_backward(g, x, w, mean, scale, groups, each, gx, gw, gb, start, stop):  # noqa: ANN001, ANN201, D103
+def group_norm_backward(g, x, w, mean, scale, groups, each, gx, gw, gb, start, stop):
     n = np.float32(each * x.shape[1])
     for r in range(start, stop):
         m, s = mean[r, 0], scale[r, 0]
@@ -190,7 +190,7 @@ def group_norm_backward(g, x, w, mean, scale, groups, each, gx, gw, gb, start, s
 
 
 @compiled
-def cumsum(x, out, start, stop):  # noqa: ANN001, ANN201, D103 - see the module
+def cumsum(x, out, start, stop):
     for r in range(start, stop):
         total = 0.0  # in float64, as PyTorch does
         for j in range(x.shape[1]):

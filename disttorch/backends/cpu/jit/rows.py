@@ -19,8 +19,7 @@ _SMALL = 1 << 14  # below, the calls cost more than the passes they save
 
 @cache
 def _kernel(name: str) -> Callable[..., None]:
-    # Not above: Numba is imported when the first kernel is wanted.
-    from disttorch.backends.cpu.jit import row_kernels  # noqa: PLC0415
+    from disttorch.backends.cpu.jit import row_kernels  # noqa: PLC0415 - imports Numba
 
     kernel: Callable[..., None] = getattr(row_kernels, name)
     return kernel

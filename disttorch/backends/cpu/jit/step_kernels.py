@@ -14,13 +14,13 @@ compiled = partial(compiling.compiled, relaxed=set())
 
 
 @compiled
-def gradient(p, g, decay, maximize):  # noqa: ANN001, ANN201, D103 - see above
+def gradient(p, g, decay, maximize):
     g = -g if maximize else g
     return g + p * decay if decay != 0 else g
 
 
 @compiled
-def sgd(p, g, buffer, decay, keep, maximize, lr, momentum, new, nesterov):  # noqa: ANN001, ANN201, D103 - see above
+def sgd(p, g, buffer, decay, keep, maximize, lr, momentum, new, nesterov):
     for i in range(p.size):
         d = gradient(p[i], g[i], decay, maximize)
         w = p[i] * keep
@@ -32,7 +32,7 @@ def sgd(p, g, buffer, decay, keep, maximize, lr, momentum, new, nesterov):  # no
 
 
 @compiled
-def adam(p, g, m, v, highest, decay, keep, maximize, beta1, new1, beta2, new2, step, eps):  # noqa: ANN001, ANN201, D103 - see above
+def adam(p, g, m, v, highest, decay, keep, maximize, beta1, new1, beta2, new2, step, eps):
     for i in range(p.size):
         d = gradient(p[i], g[i], decay, maximize)
         a = m[i] * beta1 + d * new1
@@ -46,7 +46,7 @@ def adam(p, g, m, v, highest, decay, keep, maximize, beta1, new1, beta2, new2, s
 
 
 @compiled
-def rmsprop(p, g, square, buffer, mean, decay, keep, maximize, lr, alpha, new, eps, momentum):  # noqa: ANN001, ANN201, D103 - see above
+def rmsprop(p, g, square, buffer, mean, decay, keep, maximize, lr, alpha, new, eps, momentum):
     for i in range(p.size):
         d = gradient(p[i], g[i], decay, maximize)
         s = square[i] * alpha + d * d * new
@@ -63,7 +63,7 @@ def rmsprop(p, g, square, buffer, mean, decay, keep, maximize, lr, alpha, new, e
 
 
 @compiled
-def adagrad(p, g, total, decay, keep, maximize, lr, eps):  # noqa: ANN001, ANN201, D103 - see above
+def adagrad(p, g, total, decay, keep, maximize, lr, eps):
     for i in range(p.size):
         d = gradient(p[i], g[i], decay, maximize)
         s = total[i] + d * d

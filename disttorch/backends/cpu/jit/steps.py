@@ -66,8 +66,7 @@ _ARGUMENTS: dict[str, Callable[..., Arguments | None]] = {
 
 @cache
 def _kernel(update: str) -> Callable[..., None]:
-    # Not above: Numba is imported when the first kernel is wanted.
-    from disttorch.backends.cpu.jit import step_kernels  # noqa: PLC0415
+    from disttorch.backends.cpu.jit import step_kernels  # noqa: PLC0415 - imports Numba
 
     kernel: Callable[..., None] = getattr(step_kernels, update.partition(".")[0].lower())
     return kernel

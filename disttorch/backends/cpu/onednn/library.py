@@ -111,8 +111,7 @@ if hasattr(os, "register_at_fork"):
 
 def _candidates() -> Iterator[str]:
     """Paths where the library may be: a wheel's files, then what the system finds."""
-    # Not above: slow to import, and needed at the first large convolution only.
-    import importlib.metadata  # noqa: PLC0415
+    import importlib.metadata  # noqa: PLC0415 - slow, and only for the first large convolution
 
     for wheel in _WHEELS:
         try:
