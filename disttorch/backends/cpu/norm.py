@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from disttorch.backends.cpu.jit import batch_norm as by_kernel
 from disttorch.backends.cpu.jit.rows import row_kernel, run_rows
 from disttorch.backends.cpu.layout import channels_last_view, is_channels_last
 from disttorch.backends.cpu.threads import get_num_threads
@@ -73,6 +74,11 @@ def batch_norm_forward(
     wide, w, b = _wide(x), _wide(w), _wide(b)
     channels = _PerChannel(wide)
     view = channels.view(wide)
+    if not channels.as_pixels:
+        found = by_kernel.forward(view, w, b, eps)
+        if found is not None:
+            y, mean, variance = found
+            return channels.restore(y).astype(x.dtype, copy=False), mean, variance
     mean = channels.sum(view) / channels.count
     y = view - channels.each(mean)
     variance = channels.dot(y, y) / channels.count
@@ -89,7 +95,13 @@ def batch_norm_backward(
     """Return the gradients of x, w and b, given that of `batch_norm_forward`'s output."""
     gy, x, w = _wide(gy), _wide(x), _wide(w)
     channels = _PerChannel(x)
-    g, gx = channels.view(gy), channels.view(x) - channels.each(mean)
+    g, view = channels.view(gy), channels.view(x)
+    if not channels.as_pixels:
+        found = by_kernel.backward(g, view, w, mean, variance, eps)
+        if found is not None:
+            gx, gw, gb = found
+            return channels.restore(gx), gw, gb
+    gx = view - channels.each(mean)
     scale = 1 / np.sqrt(variance + eps)
     gb = channels.sum(g)
     gw = channels.dot(g, gx) * scale

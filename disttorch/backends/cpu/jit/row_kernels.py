@@ -196,3 +196,36 @@ def cumsum(x, out, start, stop):
         for j in range(x.shape[1]):
             total += x[r, j]
             out[r, j] = total
+
+
+@compiled
+def row_moments(x, mean, square, start, stop):  # noqa: ANN001, ANN201, D103 - see the module
+    n = np.float32(x.shape[1])
+    for r in range(start, stop):
+        mean[r] = _sum(x, r) / n
+        square[r] = _sum_square(x, r, mean[r])
+
+
+@compiled
+def batch_norm(x, less, slope, shift, y, start, stop):  # noqa: ANN001, ANN201, D103 - see the module
+    for r in range(start, stop):
+        c = r % less.size
+        m, s, b = less[c], slope[c], shift[c]
+        for j in range(x.shape[1]):
+            y[r, j] = (x[r, j] - m) * s + b
+
+
+@compiled
+def batch_norm_sums(g, x, less, total, along, start, stop):  # noqa: ANN001, ANN201, D103 - see the module
+    for r in range(start, stop):
+        total[r] = _sum(g, r)
+        along[r] = _dot(g, x, r, less[r % less.size])
+
+
+@compiled
+def batch_norm_backward(g, x, less, slope, across, shift, gx, start, stop):  # noqa: ANN001, ANN201, D103
+    for r in range(start, stop):
+        c = r % less.size
+        m, s, a, b = less[c], slope[c], across[c], shift[c]
+        for j in range(x.shape[1]):
+            gx[r, j] = g[r, j] * s - (x[r, j] - m) * a - b

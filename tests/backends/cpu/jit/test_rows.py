@@ -75,3 +75,20 @@ def test_running_sum(both):
     for source in (x, x[:, ::-1], x.reshape(5, 10, 1000)):
         y, _ = both(sums.cumsum, source, source.ndim - 1)
         np.testing.assert_allclose(y, np.cumsum(source, -1, dtype="float64"), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("shape", [(5, 7, 31, 33), (64, 300, 2), (1, 2, 40000)])
+@pytest.mark.parametrize("affine", ["", "w", "wb"])
+def test_batch_norm(both, monkeypatch, shape, affine, n_threads):
+    monkeypatch.setattr("disttorch.backends.cpu.threads._Setting.n", n_threads)
+    c = shape[1]
+    x, g = _array(shape) + 3 * _array((c, *(1,) * len(shape[2:])), 4), _array(shape, 1)
+    w = _array((c,), 2) if "w" in affine else None
+    b = _array((c,), 3) if "b" in affine else None
+    found, expected = both(norm.batch_norm_forward, x, w, b, 1e-5)
+    for a, e in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, e, rtol=1e-4, atol=1e-5)
+    found, expected = both(norm.batch_norm_backward, g, x, w, *expected[1:], 1e-5)
+    for a, e in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, e, rtol=1e-4, atol=1e-3)
