@@ -198,11 +198,17 @@ def promote_types(type1: dtype, type2: dtype) -> dtype:
     return from_numpy_dtype(np.promote_types(low.np, high.np))
 
 
+_NUMBERS = {"i": builtins.int, "f": builtins.float, "c": builtins.complex}
+
+
 def scalar_dtype(value: Any) -> dtype:
     """Dtype a Python number stands for in promotion; TypeError for anything else."""
     if value is True or value is False or isinstance(value, np.bool_):
         return bool
-    kind = np.dtype(type(value)).kind if not isinstance(value, np.generic) else value.dtype.kind
+    if isinstance(value, np.generic):
+        kind = value.dtype.kind
+    else:  # members of an IntEnum are ints, too
+        kind = next((k for k, numbers in _NUMBERS.items() if isinstance(value, numbers)), "O")
     if kind in "iu":
         return int64
     if kind == "f":

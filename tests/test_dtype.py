@@ -1,5 +1,6 @@
 """Dtypes, limits and promotion; expected results are those of PyTorch 2.13."""
 
+import enum
 import pickle
 
 import numpy as np
@@ -196,3 +197,14 @@ def test_numbers_of_numpy_are_numbers():
     x = torch.ones(2)
     np.add(x, 1, out=x.numpy())
     assert x.tolist() == [2, 2] and torch.is_tensor(np.add(x, 1))
+
+
+def test_members_of_enumerations_are_numbers():
+    class Size(enum.IntEnum):
+        SMALL = 2
+
+    class Rate(float, enum.Enum):
+        SLOW = 0.5
+
+    assert (torch.tensor([1.5]) * Size.SMALL).tolist() == [3.0]
+    assert (torch.tensor([4]) * Rate.SLOW).tolist() == [2.0]

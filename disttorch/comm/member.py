@@ -36,13 +36,20 @@ _FLUSH_S = 10.0
 _CLEAN_ERRORS = (CollectiveMismatchError, SharedMemoryError)
 
 
+class Count(int):
+    """A number that a call gives as well: ``group.size``, and ``group.size()`` as in PyTorch."""
+
+    def __call__(self) -> int:
+        return int(self)
+
+
 class Member:
     """What `ProcessGroup` is apart from its operations; `page` tells others what it does."""
 
     def __init__(self, link: Link, timeout_s: float, name: str, page: StatusPage) -> None:
         mesh = link.mesh
-        self.rank = mesh.rank
-        self.size = mesh.size
+        self.rank = Count(mesh.rank)
+        self.size = Count(mesh.size)
         self.ranks = mesh.ranks
         self.name = name
         self.timeout_s = timeout_s
@@ -104,6 +111,11 @@ class Member:
             f"such as a DataLoader worker; only the rank itself may communicate"
         )
         self._turn = threading.Lock()
+
+    @property
+    def group_name(self) -> str:
+        """The name that messages call the group by."""
+        return self.name
 
     def __enter__(self) -> Self:
         return self

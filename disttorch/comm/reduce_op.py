@@ -14,7 +14,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Reduce = Callable[[Array, Sequence[Array]], None]
 """Write into the first argument, a flat array, the reduction of the others, in their order.
 
-The first of the others may be the same memory as the result; the rest must not overlap it.
+One of the first two of the others may be the same memory as the result; the rest must not overlap.
 """
 
 
@@ -33,6 +33,12 @@ class ReduceOp(IntEnum):
 
     # Enum's own hash is Python code, and every call looks its operation up.
     __hash__ = int.__hash__
+
+    def __str__(self) -> str:
+        return f"RedOpType.{self.name}"
+
+    def __repr__(self) -> str:
+        return f"<RedOpType.{self.name}: {self.value}>"
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,12 @@ class Work:
         """Whether the operation has ended, well or not."""
         return self._completed
 
+    def result(self) -> Any:
+        """The list of tensors that the operation wrote; RuntimeError if it has not ended."""
+        if not self._completed:
+            raise RuntimeError(f"{self.what} has not ended; wait() for it first")
+        return self.outputs
+
     def is_success(self) -> bool:
         """Whether the operation has ended without an error."""
         return self._completed and self._error is None
@@ -146,7 +152,7 @@ class Runner:
         error: BaseException | None = None
         try:
             run()
-        except BaseException as caught:
+        except BaseException as caught:  # whoever waits for the work has it raised
             error = caught
         if work is None:
             ended()

@@ -38,6 +38,7 @@ from disttorch.distributed.coalescing import (
 from disttorch.distributed.collectives import (
     all_gather,
     all_gather_into_tensor,
+    all_gather_single,
     all_reduce,
     all_to_all,
     all_to_all_single,
@@ -47,6 +48,7 @@ from disttorch.distributed.collectives import (
     monitored_barrier,
     reduce,
     reduce_scatter,
+    reduce_scatter_single,
     reduce_scatter_tensor,
     scatter,
 )
@@ -81,6 +83,7 @@ from disttorch.distributed.world import (
     GroupMember,
     destroy_process_group,
     get_backend,
+    get_backend_config,
     get_global_rank,
     get_group_rank,
     get_node_local_rank,

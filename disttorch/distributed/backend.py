@@ -34,7 +34,8 @@ def check_backend(backend: str | None) -> None:
     """
     if backend is None:
         return
-    names = [part.partition(":")[2] or part for part in backend.lower().split(",")]
+    backend = Backend(backend)
+    names = [part.partition(":")[2] or part for part in backend.split(",")]
     for name in names:
         if name in _RESERVED:
             raise RuntimeError(

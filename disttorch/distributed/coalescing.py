@@ -10,11 +10,10 @@ import numpy as np
 
 from disttorch.comm.reduce_op import PremulSum, ReduceOp, Reduction
 from disttorch.comm.work import Work
+from disttorch.distributed.arguments import check_dtypes, check_tensors, outside
 from disttorch.distributed.collectives import (
     Group,
-    _check_tensors,
     _handle,
-    _outside,
     _written,
     all_gather,
 )
@@ -29,12 +28,12 @@ def all_reduce_coalesced(
     async_op: bool = False,
 ) -> Work | None:
     """Reduce several tensors of one dtype over all ranks, in place, as one collective."""
-    _check_tensors(tensors, "tensors")
-    if _outside(group):
+    check_tensors(tensors, "tensors")
+    if outside(group):
         return None
-    if len({tensor.dtype for tensor in tensors}) > 1:
-        raise ValueError("Tensors must have identical type")
     own = resolve_group(group)
+    if tensors:
+        check_dtypes(*tensors)
     _written(*tensors)
     if async_op:
         # They end in order, so the last one's end is that of all.

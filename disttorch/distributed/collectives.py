@@ -14,31 +14,21 @@ from typing import Any
 from disttorch.comm.errors import CollectiveTimeoutError
 from disttorch.comm.reduce_op import ReduceOp, Reduction
 from disttorch.comm.work import Work
-from disttorch.distributed.world import GroupMember, get_group_rank, resolve_group, seconds
+from disttorch.distributed.arguments import (
+    check_blocks,
+    check_count,
+    check_dtypes,
+    check_reduction,
+    check_shapes,
+    check_tensor,
+    check_tensors,
+    outside,
+    root_of,
+)
+from disttorch.distributed.world import resolve_group, seconds
 from disttorch.tensor import Tensor
 
 Group = Any
-
-
-def _outside(group: Group) -> bool:
-    return group is GroupMember.NON_GROUP_MEMBER
-
-
-def _check_tensor(tensor: Any, name: str) -> None:
-    if not isinstance(tensor, Tensor):
-        raise TypeError(
-            f"Invalid function argument. Expected parameter `{name}` of type torch.Tensor\n"
-            f"             but got {type(tensor)} instead."
-        )
-
-
-def _check_tensors(tensors: Any, name: str) -> None:
-    if not isinstance(tensors, (list, tuple)) or not all(isinstance(t, Tensor) for t in tensors):
-        raise TypeError(
-            f"Invalid function argument. Expected parameter `{name}` of type List[torch.Tensor]\n"
-            f"             but got {type(tensors)} with elements of type "
-            f"{[type(t) for t in tensors] if hasattr(tensors, '__iter__') else '-'}."
-        )
 
 
 def _written(*tensors: Tensor) -> None:
@@ -54,26 +44,14 @@ def _handle(work: Work | None, *outputs: Tensor) -> Work | None:
     return work
 
 
-def _root(group: Group, root: int | None, group_root: int | None, default: int | None) -> int:
-    """Group rank of the root, given as a global rank or as a group rank."""
-    if group_root is not None:
-        if root is not None:
-            raise ValueError("Can't specify both group_src and src")
-        return group_root
-    if root is None:
-        if default is None:
-            raise ValueError("Must specify src or group_src")
-        root = default
-    return get_group_rank(group, root)
-
-
 def all_reduce(
     tensor: Tensor, op: Reduction = ReduceOp.SUM, group: Group = None, async_op: bool = False
 ) -> Work | None:
     """Reduce `tensor` over all ranks, in place; every rank gets the same bits."""
-    _check_tensor(tensor, "tensor")
-    if _outside(group):
+    check_tensor(tensor, "tensor")
+    if outside(group):
         return None
+    check_reduction(op, tensor, "all_reduce")
     _written(tensor)
     return _handle(resolve_group(group).all_reduce(tensor._array, op, async_op=async_op), tensor)
 
@@ -86,10 +64,10 @@ def broadcast(
     group_src: int | None = None,
 ) -> Work | None:
     """Overwrite `tensor` on all ranks with that of `src`."""
-    _check_tensor(tensor, "tensor")
-    if _outside(group):
+    check_tensor(tensor, "tensor")
+    if outside(group):
         return None
-    root = _root(group, src, group_src, None)
+    root = root_of(group, src, group_src, None)
     _written(tensor)
     work = resolve_group(group).broadcast(tensor._array, root, async_op=async_op)
     return _handle(work, tensor)
@@ -104,10 +82,11 @@ def reduce(
     group_dst: int | None = None,
 ) -> Work | None:
     """Reduce over all ranks into the `tensor` of `dst`."""
-    _check_tensor(tensor, "tensor")
-    if _outside(group):
+    check_tensor(tensor, "tensor")
+    if outside(group):
         return None
-    root = _root(group, dst, group_dst, None)
+    root = root_of(group, dst, group_dst, None)
+    check_reduction(op, tensor, "reduce")
     _written(tensor)
     work = resolve_group(group).reduce(tensor._array, root, op, async_op=async_op)
     return _handle(work, tensor)
@@ -117,13 +96,16 @@ def all_gather(
     tensor_list: Sequence[Tensor], tensor: Tensor, group: Group = None, async_op: bool = False
 ) -> Work | None:
     """Copy the `tensor` of rank r into ``tensor_list[r]`` on all ranks."""
-    _check_tensors(tensor_list, "tensor_list")
-    _check_tensor(tensor, "tensor")
-    if _outside(group):
+    check_tensors(tensor_list, "tensor_list")
+    check_tensor(tensor, "tensor")
+    if outside(group):
         return None
+    own = resolve_group(group)
+    check_dtypes(*tensor_list, tensor)
+    check_count(tensor_list, own.size, "tensor_list")
     _written(*tensor_list)
     outputs = [t._array for t in tensor_list]
-    work = resolve_group(group).all_gather(outputs, tensor._array, async_op=async_op)
+    work = own.all_gather(outputs, tensor._array, async_op=async_op)
     return _handle(work, *tensor_list)
 
 
@@ -131,12 +113,13 @@ def all_gather_into_tensor(
     output_tensor: Tensor, input_tensor: Tensor, group: Group = None, async_op: bool = False
 ) -> Work | None:
     """Copy the inputs of all ranks one after another into `output_tensor`."""
-    _check_tensor(output_tensor, "output_tensor")
-    _check_tensor(input_tensor, "input_tensor")
-    if _outside(group):
+    check_tensor(output_tensor, "output_tensor")
+    check_tensor(input_tensor, "input_tensor")
+    if outside(group):
         return None
-    _written(output_tensor)
     own = resolve_group(group)
+    check_blocks(output_tensor, input_tensor, own.size, ("output_tensor", "input_tensor"))
+    _written(output_tensor)
     work = own.all_gather_into(output_tensor._array, input_tensor._array, async_op=async_op)
     return _handle(work, output_tensor)
 
@@ -150,10 +133,10 @@ def gather(
     group_dst: int | None = None,
 ) -> Work | None:
     """Copy the `tensor` of rank r into ``gather_list[r]`` on `dst`; the others pass no list."""
-    _check_tensor(tensor, "tensor")
-    if _outside(group):
+    check_tensor(tensor, "tensor")
+    if outside(group):
         return None
-    own, root = resolve_group(group), _root(group, dst, group_dst, 0)
+    own, root = resolve_group(group), root_of(group, dst, group_dst, 0)
     if own.rank != root:
         if gather_list:
             raise ValueError(
@@ -162,7 +145,10 @@ def gather(
         return _handle(own.gather(tensor._array, None, root, async_op=async_op))
     if gather_list is None:
         raise ValueError("Argument ``gather_list`` must be specified on destination rank.")
-    _check_tensors(gather_list, "gather_list")
+    check_tensors(gather_list, "gather_list")
+    check_dtypes(*gather_list, tensor)
+    check_count(gather_list, own.size, "gather_list")
+    check_shapes(gather_list, tensor, "gather_list")
     _written(*gather_list)
     outputs = [t._array for t in gather_list]
     return _handle(own.gather(tensor._array, outputs, root, async_op=async_op), *gather_list)
@@ -177,10 +163,10 @@ def scatter(
     group_src: int | None = None,
 ) -> Work | None:
     """Copy ``scatter_list[r]`` of `src` into the `tensor` of rank r; the others pass no list."""
-    _check_tensor(tensor, "tensor")
-    if _outside(group):
+    check_tensor(tensor, "tensor")
+    if outside(group):
         return None
-    own, root = resolve_group(group), _root(group, src, group_src, 0)
+    own, root = resolve_group(group), root_of(group, src, group_src, 0)
     _written(tensor)
     if own.rank != root:
         if scatter_list:
@@ -188,7 +174,10 @@ def scatter(
         return _handle(own.scatter(tensor._array, None, root, async_op=async_op), tensor)
     if scatter_list is None:
         raise ValueError("Argument ``scatter_list`` must be specified on source rank.")
-    _check_tensors(scatter_list, "scatter_list")
+    check_tensors(scatter_list, "scatter_list")
+    check_dtypes(tensor, *scatter_list)
+    check_count(scatter_list, own.size, "scatter_list")
+    check_shapes(scatter_list, tensor, "scatter_list")
     inputs = [t._array for t in scatter_list]
     return _handle(own.scatter(tensor._array, inputs, root, async_op=async_op), tensor)
 
@@ -201,13 +190,17 @@ def reduce_scatter(
     async_op: bool = False,
 ) -> Work | None:
     """Reduce ``input_list[r]`` of all ranks into the `output` of rank r."""
-    _check_tensor(output, "output")
-    _check_tensors(input_list, "input_list")
-    if _outside(group):
+    check_tensor(output, "output")
+    check_tensors(input_list, "input_list")
+    if outside(group):
         return None
+    own = resolve_group(group)
+    check_reduction(op, output, "reduce_scatter")
+    check_dtypes(*input_list, output)
+    check_count(input_list, own.size, "input_list")
     _written(output)
     inputs = [t._array for t in input_list]
-    work = resolve_group(group).reduce_scatter(output._array, inputs, op, async_op=async_op)
+    work = own.reduce_scatter(output._array, inputs, op, async_op=async_op)
     return _handle(work, output)
 
 
@@ -219,12 +212,14 @@ def reduce_scatter_tensor(
     async_op: bool = False,
 ) -> Work | None:
     """Reduce the r-th equal part of all ranks' `input` into the `output` of rank r."""
-    _check_tensor(output, "output")
-    _check_tensor(input, "input")
-    if _outside(group):
+    check_tensor(output, "output")
+    check_tensor(input, "input")
+    if outside(group):
         return None
-    _written(output)
     own = resolve_group(group)
+    check_reduction(op, output, "reduce_scatter_tensor")
+    check_blocks(input, output, own.size, ("input", "output"))
+    _written(output)
     work = own.reduce_scatter_from(output._array, input._array, op, async_op=async_op)
     return _handle(work, output)
 
@@ -236,14 +231,18 @@ def all_to_all(
     async_op: bool = False,
 ) -> Work | None:
     """Copy ``input_tensor_list[r]`` of rank s into ``output_tensor_list[s]`` of rank r."""
-    _check_tensors(output_tensor_list, "output_tensor_list")
-    _check_tensors(input_tensor_list, "input_tensor_list")
-    if _outside(group):
+    check_tensors(output_tensor_list, "output_tensor_list")
+    check_tensors(input_tensor_list, "input_tensor_list")
+    if outside(group):
         return None
+    own = resolve_group(group)
+    check_count(output_tensor_list, own.size, "output_tensor_list")
+    check_count(input_tensor_list, own.size, "input_tensor_list")
+    check_dtypes(*input_tensor_list, *output_tensor_list)
     _written(*output_tensor_list)
     outputs = [t._array for t in output_tensor_list]
     inputs = [t._array for t in input_tensor_list]
-    work = resolve_group(group).all_to_all(outputs, inputs, async_op=async_op)
+    work = own.all_to_all(outputs, inputs, async_op=async_op)
     return _handle(work, *output_tensor_list)
 
 
@@ -259,10 +258,11 @@ def all_to_all_single(
 
     Parts are equal, or have the given numbers of rows of the first dimension.
     """
-    _check_tensor(output, "output")
-    _check_tensor(input, "input")
-    if _outside(group):
+    check_tensor(output, "output")
+    check_tensor(input, "input")
+    if outside(group):
         return None
+    check_dtypes(output, input)
     _written(output)
     sizes = (output_split_sizes, input_split_sizes)
     own = resolve_group(group)
@@ -272,14 +272,14 @@ def all_to_all_single(
 
 def barrier(group: Group = None, async_op: bool = False, device_ids: Any = None) -> Work | None:
     """Return on no rank before all ranks have come here."""
-    return None if _outside(group) else resolve_group(group).barrier(async_op=async_op)
+    return None if outside(group) else resolve_group(group).barrier(async_op=async_op)
 
 
 def monitored_barrier(
     group: Group = None, timeout: timedelta | float | None = None, wait_all_ranks: bool = False
 ) -> None:
     """Barrier whose RuntimeError names all ranks that did not come within `timeout`."""
-    if _outside(group):
+    if outside(group):
         return
     own, timeout_s = resolve_group(group), seconds(timeout)
     try:
@@ -292,3 +292,7 @@ def monitored_barrier(
             f"{error}",
             error.ranks,
         ) from None
+
+
+all_gather_single = all_gather_into_tensor
+reduce_scatter_single = reduce_scatter_tensor

@@ -99,8 +99,8 @@ class DeviceMesh:
         if mesh_dim is None:
             if self.ndim > 1:
                 raise RuntimeError(
-                    f"Found the DeviceMesh have {self.ndim} dimensions. Optional kwarg `mesh_dim` "
-                    "needs to be specified when device_mesh.ndim > 1."
+                    f"Found the DeviceMesh have {self.ndim} dimensions",
+                    "Optional kwarg `mesh_dim` needs to be specified when device_mesh.ndim > 1.",
                 )
             mesh_dim = 0
         return self._groups[self._dim(mesh_dim)]
@@ -141,10 +141,12 @@ class DeviceMesh:
     def _dim(self, mesh_dim: int | str) -> int:
         if isinstance(mesh_dim, int):
             return mesh_dim
-        if self.mesh_dim_names is None or mesh_dim not in self.mesh_dim_names:
+        if self.mesh_dim_names is None:
+            raise KeyError("No `mesh_dim_names` found.")
+        if mesh_dim not in self.mesh_dim_names:
             raise KeyError(
-                f"Invalid mesh_dim_name {mesh_dim} specified. Valid mesh_dim_names are "
-                f"{self.mesh_dim_names}."
+                f"Invalid mesh_dim_names {(mesh_dim,)} specified. Valid mesh_dim_names are "
+                f"{list(self.mesh_dim_names)}."
             )
         return self.mesh_dim_names.index(mesh_dim)
 
@@ -177,8 +179,14 @@ def init_device_mesh(
                 f"mesh_dim_names {mesh_dim_names}"
             )
         if len(mesh_dim_names) != len(mesh_shape):
-            raise RuntimeError("mesh_shape and mesh_dim_names should have same length!")
+            raise RuntimeError(
+                "mesh_shape and mesh_dim_names should have same length! Found "
+                f"len(mesh_dim_names): {len(mesh_dim_names)} and len(mesh_shape):{len(mesh_shape)}."
+            )
     if device_type and not device_type.isalpha():
-        raise RuntimeError(f"Device type with index is not supported but got {device_type}. ")
+        raise RuntimeError(
+            f"Device type with index is not supported but got {device_type}. ",
+            "If you maintained a 'torch.device' object, it's recommended to pass in 'device.type'.",
+        )
     ranks = np.arange(int(np.prod(mesh_shape))).reshape(mesh_shape)
     return DeviceMesh(device_type, ranks, mesh_dim_names=mesh_dim_names)

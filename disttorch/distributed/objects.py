@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from disttorch.distributed.collectives import _outside, _root
+from disttorch.distributed.arguments import InvalidArgumentError, outside, root_of
+from disttorch.distributed.point_to_point import destination
 from disttorch.distributed.world import resolve_group
 
 Group = Any
@@ -12,11 +13,13 @@ Group = Any
 
 def all_gather_object(object_list: list[Any], obj: Any, group: Group = None) -> None:
     """Fill `object_list`, as long as the group is large, with the objects of all ranks."""
-    if _outside(group):
+    if outside(group):
         return
     own = resolve_group(group)
     if len(object_list) != own.size:
-        raise ValueError(f"object_list must have {own.size} entries, got {len(object_list)}")
+        raise InvalidArgumentError(
+            f"object_list must have {own.size} entries, got {len(object_list)}"
+        )
     object_list[:] = own.all_gather_object(obj)
 
 
@@ -28,8 +31,8 @@ def broadcast_object_list(
     group_src: int | None = None,
 ) -> None:
     """Overwrite the entries of `object_list` with those of `src`."""
-    if not _outside(group):
-        root = _root(group, src, group_src, None)
+    if not outside(group):
+        root = root_of(group, src, group_src, None)
         object_list[:] = resolve_group(group).broadcast_object(list(object_list), root)
 
 
@@ -41,11 +44,11 @@ def gather_object(
     group_dst: int | None = None,
 ) -> None:
     """Fill `object_gather_list` of `dst` with the objects of all ranks; the others pass None."""
-    if _outside(group):
+    if outside(group):
         return
-    own, root = resolve_group(group), _root(group, dst, group_dst, 0)
+    own, root = resolve_group(group), root_of(group, dst, group_dst, 0)
     if own.rank == root and object_gather_list is None:
-        raise ValueError("Argument ``object_gather_list`` must be specified on destination rank.")
+        raise ValueError("Argument ``gather_list`` must be specified on destination rank.")
     gathered = own.gather_object(obj, root)
     if gathered is not None and object_gather_list is not None:
         object_gather_list[:] = gathered
@@ -59,13 +62,13 @@ def scatter_object_list(
     group_src: int | None = None,
 ) -> None:
     """Put entry r of `src`'s input list first in the output list of rank r."""
-    if _outside(group):
+    if outside(group):
         return
     if not isinstance(scatter_object_output_list, list) or len(scatter_object_output_list) < 1:
         raise ValueError(
             "Expected argument scatter_object_output_list to be a list of size at least 1."
         )
-    root = _root(group, src, group_src, 0)
+    root = root_of(group, src, group_src, 0)
     own = resolve_group(group)
     scatter_object_output_list[0] = own.scatter_object(scatter_object_input_list, root)
 
@@ -78,8 +81,8 @@ def send_object_list(
     group_dst: int | None = None,
 ) -> None:
     """Send the entries of `object_list` to global rank `dst`."""
-    if not _outside(group):
-        to = _root(group, dst, group_dst, None)
+    if not outside(group):
+        to = destination(group, dst, group_dst)
         resolve_group(group).send_object(list(object_list), to)
 
 
@@ -91,9 +94,9 @@ def recv_object_list(
     group_src: int | None = None,
 ) -> int:
     """Overwrite `object_list` with what global rank `src` sent; return the sender's rank."""
-    if _outside(group):
+    if outside(group):
         return -1
     own = resolve_group(group)
-    root = None if src is None and group_src is None else _root(group, src, group_src, None)
+    root = None if src is None and group_src is None else root_of(group, src, group_src, None)
     object_list[:] = own.recv_object(root)
     return -1 if root is None else own.ranks[root]

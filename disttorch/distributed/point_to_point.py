@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from disttorch.comm.work import Work
-from disttorch.distributed.collectives import _check_tensor, _outside, _written
+from disttorch.distributed.arguments import check_tensor, outside
+from disttorch.distributed.collectives import _written
 from disttorch.distributed.world import get_global_rank, get_group_rank, resolve_group
 from disttorch.tensor import Tensor
 
@@ -21,10 +22,11 @@ def _peer(group: Group, peer: int | None, group_peer: int | None) -> int | None:
     return get_group_rank(group, peer)
 
 
-def _destination(group: Group, dst: int | None, group_dst: int | None) -> int:
+def destination(group: Group, dst: int | None, group_dst: int | None) -> int:
+    """Group rank of a receiver; ValueError for none, for this rank and outside of the group."""
     to = _peer(group, dst, group_dst)
     if to is None:
-        raise ValueError("Must specify dst or group_dst")
+        raise ValueError("Must specify global_rank or group_rank")
     if to == resolve_group(group).rank:
         raise ValueError(
             "Invalid destination rank: destination rank should not be the same as the "
@@ -41,9 +43,9 @@ def send(
     group_dst: int | None = None,
 ) -> None:
     """Send `tensor` to global rank `dst`; returns when it may be changed again."""
-    _check_tensor(tensor, "tensor")
-    if not _outside(group):
-        resolve_group(group).send(tensor._array, _destination(group, dst, group_dst), tag)
+    check_tensor(tensor, "tensor")
+    to = destination(group, dst, group_dst)
+    resolve_group(group).send(tensor._array, to, tag)
 
 
 def recv(
@@ -54,8 +56,8 @@ def recv(
     group_src: int | None = None,
 ) -> int:
     """Receive into `tensor` from global rank `src`, by default any; return the sender's rank."""
-    _check_tensor(tensor, "tensor")
-    if _outside(group):
+    check_tensor(tensor, "tensor")
+    if outside(group):
         return -1
     _written(tensor)
     sender = resolve_group(group).recv(tensor._array, _peer(group, src, group_src), tag)
@@ -70,10 +72,8 @@ def isend(
     group_dst: int | None = None,
 ) -> Work | None:
     """Start sending `tensor`; it must not be changed before `Work.wait()`."""
-    _check_tensor(tensor, "tensor")
-    if _outside(group):
-        return None
-    to = _destination(group, dst, group_dst)
+    check_tensor(tensor, "tensor")
+    to = destination(group, dst, group_dst)
     return resolve_group(group).send(tensor._array, to, tag, async_op=True)
 
 
@@ -85,8 +85,8 @@ def irecv(
     group_src: int | None = None,
 ) -> Work | None:
     """Start receiving into `tensor`; its values are there after `Work.wait()`."""
-    _check_tensor(tensor, "tensor")
-    if _outside(group):
+    check_tensor(tensor, "tensor")
+    if outside(group):
         return None
     _written(tensor)
     return resolve_group(group).irecv(tensor._array, _peer(group, src, group_src), tag)
@@ -109,12 +109,16 @@ class P2POp:
                 "Invalid ``op``. Expected ``op`` to be of type ``torch.distributed.isend`` or "
                 "``torch.distributed.irecv``."
             )
-        _check_tensor(self.tensor, "tensor")
+        check_tensor(self.tensor, "tensor")
 
 
 def batch_isend_irecv(p2p_op_list: list[P2POp]) -> list[Work]:
     """Start several messages and return their handles."""
-    if not p2p_op_list or not all(isinstance(p, P2POp) for p in p2p_op_list):
+    if (
+        not isinstance(p2p_op_list, (list, tuple))
+        or not p2p_op_list
+        or not all(isinstance(p, P2POp) for p in p2p_op_list)
+    ):
         raise ValueError(
             "Invalid ``p2p_op_list``. Each op is expected to to be of type "
             "``torch.distributed.P2POp``."

@@ -52,6 +52,10 @@ def find_job(
             )
     env = _by_hand(rank, world_size, timeout_s)
     if url.scheme == "file":
+        if not url.path:
+            raise ValueError(
+                "Error initializing torch.distributed using file:// rendezvous: path missing"
+            )
         return env, _file_store(url.path, env), True
     if url.port is None:
         raise ValueError(

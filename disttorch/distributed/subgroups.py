@@ -36,11 +36,14 @@ def new_group(
     chosen = list(range(world.size)) if ranks is None else list(ranks)
     if sort_ranks:
         chosen.sort()
-    if len(chosen) > world.size:
-        raise ValueError("the new group's world size should be less or equal to the world size")
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"ranks list must not contain duplicate entries, got {chosen}")
     for rank in chosen:
         if not 0 <= rank < world.size:
-            raise ValueError("The new group's rank should be within the world_size set by init")
+            raise ValueError(
+                f"Rank {rank} is out of range. Valid ranks are 0 to {world.size - 1} "
+                f"(world_size={world.size})"
+            )
     made = world.new_group(chosen, timeout_s=seconds(timeout))
     if made is None:
         return GroupMember.NON_GROUP_MEMBER

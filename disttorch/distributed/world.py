@@ -8,7 +8,7 @@ from typing import Any
 
 from disttorch.comm.group import ProcessGroup
 from disttorch.comm.store.base import Store
-from disttorch.distributed.backend import check_backend
+from disttorch.distributed.backend import Backend, check_backend
 from disttorch.distributed.rendezvous import find_job
 
 _NO_GROUP = (
@@ -31,6 +31,7 @@ class _World:
     group: ProcessGroup | None = None
     store: Store | None = None
     n_more = 0
+    backend = "zmq"
 
 
 def is_available() -> bool:
@@ -104,6 +105,7 @@ def init_process_group(
         _close_store()
         raise
     _World.group = GroupMember.WORLD = joined
+    _World.backend = "zmq" if backend is None else Backend(backend)
 
 
 def _close_store() -> None:
@@ -115,11 +117,15 @@ def _close_store() -> None:
 def destroy_process_group(group: ProcessGroup | None = None) -> None:
     """Leave a group, by default the whole job. Waits for no other rank."""
     if group is None or group is _World.group:
-        resolve_group(None).close()
+        if _World.group is None:
+            raise AssertionError("Process group cannot be None: there is none to leave")
+        _World.group.close()
         _World.group = GroupMember.WORLD = None
         _World.n_more = 0
         _close_store()
     elif group is not GroupMember.NON_GROUP_MEMBER:
+        if not isinstance(group, ProcessGroup):
+            raise ValueError(f"Invalid process group specified: {group!r}")
         group.close()
         _World.n_more -= 1
 
@@ -132,23 +138,33 @@ def resolve_group(group: Any) -> ProcessGroup:
         return _World.group
     if group is GroupMember.NON_GROUP_MEMBER:
         raise ValueError("Invalid process group specified or calling rank is not part of the group")
-    return group  # type: ignore[no-any-return]
+    if not isinstance(group, ProcessGroup):
+        raise ValueError(
+            f"Process group {group} is not initialized in the world group map. Please initialize "
+            "the group first."
+        )
+    return group
 
 
 def get_rank(group: Any = None) -> int:
     """Return this process's rank in a group, -1 if it is no member."""
-    return -1 if group is GroupMember.NON_GROUP_MEMBER else resolve_group(group).rank
+    return -1 if group is GroupMember.NON_GROUP_MEMBER else int(resolve_group(group).rank)
 
 
 def get_world_size(group: Any = None) -> int:
     """Return the number of ranks in a group, -1 for a group this process is no member of."""
-    return -1 if group is GroupMember.NON_GROUP_MEMBER else resolve_group(group).size
+    return -1 if group is GroupMember.NON_GROUP_MEMBER else int(resolve_group(group).size)
 
 
 def get_backend(group: Any = None) -> str:
-    """Return the name of a group's backend: "zmq"."""
+    """Return the name under which the job's backend was asked for, by default "zmq"."""
     resolve_group(group)
-    return "zmq"
+    return _World.backend
+
+
+def get_backend_config(group: Any = None) -> str:
+    """Return the backend of each kind of device, as PyTorch writes it."""
+    return f"cpu:{get_backend(group)},cuda:{get_backend(group)}"
 
 
 def get_process_group_ranks(group: Any = None) -> list[int]:

@@ -20,7 +20,7 @@ def body(group):
     dist.all_gather_coalesced(gathered, [torch.full((2,), float(r)), torch.ones(1)])
     half = torch.tensor([4.0, 8.0], dtype=torch.float16)
     dist.all_reduce(half, dist.premul_sum(0.25))
-    with pytest.raises(ValueError, match="identical type"):
+    with pytest.raises(ValueError, match="tensors with different dtypes"):
         dist.all_reduce_coalesced([a, torch.ones(1, dtype=torch.int64)])
     with pytest.raises(ValueError, match="needs its factor"):
         dist.all_reduce(a, dist.ReduceOp.PREMUL_SUM)

@@ -19,7 +19,7 @@ def body(group):
     flipped = mesh["tp", "dp"]
     with pytest.raises(RuntimeError, match="`mesh_dim` needs to be specified"):
         mesh.get_group()
-    with pytest.raises(KeyError, match="Invalid mesh_dim_name pp"):
+    with pytest.raises(KeyError, match="Invalid mesh_dim_names"):
         mesh["pp"]
     line = dist.DeviceMesh.from_group(mesh.get_group("tp"), "cpu")
     return {

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -11,6 +12,7 @@ import disttorch.distributed as dist
 from disttorch.distributed.world import _World
 from tests.comm.ranks import run_ranks
 from tests.parity import distributed_calls as calls
+from tests.parity import distributed_errors as errors
 
 pytestmark = pytest.mark.parity
 pytest.importorskip("torch", reason="PyTorch is the oracle")
@@ -26,10 +28,9 @@ LEFT_OPEN = {
 }
 
 
-@pytest.fixture(scope="module")
-def pytorchs(tmp_path_factory):
-    path = tmp_path_factory.mktemp("gloo") / "store"
-    command = [sys.executable, "-W", "ignore", "-m", "tests.parity.distributed_calls"]
+def of_gloo(module, path):
+    """What two ranks of PyTorch's print."""
+    command = [sys.executable, "-W", "ignore", "-m", module]
     ranks = [
         subprocess.Popen(
             [*command, str(rank), str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -37,9 +38,14 @@ def pytorchs(tmp_path_factory):
         for rank in range(2)
     ]
     ended = [rank.communicate(timeout=120) for rank in ranks]
-    for rank, (_, errors) in zip(ranks, ended, strict=True):
-        assert rank.returncode == 0, errors.decode()
+    for rank, (_, texts) in zip(ranks, ended, strict=True):
+        assert rank.returncode == 0, texts.decode()
     return [json.loads(out.decode().splitlines()[-1]) for out, _ in ended]
+
+
+@pytest.fixture(scope="module")
+def pytorchs(tmp_path_factory):
+    return of_gloo("tests.parity.distributed_calls", tmp_path_factory.mktemp("gloo") / "store")
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +73,99 @@ def test_call(ours, pytorchs, name):
     for mine, theirs in zip(ours, pytorchs, strict=True):
         if name not in LEFT_OPEN:
             assert agree(mine[name], theirs[name]), (mine[name], theirs[name])
+
+
+# Calls with more to say, or more to do, than under gloo.
+OURS = {
+    "d.get_global_rank(d.group.WORLD, 0)": "before init there is no rank to translate",
+    "d.init_process_group('gloo', 'env://', store=d.HashStore(), rank=0, world_size=1)": (
+        "ValueError for both arguments, not AssertionError"
+    ),
+    "d.init_process_group('gloo', timeout=5)": "seconds are taken as well as a timedelta",
+    "d.init_process_group('pigeon')": "no launcher is needed, so the call above has joined",
+    "wrap(t.nn.Linear(1, 1))": "the same",
+    "d.all_reduce(z(2).to(t.complex64), d.ReduceOp.PRODUCT)": "products of complex numbers",
+    "d.broadcast(z(2), '0')": "no rank of the group, not a wrong type",
+    "d.all_to_all_single(z(3), z(3))": "gloo drops what does not divide",
+    "d.isend(z(2), r)": "as send() says it",
+    "d.all_gather_object([None] * 2, lambda: 0)": "cloudpickle takes functions",
+    "d.broadcast_object_list('text', src=0)": "gloo broadcasts to nowhere",
+    "d.broadcast_object_list([1, 2])": "a source must be named",
+    "d.new_group('01')": "which comparison fails",
+    "d.new_group([])": "ValueError that says what is wrong",
+    "d.new_group([0], backend='pigeon')": "ValueError, as from init_process_group",
+    "d.new_group([0], timeout=5)": "seconds",
+    "d.get_group_rank(d.group.WORLD, 5)": "gloo takes any number for the default group",
+    "d.monitored_barrier(timeout=5)": "seconds",
+    "d.all_reduce_coalesced(z(2))": "a list is needed",
+    "d.get_process_group_ranks(only_0)": "this rank is no member",
+    "d.broadcast(z(2), 1, group=only_0)": "which is not asked on a rank outside of the group",
+    "d.all_reduce(z(2), async_op=True).wait(5)": "seconds",
+    "d.all_gather_into_tensor(z(4), z(2) + r, async_op=True).get_future().wait()": (
+        "the output, not parts of it"
+    ),
+    "d.reduce_scatter(z(2), [z(2), z(2)], async_op=True).get_future().wait()": "has a future",
+    "d.reduce_scatter_tensor(z(2), z(4), async_op=True).get_future().wait()": "has a future",
+    "d.ReduceOp('SUM')": "ValueError, as of all enumerations",
+    "d.group.WORLD.name()": "the name is an attribute",
+    "wrap(t.nn.Linear(1, 1), process_group=5)": "as other calls say it",
+    "wrap(t.nn.Linear(1, 1), mixed_precision=5)": "AttributeError of the dtype that is read first",
+}
+# Texts of gloo's C++ are not compared.
+IN_OTHER_WORDS = ("ProcessGroupGloo", "incompatible function arguments", "Check failed")
+ALSO_IN_OTHER_WORDS = {
+    "d.gather(z(2), [z(2), z(2)], dst=5)",
+    "d.scatter(z(2), [z(2), z(2)], src=5)",
+    "d.reduce_scatter(z(2), [z(2)])",
+    "d.get_rank('x')",
+    "wrap(t.nn.Linear(1, 1), device_mesh=mesh(2, 1))",
+}
+
+
+@pytest.fixture(scope="module")
+def their_errors(tmp_path_factory):
+    return of_gloo("tests.parity.distributed_errors", tmp_path_factory.mktemp("gloo") / "store")
+
+
+@pytest.fixture(scope="module")
+def our_errors():
+    def body(group):
+        with warnings.catch_warnings(action="ignore"):
+            space = errors.names(disttorch, dist, group.rank())
+            before = errors.answers(errors.WITHOUT_A_GROUP, space)
+            if dist.is_initialized():
+                dist.destroy_process_group()
+            _World.group = dist.GroupMember.WORLD = dist.group.WORLD = group
+            _World.backend = "gloo"
+            space["only_0"] = dist.new_group([0])
+            return before | errors.answers(errors.WITH_A_GROUP, space, dist.barrier)
+
+    return run_ranks(2, body)
+
+
+def said(mine, theirs):
+    """Equal values, or an error of PyTorch's kind that begins with PyTorch's words."""
+    if not isinstance(theirs, dict):
+        return mine == theirs
+    if not isinstance(mine, dict) or theirs["raises"][0] not in mine["raises"]:
+        return False
+    text = theirs["text"].partition(" <torch.")[0].rstrip(". ")
+    return any(part in text for part in IN_OTHER_WORDS) or mine["text"].startswith(text)
+
+
+CALLS = (errors.WITHOUT_A_GROUP + errors.WITH_A_GROUP).split("\n")
+
+
+@pytest.mark.parametrize("call", [c for c in CALLS if c and c not in OURS])
+def test_wrong_call(our_errors, their_errors, call):
+    for mine, theirs in zip(our_errors, their_errors, strict=True):
+        if call in ALSO_IN_OTHER_WORDS:
+            assert theirs[call]["raises"][0] in mine[call]["raises"]
+        else:
+            assert said(mine[call], theirs[call]), (mine[call], theirs[call])
+
+
+@pytest.mark.parametrize("call", OURS)
+def test_calls_that_are_told_apart_do_differ(our_errors, their_errors, call):
+    pairs = zip(our_errors, their_errors, strict=True)
+    assert not all(said(mine[call], theirs[call]) for mine, theirs in pairs)

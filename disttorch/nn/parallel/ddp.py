@@ -14,9 +14,11 @@ from disttorch.distributed.algorithms.join import Join, Joinable, JoinHook
 from disttorch.distributed.grad_bucket import GradBucket
 from disttorch.futures import Future
 from disttorch.nn.modules.module import Module
+from disttorch.nn.parallel import options
 from disttorch.nn.parallel.bucket import plan_buckets
 from disttorch.nn.parallel.complaints import difference
 from disttorch.nn.parallel.ddp_join import DDPJoinHook, tell_the_joined
+from disttorch.nn.parallel.mixed_precision import cast_buffers, run
 from disttorch.nn.parallel.reducer import Reducer
 from disttorch.nn.parallel.replicas import broadcast_all
 from disttorch.nn.parallel.wrapper import ModuleWrapper
@@ -44,8 +46,9 @@ class DistributedDataParallel(ModuleWrapper, Joinable):
 
     Beyond PyTorch: attributes of the wrapped module are reachable through the wrapper, and
     `state_dict()` has no ``module.`` prefix (`load_state_dict` takes both forms). Gradients are
-    always views of the buckets, which lie in shared memory; `gradient_as_bucket_view` is accepted
-    and changes nothing (https://arxiv.org/abs/2006.15704).
+    always views of the buckets, which lie in shared memory: `gradient_as_bucket_view`,
+    `batched_grad_copy` and `skip_all_reduce_unused_params`, ways to copy or send less, change
+    nothing. `forward_sync_buffers` is the new name of `broadcast_buffers` (https://arxiv.org/abs/2006.15704).
 
     Raises RuntimeError if the ranks' models differ, or nothing in them is trained.
     """
@@ -64,31 +67,55 @@ class DistributedDataParallel(ModuleWrapper, Joinable):
         check_reduction: bool = False,
         gradient_as_bucket_view: bool = True,
         static_graph: bool = False,
+        delay_all_reduce_named_params: Any = None,
+        param_to_hook_all_reduce: Any = None,
+        mixed_precision: Any = None,
         device_mesh: Any = None,
+        skip_all_reduce_unused_params: bool = False,
+        bucket_cap_mb_list: Any = None,
+        batched_grad_copy: bool = False,
+        forward_sync_buffers: bool | None = None,
     ) -> None:
         super().__init__()
         Joinable.__init__(self)  # modules do not pass construction on
-        if device_mesh is not None:
-            if process_group is not None:
-                raise RuntimeError("Cannot specify both process_group and device_mesh arguments.")
-            process_group = device_mesh.get_group()
+        options.refuse_absent(
+            delay_all_reduce_named_params=delay_all_reduce_named_params,
+            param_to_hook_all_reduce=param_to_hook_all_reduce,
+            bucket_cap_mb_list=bucket_cap_mb_list,
+        )
+        process_group = options.group_of_mesh(process_group, device_mesh)
         self.module = module
         self.device_ids = device_ids
         self.output_device = output_device
         self.dim = dim
-        self.broadcast_buffers = broadcast_buffers is None or broadcast_buffers
+        self.broadcast_buffers = options.first_given(forward_sync_buffers, broadcast_buffers, True)
         self.find_unused_parameters = find_unused_parameters
         self.gradient_as_bucket_view = gradient_as_bucket_view
         self.static_graph = static_graph
         self.require_backward_grad_sync = True
         self._group = distributed.resolve_group(process_group)
-        self._bucket_cap_nbytes = int((25 if bucket_cap_mb is None else bucket_cap_mb) * _MIB)
+        self._bucket_cap_nbytes = options.cap_nbytes(bucket_cap_mb)
         self._comm_hook: Callable[[GradBucket], Any] | None = None
         self._ignored = set(getattr(module, _IGNORED, ()))
+        self._check_module()
+        self._check_equal()
+        self.mixed_precision = mixed_precision
+        if mixed_precision is not None:
+            cast_buffers(module, mixed_precision.buffer_dtype)
+            self._comm_hook = options.bound(mixed_precision.compress_hook, self._group)
+        self._buffer_places = self._find_buffers()
+        if init_sync:
+            self._sync_from(0)
+        self._reducer = self._make_reducer()
+
+    # ---- set-up -------------------------------------------------------------------------------
+
+    def _check_module(self) -> None:
+        """Raise RuntimeError if nothing can be trained, ValueError for devices that do not fit."""
         if not any(p.requires_grad for _, p in self._named_parameters()):
             raise RuntimeError(
-                "DistributedDataParallel is not needed when a module doesn't have any parameters "
-                "that require a gradient."
+                "DistributedDataParallel is not needed when a module doesn't have any parameter "
+                "that requires a gradient."
             )
         if any(isinstance(p, UninitializedParameter) for _, p in self._named_parameters()):
             raise RuntimeError(
@@ -96,13 +123,7 @@ class DistributedDataParallel(ModuleWrapper, Joinable):
                 "`DistributedDataParallel`. Run a dummy forward pass to correctly initialize the "
                 "modules"
             )
-        self._check_equal()
-        self._buffer_places = self._find_buffers()
-        if init_sync:
-            self._sync_from(0)
-        self._reducer = self._make_reducer()
-
-    # ---- set-up -------------------------------------------------------------------------------
+        options.check_devices(self.module, self.device_ids, self.output_device)
 
     @property
     def process_group(self) -> Any:
@@ -176,7 +197,10 @@ class DistributedDataParallel(ModuleWrapper, Joinable):
             root = self._meet_the_joined(buffers)
         if buffers:
             broadcast_all(self._group, self._buffers_now(), root)
-        outputs = self.module(*inputs, **keywords)
+        if self.mixed_precision is None or self.mixed_precision.param_dtype is None:
+            outputs = self.module(*inputs, **keywords)
+        else:
+            outputs = run(self.module, self.mixed_precision.param_dtype, inputs, keywords)
         if recording and (self._group.size > 1 or self._comm_hook is not None):
             if self._reducer is None:  # of a copy: it is made here, where all ranks come
                 self._reducer = self._make_reducer()

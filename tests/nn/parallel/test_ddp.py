@@ -181,7 +181,7 @@ def test_a_module_without_parameters_is_refused():
         DistributedDataParallel(nn.ReLU(), process_group=group)
 
     (outcome,) = outcomes_of(1, body)
-    assert "doesn't have any parameters that require a gradient" in str(outcome.error)
+    assert "doesn't have any parameter that requires a gradient" in str(outcome.error)
 
 
 def test_lazy_modules_must_have_seen_an_input():
