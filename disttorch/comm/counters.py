@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterable, Iterator
 from time import monotonic_ns
-from typing import TypeVar
 
 from disttorch.comm import phases
 
-T = TypeVar("T")
 STEPS, SAMPLES, DATA_NS = range(3)
 _NAMES = ("steps", "samples", "data_ns")
 _PAGE_BYTES = 64
@@ -55,22 +52,15 @@ class CounterPage:
             self._words[word] += amount
 
 
-def counted(batches: Iterable[T], n_samples: int) -> Iterator[T]:
-    """`batches`, each of about `n_samples`, counted with the time that the rank waits for them."""
-    iterator = iter(batches)
-    while True:
-        asked_ns = monotonic_ns()
-        try:
-            batch = next(iterator)
-        except StopIteration:
-            return
-        phases.note(phases.DATA, asked_ns / 1e9)
-        if page is not None:
-            page.add(DATA_NS, monotonic_ns() - asked_ns)
-            page.add(SAMPLES, n_samples)
-        yield batch
-        # Kept any longer, it would keep its memory from the next one.
-        del batch
+def batch_came(asked_ns: int, n_samples: int) -> None:
+    """Count a batch of about `n_samples` and the time since the rank asked for it.
+
+    The span is noted also without a launcher: `step_report` works in any process.
+    """
+    phases.note(phases.DATA, asked_ns / 1e9)
+    if page is not None:
+        page.add(DATA_NS, monotonic_ns() - asked_ns)
+        page.add(SAMPLES, n_samples)
 
 
 page: CounterPage | None = None

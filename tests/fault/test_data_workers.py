@@ -16,7 +16,13 @@ import warnings
 import pytest
 
 import disttorch as torch
-from disttorch.utils.data import DataLoader, Dataset
+from disttorch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    ShardedDataset,
+    get_worker_info,
+)
 
 pytestmark = pytest.mark.fault
 
@@ -92,7 +98,13 @@ def test_abandoned_workers_end_within_a_second(dataset):
 
 INTERRUPTED = """
 import os, signal, sys, time
-from disttorch.utils.data import DataLoader, Dataset
+from disttorch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    ShardedDataset,
+    get_worker_info,
+)
 
 class Slow(Dataset):
     def __len__(self):
@@ -146,3 +158,74 @@ def test_workers_end_with_their_loader(signal_number):
     assert elapsed_s < LIMIT_S + SLACK_S
     if signal_number == signal.SIGINT:
         assert errors.count("KeyboardInterrupt") == 1, errors
+
+
+class Stream(IterableDataset):
+    """Plain numbers, the same in every worker."""
+
+    def __iter__(self):
+        return iter(range(400))
+
+
+class Positioned(IterableDataset):
+    """A share of the numbers for each worker, and the position in it."""
+
+    def __init__(self):
+        self.position = 0
+
+    def __iter__(self):
+        info = get_worker_info()
+        mine = range(info.id, 400, info.num_workers)
+        while self.position < len(mine):
+            self.position += 1
+            yield mine[self.position - 1]
+        self.position = 0
+
+    def state_dict(self):
+        return {"position": self.position}
+
+    def load_state_dict(self, state):
+        self.position = state["position"]
+
+
+def flat(batches):
+    return [i for batch in batches for i in batch.tolist()]
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+@pytest.mark.parametrize("make", [lambda: ShardedDataset(Stream()), Positioned])
+def test_lost_workers_of_streams_go_on_where_they_were(make, method):
+    loader = DataLoader(
+        make(), 5, num_workers=2, persistent_workers=True, multiprocessing_context=method
+    )
+    whole = flat(loader)
+    assert sorted(whole) == list(range(400))
+    state = None
+    for at in (0, 3, 41, 78):
+        delivered = []
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            for k, batch in enumerate(iterator := iter(loader)):
+                delivered += batch.tolist()
+                if k == at:
+                    state = loader.state_dict(), len(delivered)
+                    os.kill(iterator._pool.pids[k % 2], signal.SIGKILL)
+        assert delivered == whole
+        assert all("was lost: killed by SIGKILL" in str(w.message) for w in seen)
+    loader.load_state_dict(state[0])  # what was left then, by new workers, one of which is killed
+    iterator = iter(loader)
+    rest = next(iterator).tolist()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        os.kill(iterator._pool.pids[1], signal.SIGKILL)
+        assert sorted(rest + flat(iterator)) == sorted(whole[state[1] :])
+
+
+def test_other_streams_end_with_their_worker():
+    iterator = iter(DataLoader(Stream(), 5, num_workers=2))
+    next(iterator)
+    pids = iterator._pool.pids
+    os.kill(pids[0], signal.SIGKILL)
+    with pytest.raises(RuntimeError, match=r"killed by SIGKILL.*is lost with it.*ShardedDataset"):
+        flat(iterator)
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)

@@ -9,17 +9,17 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
-from disttorch.comm import counters
 from disttorch.random import Generator
 from disttorch.utils.data.collate import default_collate, default_convert, is_table_untouched
 from disttorch.utils.data.dataset import IterableDataset
 from disttorch.utils.data.distributed import rank_and_size
-from disttorch.utils.data.fetch import MapFetcher, StreamFetcher
+from disttorch.utils.data.fetch import MapFetcher, StreamFetcher, state_getter
 from disttorch.utils.data.inspection import warn_of_trouble
 from disttorch.utils.data.multiprocess import MultiprocessIterator
 from disttorch.utils.data.pinning import PinningIterator, pin, pinning_backend
 from disttorch.utils.data.pool import WorkerPool, checked_context
 from disttorch.utils.data.progress import (
+    BatchIterator,
     InProcessIterator,
     Progress,
     Promise,
@@ -44,6 +44,10 @@ from disttorch.utils.data.worker import WorkerSetup
 from disttorch.utils.data.worker_info import get_worker_info
 
 __all__ = ["DataLoader", "default_collate", "default_convert", "get_worker_info"]
+
+_BaseDataLoaderIter = BatchIterator
+_SingleProcessDataLoaderIter = InProcessIterator
+_MultiProcessingDataLoaderIter = MultiprocessIterator
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -170,13 +174,17 @@ class DataLoader(Generic[T_co]):
 
     @property
     def makes_batches_by_rows(self) -> bool:
-        """Whether the samples of a batch may be spread over several workers."""
+        """Whether the samples of a batch may be spread over several workers.
+
+        Not those of a dataset with a state, which is known after a batch of one worker.
+        """
         return (
             not self._stream
             and self.batch_sampler is not None
             and self.collate_fn is default_collate
             and is_table_untouched()
             and self.worker_method != "thread"
+            and state_getter(self.dataset) is None
         )
 
     @property
@@ -204,8 +212,7 @@ class DataLoader(Generic[T_co]):
         plan, self._plan = self._plan, None
         generators = generators_of(self.generator, self._index_sampler)
         with plan.rewound(generators) if plan is not None else contextlib.nullcontext():
-            batches = self._begin(random_state(generators), plan)
-        return batches if counters.page is None else counters.counted(batches, self.batch_size or 1)
+            return self._begin(random_state(generators), plan)
 
     def _begin(self, state: dict[str, Any], plan: Plan | None) -> Iterator[Any]:
         """Start a pass, from generators in this `state`; with a plan, where another stopped."""
@@ -216,7 +223,9 @@ class DataLoader(Generic[T_co]):
         base_seed = draw_seed(self.generator) if draws else self._progress.base_seed
         if plan is not None:
             base_seed = plan.state["base_seed"]
-        self._progress = Progress(state, base_seed, draws, self._promise)
+        self._progress = Progress(
+            state, base_seed, draws, self._promise, self._index_sampler, self.batch_size or 1
+        )
         if plan is not None:
             requests = plan.skip(self, requests, self._progress)
         elif isinstance(self.dataset, ShardedDataset):
@@ -258,7 +267,7 @@ class DataLoader(Generic[T_co]):
     def _in_process(self, requests: Iterator[Any], plan: Plan | None) -> Iterator[Any]:
         if is_pipe(self.dataset):
             share_out(self.dataset, 0, 1, *rank_and_size())
-        dataset_state = getattr(self.dataset, "state_dict", None)
+        dataset_state = state_getter(self.dataset)
         if plan is not None:
             plan.shares[0].prepare(self.dataset)
         if self._stream:

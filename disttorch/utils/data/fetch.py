@@ -65,6 +65,14 @@ def take(array: np.ndarray, rows: np.ndarray, out: np.ndarray | None = None) -> 
     return np.take(array, rows, 0, out, mode="wrap")
 
 
+def state_getter(dataset: Any) -> Callable[[], Any] | None:
+    """What tells the position of a dataset that can also be given it back; None of others."""
+    if not callable(getattr(dataset, "load_state_dict", None)):
+        return None
+    found: Callable[[], Any] | None = getattr(dataset, "state_dict", None)
+    return found
+
+
 class MapFetcher:
     """Batches of a map-style dataset: a list of indices is collated, a single index converted."""
 
@@ -72,11 +80,12 @@ class MapFetcher:
         self.dataset = dataset
         self.collate_fn = collate_fn
         self.batched = batched
+        self._state_dict = state_getter(dataset)
         self.by_rows = batched and collate_fn is default_collate and is_table_untouched()
 
-    @staticmethod
-    def dataset_state() -> None:
-        """Maps have no position."""
+    def dataset_state(self) -> Any:
+        """The state of a dataset that has one, None of others."""
+        return self._state_dict() if self._state_dict is not None else None
 
     def fetch(self, request: Any) -> Any:
         """Return the batch at several indices, or the sample at one index."""
@@ -93,7 +102,7 @@ class StreamFetcher:
 
     def __init__(self, dataset: Any, collate_fn: Callable[[Any], Any], drop_last: bool) -> None:
         self.samples: Iterator[Any] = iter(dataset)
-        self._state_dict: Callable[[], Any] | None = getattr(dataset, "state_dict", None)
+        self._state_dict = state_getter(dataset)
         self.collate_fn = collate_fn
         self.drop_last = drop_last
         self.ended = False

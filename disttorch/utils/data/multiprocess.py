@@ -22,7 +22,7 @@ from disttorch.utils.data.messages import (
     Whole,
 )
 from disttorch.utils.data.pool import WorkerPool
-from disttorch.utils.data.progress import Progress, Receipt
+from disttorch.utils.data.progress import BatchIterator, Progress, Receipt
 from disttorch.utils.data.store import MAX_LENT, Store
 from disttorch.utils.data.thread_pool import ThreadPool
 
@@ -49,7 +49,7 @@ class _Batch:
         return len(self.answers) == len(self.bounds) - 1
 
 
-class MultiprocessIterator:
+class MultiprocessIterator(BatchIterator):
     """One pass (or, with persistent workers, several) over a loader's batches.
 
     `prefetch_factor` batches a worker are under way, or more of small ones if it `looks_further`.
@@ -124,10 +124,7 @@ class MultiprocessIterator:
         self._pool.tell_all(NewEpoch(self._epoch))
         self._begin(requests, progress)
 
-    def __iter__(self) -> MultiprocessIterator:
-        return self
-
-    def __next__(self) -> Any:
+    def _next_batch(self) -> Any:
         deadline = self._deadline()
         while self._next in self._batches:
             number = self._await_next(deadline)

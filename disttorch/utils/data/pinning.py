@@ -15,7 +15,7 @@ import numpy as np
 from disttorch.backends.base import BACKEND_BY_TYPE, Backend
 from disttorch.tensor import Tensor
 from disttorch.utils.data.collate import rebuild_mapping, rebuild_sequence
-from disttorch.utils.data.progress import Progress, Receipt
+from disttorch.utils.data.progress import BatchIterator, Progress, Receipt
 
 _N_READY = 2  # batches pinned ahead
 _END_S = 1.0
@@ -71,7 +71,7 @@ class _Deferred:
         """Do nothing: the user is told later."""
 
 
-class PinningIterator:
+class PinningIterator(BatchIterator):
     """Pins the batches of another iterator ahead, in a thread of its own.
 
     Errors of the other iterator come out where they occurred.
@@ -109,10 +109,7 @@ class PinningIterator:
         self._batches.restart(requests, deferred)
         self._start(progress, deferred)
 
-    def __iter__(self) -> PinningIterator:
-        return self
-
-    def __next__(self) -> Any:
+    def _next_batch(self) -> Any:
         if self._ended:
             raise StopIteration
         batch, error = self._ready.get()
@@ -147,11 +144,11 @@ class PinningIterator:
 
 
 def _pin_all(
-    batches: Iterator[Any], backend: Backend, ready: queue.Queue[Any], closing: threading.Event
+    batches: BatchIterator, backend: Backend, ready: queue.Queue[Any], closing: threading.Event
 ) -> None:
     while not closing.is_set():
         try:
-            entry: tuple[Any, BaseException | None] = (pin(next(batches), backend), None)
+            entry: tuple[Any, BaseException | None] = (pin(batches._next_batch(), backend), None)
         except BaseException as error:  # the reader's thread raises it
             entry = (None, error)
         ready.put(entry)

@@ -21,8 +21,9 @@ from typing import Any
 from disttorch.backends.cpu.threads import get_num_threads
 from disttorch.utils.data.channel import LoaderEnd
 from disttorch.utils.data.messages import NewEpoch, Sized, Task, UseRing
+from disttorch.utils.data.resume import Share, can_go_on
 from disttorch.utils.data.start_method import Start, pickled, without_main
-from disttorch.utils.data.worker import WorkerSetup, run_worker
+from disttorch.utils.data.worker import Place, WorkerSetup, run_worker
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class _Member:
     process: Any
     channel: LoaderEnd
     tasks: deque[Task] = field(default_factory=deque)
+    share: Share | None = None  # what it and its predecessors have answered of this pass
     n_deaths: int = 0  # of its predecessors, since the last answer
     rss_nbytes: int = 0  # when last looked at
     look_at_s: float = 0.0
@@ -75,7 +77,8 @@ class WorkerPool:
         try:
             # All are started before any is waited for.
             for worker_id in range(setup.num_workers):
-                self._members.append(self._start(worker_id))
+                share = setup.shares[worker_id] if setup.shares is not None else None
+                self._members.append(self._start(worker_id, share))
         except BaseException:
             self.close()
             raise
@@ -88,7 +91,7 @@ class WorkerPool:
         """Process numbers of the workers."""
         return [member.process.pid for member in self._members]
 
-    def _start(self, worker_id: int) -> _Member:
+    def _start(self, worker_id: int, share: Share | None) -> _Member:
         method = self.start_method
         forked = method == "fork"
         target: Any = run_worker if forked else _run_pickled
@@ -98,7 +101,8 @@ class WorkerPool:
         # The kernel ties it to the thread that started it, of which only the main one is sure to
         # live as long as the process.
         tied = method != "forkserver" and threading.current_thread() is threading.main_thread()
-        arguments = (setup, worker_id, self._epoch, theirs, os.getpid() if tied else None)
+        place = Place(worker_id, self._epoch, share)
+        arguments = (setup, place, theirs, os.getpid() if tied else None)
         process = self._context.Process(target=target, args=arguments, daemon=True)
         try:
             main = contextlib.nullcontext() if forked else without_main()
@@ -107,7 +111,7 @@ class WorkerPool:
         except BaseException:
             channel.close()
             raise
-        member = _Member(process, channel)
+        member = _Member(process, channel, share=share)
         self._channels[channel.fileno()] = member
         self._sentinels[process.sentinel] = worker_id
         self._poll.register(channel.fileno(), select.POLLIN)
@@ -149,6 +153,8 @@ class WorkerPool:
             self._use_ring = message
         else:
             self._epoch = message.epoch
+            for member in self._members:
+                member.share = None
         for member in self._members:
             member.channel.put(message)
             self._flush(member)
@@ -191,13 +197,15 @@ class WorkerPool:
             del self._channels[fd]
         return answers
 
-    @staticmethod
-    def _received(member: _Member) -> list[Any]:
+    def _received(self, member: _Member) -> list[Any]:
         answers = member.channel.receive()
         for answer in answers:
             if type(answer) is not Sized:
-                member.tasks.popleft()
+                task = member.tasks.popleft()
                 member.n_deaths = 0
+                state = getattr(answer, "dataset_state", None)
+                if self._setup.stream or state is not None:
+                    member.share = (member.share or Share()).after(task.indices, state)
         return answers
 
     def _replace(self, worker_id: int) -> list[Any]:
@@ -211,12 +219,15 @@ class WorkerPool:
         dead.process.join()
         how = f"DataLoader worker (pid(s) {dead.process.pid}) exited unexpectedly"
         cause = _describe(dead.process.exitcode, dead.rss_nbytes)
-        if self._setup.stream:
+        if self._setup.stream and not can_go_on(self._setup.dataset):
             raise RuntimeError(
-                f"{how} ({cause}); the position in its iterable dataset is lost with it"
+                f"{how} ({cause}); the position in its iterable dataset is lost with it. A new "
+                "worker could go on if the dataset were a disttorch.utils.data.ShardedDataset, or "
+                "had state_dict and load_state_dict"
             )
         if dead.n_deaths + 1 >= _MAX_DEATHS:
-            at = f" on the samples {dead.tasks[0].indices}" if dead.tasks else ""
+            known = dead.tasks and not self._setup.stream
+            at = f" on the samples {dead.tasks[0].indices}" if known else ""
             raise RuntimeError(f"{how}: {_MAX_DEATHS} workers died ({cause}){at}")
         warnings.warn(
             f"DataLoader worker {worker_id} (pid {dead.process.pid}) was lost: {cause}; a new "
@@ -224,7 +235,7 @@ class WorkerPool:
             stacklevel=6,
         )
         dead.process.close()
-        member = self._members[worker_id] = self._start(worker_id)
+        member = self._members[worker_id] = self._start(worker_id, dead.share)
         member.n_deaths = dead.n_deaths + 1
         if self._use_ring is not None:
             member.channel.put(self._use_ring)

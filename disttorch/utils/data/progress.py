@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from disttorch.comm import counters
 from disttorch.random import Generator, default_generator
 
 _TOO_LONG = (
@@ -55,6 +57,7 @@ class Progress:
     """What was delivered of a pass that began with `random_state`.
 
     `n_batches` is how many were delivered without a gap, `ahead` the numbers of those beyond one.
+    `index_sampler` says what is asked for, about `batch_rows` samples at a time.
     `n_samples` and `dataset_states` are by worker.
     """
 
@@ -62,6 +65,8 @@ class Progress:
     base_seed: int
     drew_seed: bool
     promise: Promise
+    index_sampler: Any = ()
+    batch_rows: int = 1
     n_batches: int = 0
     ahead: set[int] = field(default_factory=set)
     n_samples: dict[int, int] = field(default_factory=dict)
@@ -151,7 +156,32 @@ def _set(generators: dict[str, Generator], state: dict[str, Any]) -> None:
     np.random.set_state((kind, np.asarray(words, np.uint32), *rest))
 
 
-class InProcessIterator:
+class BatchIterator:
+    """What `iter(loader)` returns: `_next_batch` of a subclass, counted with the wait for it."""
+
+    _progress: Progress
+
+    def _next_batch(self) -> Any:
+        raise NotImplementedError
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        asked_ns = time.monotonic_ns()
+        batch = self._next_batch()
+        counters.batch_came(asked_ns, self._progress.batch_rows)
+        return batch
+
+    def __len__(self) -> int:
+        """Number of batches of a whole pass; TypeError for streams."""
+        return len(self._progress.index_sampler)
+
+    def __getstate__(self) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} cannot be pickled")
+
+
+class InProcessIterator(BatchIterator):
     """One pass without workers; `progress` counts its batches."""
 
     def __init__(
@@ -167,10 +197,7 @@ class InProcessIterator:
         self._number = progress.n_batches
         self._progress = progress
 
-    def __iter__(self) -> InProcessIterator:
-        return self
-
-    def __next__(self) -> Any:
+    def _next_batch(self) -> Any:
         try:
             request = next(self._requests)
             number, self._number = self._number, self._number + 1

@@ -13,7 +13,14 @@ from typing import Any
 
 from disttorch.random import Generator
 from disttorch.utils.data.distributed import DistributedSampler, rank_and_size
-from disttorch.utils.data.progress import Progress, Rewound, generators_of, random_state
+from disttorch.utils.data.fetch import state_getter
+from disttorch.utils.data.progress import (
+    Progress,
+    Rewound,
+    generators_of,
+    n_samples_of,
+    random_state,
+)
 from disttorch.utils.data.sampler import BatchSampler
 from disttorch.utils.data.sharded import Consumed, ShardedDataset, consumed_by
 
@@ -31,6 +38,17 @@ class Share:
         """Give a stateful dataset its state back."""
         if self.dataset_state is not None:
             dataset.load_state_dict(self.dataset_state)
+
+    def after(self, request: Any, dataset_state: Any) -> Share:
+        """The share when one more request has been answered, with the state that came of it."""
+        if dataset_state is not None:
+            return Share(0, dataset_state)
+        return Share(self.n_samples + n_samples_of(request), self.dataset_state)
+
+
+def can_go_on(stream: Any) -> bool:
+    """Whether another worker can go on where one was in a stream."""
+    return isinstance(stream, ShardedDataset) or state_getter(stream) is not None
 
 
 @dataclass(frozen=True)
@@ -155,8 +173,8 @@ def plan_of(loader: Any, state: dict[str, Any]) -> Plan | None:
             "a pass with in_order=False can be gone on from with the same batch_size only: "
             f"{state['batch_size']}, not {loader.batch_size}"
         )
-    elif loader.num_workers == 0:
-        shares = [Share(0, state["dataset_states"].get(0))]
+    if not loader._stream and state["dataset_states"]:
+        shares = _states_of_map(loader, state, n_workers)
     return Plan(
         state=state,
         shares=shares,
@@ -165,6 +183,19 @@ def plan_of(loader: Any, state: dict[str, Any]) -> Plan | None:
         n_skipped=sum(n_samples.values()),
         turn=turn % n_workers,
     )
+
+
+def _states_of_map(loader: Any, state: dict[str, Any], n_workers: int) -> list[Share]:
+    """What the workers' copies of a map-style dataset with a state begin with."""
+    states = state["dataset_states"]
+    if loader.worker_method == "thread":  # which share one dataset
+        return [Share(0, states[(state["turn"] - 1) % n_workers])] * n_workers
+    if n_workers != max(1, state["num_workers"]):
+        raise ValueError(
+            f"the state has those of {state['num_workers']} workers' copies of a dataset with "
+            f"state_dict, and cannot be gone on from with {loader.num_workers} workers"
+        )
+    return [Share(0, states.get(w)) for w in range(n_workers)]
 
 
 def _share(state: dict[str, Any], worker_id: int) -> Share:

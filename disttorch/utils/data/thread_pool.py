@@ -117,7 +117,8 @@ class _ThreadWorker:
         )
         try:
             first = self.fetcher is None
-            self.fetcher = make_fetcher(setup, worker_id, first, setup.shares if first else None)
+            share = setup.shares[worker_id] if first and setup.shares is not None else None
+            self.fetcher = make_fetcher(setup, worker_id, first, epoch, share)
         except Exception as error:  # a user's code; the answer to each task
             self.start_failure = (error, traceback.format_exc())
 

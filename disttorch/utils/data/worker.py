@@ -14,7 +14,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -63,8 +63,16 @@ class WorkerSetup:
     shares: Sequence[Share] | None = None  # of the first pass, by worker
 
 
+class Place(NamedTuple):
+    """Which worker of the pool one is, and where it begins: with this pass, after that `share`."""
+
+    worker_id: int
+    epoch: int
+    share: Share | None
+
+
 def run_worker(
-    setup: WorkerSetup, worker_id: int, epoch: int, end: socket.socket, loader_pid: int | None
+    setup: WorkerSetup, place: Place, end: socket.socket, loader_pid: int | None
 ) -> None:
     """Serve tasks until the loader closes the channel.
 
@@ -76,31 +84,31 @@ def run_worker(
         _die_with(loader_pid)
     set_num_threads(1)
     try:
-        _Worker(setup, worker_id, epoch, WorkerEnd(end)).serve()
+        _Worker(setup, place, WorkerEnd(end)).serve()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the loader has gone, or wants no more
 
 
 def make_fetcher(
-    setup: WorkerSetup, worker_id: int, first: bool, shares: Sequence[Share] | None
+    setup: WorkerSetup, worker_id: int, first: bool, epoch: int, share: Share | None
 ) -> MapFetcher | StreamFetcher:
     """Prepare the dataset for a pass (the worker's `first` one) and return what fetches from it.
 
-    `shares` are what was delivered of the pass before, by worker.
+    `share` is what has been delivered of the pass already.
     """
     dataset = setup.dataset
     share_out(dataset, worker_id, setup.num_workers, setup.rank, setup.world_size)
     if first and setup.worker_init_fn is not None:
         setup.worker_init_fn(worker_id)
-    if not first and isinstance(dataset, ShardedDataset):
+    if epoch > 0 and isinstance(dataset, ShardedDataset):
         dataset.consumed = []
-    if shares is not None:
-        shares[worker_id].prepare(dataset)
+    if share is not None:
+        share.prepare(dataset)
     if not setup.stream:
         return MapFetcher(dataset, setup.collate_fn, setup.batched)
     fetcher = StreamFetcher(dataset, setup.collate_fn, setup.drop_last)
-    if shares is not None:
-        fetcher.skip(shares[worker_id].n_samples)
+    if share is not None:
+        fetcher.skip(share.n_samples)
     return fetcher
 
 
@@ -122,9 +130,10 @@ def _die_with(loader_pid: int) -> None:
 class _Worker:
     """What a worker does with each message."""
 
-    def __init__(self, setup: WorkerSetup, worker_id: int, epoch: int, channel: WorkerEnd) -> None:
+    def __init__(self, setup: WorkerSetup, place: Place, channel: WorkerEnd) -> None:
         self.setup = setup
-        self.worker_id = worker_id
+        self.worker_id = place.worker_id
+        self.share = place.share
         self.channel = channel
         self.put_off: deque[Any] = deque()  # read while waiting for the ring
         self.ring: RingWriter | None = None
@@ -134,7 +143,7 @@ class _Worker:
         self.collate_rows = RowCollate()
         self.fetcher: Any = None
         self.sent_s = 0.0
-        self._start(epoch)
+        self._start(place.epoch)
 
     def _start(self, epoch: int) -> None:
         setup = self.setup
@@ -149,9 +158,8 @@ class _Worker:
         )
         try:
             first = self.fetcher is None
-            self.fetcher = make_fetcher(
-                setup, self.worker_id, first, setup.shares if first else None
-            )
+            share, self.share = self.share, None
+            self.fetcher = make_fetcher(setup, self.worker_id, first, epoch, share)
         except Exception as error:  # a user's code; the answer to each task
             self.start_failure = (error, traceback.format_exc())
 

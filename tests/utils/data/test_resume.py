@@ -325,3 +325,43 @@ def test_out_of_order_batches_are_not_repeated():
 def test_other_states_are_refused():
     with pytest.raises(ValueError, match="not a state of a DataLoader"):
         DataLoader(numbers()).load_state_dict({"epoch": 3})
+
+
+class Remembering(torch.utils.data.Dataset):
+    """A map-style dataset with a state: how many samples were asked of this copy."""
+
+    n_asked = 0
+
+    def __len__(self):
+        return N
+
+    def __getitem__(self, index):
+        self.n_asked += 1
+        return torch.tensor([index, self.n_asked])
+
+    def state_dict(self):
+        return {"n_asked": self.n_asked}
+
+    def load_state_dict(self, state):
+        self.n_asked = state["n_asked"]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_map_style_datasets_are_told_their_state(workers):
+    def rows(batches):
+        return [row for batch in batches for row in batch.tolist()]
+
+    def loader(n_workers=workers):
+        return DataLoader(Remembering(), 4, num_workers=n_workers)
+
+    whole = rows(loader())
+    first = loader()
+    iterator = iter(first)
+    taken = rows(next(iterator) for _ in range(5))
+    state = pickle.loads(pickle.dumps(first.state_dict()))
+    del iterator
+    resumed = loader()
+    resumed.load_state_dict(state)
+    assert taken + rows(resumed) == whole
+    with pytest.raises(ValueError, match=r"workers' copies of a dataset"):
+        loader(3).load_state_dict(state)
