@@ -18,6 +18,8 @@ from disttorch_launcher.channel import Channel
 from disttorch_launcher.config import LaunchConfig, ScriptKind
 from disttorch_launcher.console import Console
 from disttorch_launcher.error_file import read_error
+from disttorch_launcher.host_link import HostLink
+from disttorch_launcher.hosts import HostCause, HostEnd
 from disttorch_launcher.job_store import JobStore
 from disttorch_launcher.log_files import LogFiles
 from disttorch_launcher.logs import RankLogs, RankPipe
@@ -27,7 +29,7 @@ from disttorch_launcher.placement import cores_for, threads_for
 from disttorch_launcher.ranks import JobEnv, assign_ranks, error_file, rank_environ
 from disttorch_launcher.rendezvous import Meeting
 from disttorch_launcher.run_directory import RunDirectory
-from disttorch_launcher.signals import FORWARDED_SIGNALS, STOP_SIGNALS, SignalPipe
+from disttorch_launcher.signals import FORWARDED_SIGNALS, STOP_SIGNALS, SignalPipe, signal_name
 from disttorch_launcher.supervisor import Action, Event, Phase, Policy, State
 
 FLUSH_S = 5.0
@@ -60,6 +62,8 @@ class Agent:
         collapsed = config.n_ranks if config.logs.collapse and config.n_ranks > 2 else 0
         self._console = Console(1, 2, outer, collapsed)
         self._meeting = meeting
+        self._link = HostLink(meeting, config.max_restarts) if meeting else None
+        self._told_attempt = -1  # whose end the other hosts know
         self._slots = meeting.slots if meeting else assign_ranks([config.n_ranks], 0)
         self._files = LogFiles(config.logs, log_folder, self._slots)
         self._logs = RankLogs(self._console, self._files)
@@ -93,7 +97,9 @@ class Agent:
             self._watch(self._zygote, self._on_zygote)
             self._watch(signals, lambda: self._on_signals(signals))
             self._watch(self._observer.server, self._observer.on_call)
-            self._watch_hosts()
+            if self._link is not None:
+                self._link.start()
+                self._watch(self._link, self._on_hosts)
             self._apply(*supervisor.begin(self._state.policy))
             while self._state.phase is not Phase.DONE:
                 self._turn()
@@ -106,6 +112,7 @@ class Agent:
     def _policy(self) -> Policy:
         return Policy(
             ranks=frozenset(slot.rank for slot in self._slots),
+            several_hosts=self._meeting is not None,
             max_restarts=self._config.max_restarts,
             grace_s=self._config.grace_s,
         )
@@ -141,7 +148,11 @@ class Agent:
         """Ctrl-Z: all ranks and what they have started stop, then this process, until `fg`."""
         ranks = frozenset(self._pids)
         self._pass_on(ranks, signal.SIGSTOP, group=True)
+        if self._link is not None:
+            self._link.stand_still(True)
         os.kill(os.getpid(), signal.SIGSTOP)
+        if self._link is not None:
+            self._link.stand_still(False)
         self._pass_on(ranks, signal.SIGCONT, group=True)
         self._observer.went_on()
 
@@ -193,7 +204,7 @@ class Agent:
     def _worth_restarting(self, rank: int, record: ErrorRecord | None) -> bool:
         if self._config.max_restarts == 0:
             return False  # nobody will ask
-        if self._config.kind is ScriptKind.PROGRAM or self._config.n_ranks == 1:
+        if self._config.kind is ScriptKind.PROGRAM or self._slots[0].world_size == 1:
             # No process group to have joined: go by the kind of error.
             return record is None or not _is_usage_error(record)
         return self._store is not None and self._store.has_joined(rank)
@@ -229,35 +240,42 @@ class Agent:
                 self._send_signal(ranks, signum)
             case supervisor.Announce(rank_exit):
                 self._console.note(failures.announcement(rank_exit))
-                if self._meeting is not None:
-                    how = f"rank {rank_exit.rank} {failures.how_it_ended(rank_exit)}"
-                    self._meeting.tell_failed(how)
+                how = f"rank {rank_exit.rank} {failures.how_it_ended(rank_exit)}"
+                if not rank_exit.is_consequence:
+                    self._tell_cause(how, rank_exit.status)
+            case supervisor.AnnounceHost(cause):
+                self._console.note(failures.host_announcement(cause))
             case supervisor.AnnounceStop(signum):
                 self._console.note(failures.stop_note(signum, self._config.grace_s))
-            case supervisor.AnnounceRestart(exits, restarts):
-                self._console.note(
-                    failures.restart_note(exits, restarts, self._config.max_restarts)
-                )
+                self._tell_cause(f"stopped by {signal_name(signum)}", 128 + signum)
+            case supervisor.AnnounceRestart(exits, restarts, elsewhere):
+                n_restarts = self._config.max_restarts
+                note = failures.restart_note(exits, restarts, n_restarts, elsewhere)
+                self._console.note(note)
+            case supervisor.TellEnd(status):
+                self._tell_end(status)
             case supervisor.Finish(status):
                 self._finish(self._job_end(status))
 
-    def _watch_hosts(self) -> None:
-        if self._meeting is not None:
-            fd, self._watching = self._meeting.watch()
-            self._watch(fd, partial(self._on_host, fd))
+    def _on_hosts(self) -> None:
+        for event in self._link.news() if self._link else ():
+            self._happened(event)
 
-    def _on_host(self, fd: int) -> None:
-        """Another host has failed, or the watch for that has ended."""
-        why = os.read(fd, 1 << 12).decode(errors="replace")
-        self._selector.unregister(fd)
-        os.close(fd)
-        if why and self._state.phase is Phase.RUNNING:
-            self._warn(f"another host has failed: {why}")
-            self._happened(supervisor.SignalReceived(signal.SIGTERM, time.monotonic()))
+    def _tell_cause(self, how: str, status: int) -> None:
+        if self._link is not None:
+            cause = HostCause(self._link.node, how, status)
+            self._link.tell_cause(cause, self._state.restarts)
+
+    def _tell_end(self, status: int) -> None:
+        """Tell the other hosts, once an attempt, how the ranks of this one have ended."""
+        restarts = self._state.restarts
+        if self._link is not None and self._told_attempt != restarts:
+            self._told_attempt = restarts
+            cause = failures.host_cause(self._link.node, self._job_end(status))
+            self._link.tell_end(HostEnd(self._link.node, status, cause), restarts)
 
     def _finish(self, end: failures.JobEnd) -> None:
-        if self._meeting is not None and end.status:
-            self._meeting.tell_failed(f"the job ended with exit status {end.status}")
+        self._tell_end(end.status)
         self._console.note(failures.report(end))
         if self._files.folder is not None:
             run_id, restarts = self._files.folder.name, self._state.restarts
@@ -335,6 +353,7 @@ class Agent:
             zygote_lost=self._zygote_lost,
             restarts_left=self._config.max_restarts - state.restarts,
             tails=self._tails,
+            elsewhere=state.elsewhere,
         )
 
     # What the selector waits for
@@ -393,8 +412,9 @@ class Agent:
         _reap(self._zygote_pid, ZYGOTE_EXIT_S)
         for pid in self._pids.values():  # adopted from a zygote that was killed
             _reap(pid, ZYGOTE_EXIT_S)
-        if self._meeting is not None:
-            self._meeting.leave()
+        if self._link is not None and self._meeting is not None:
+            self._link.leave()
+            self._meeting.close()
         self._files.close()
         self._run_directory.remove()
         self._console.flush(FLUSH_S)

@@ -116,9 +116,8 @@ def _preload() -> None:
 
 
 def _launch(config: LaunchConfig, outer: dict[str, str], signal_mask: Iterable[int]) -> int:
-    # It imports NumPy, which `_preload` has to come before.
-    from disttorch.comm import counters  # noqa: PLC0415
-    from disttorch_launcher.agent import Agent  # noqa: PLC0415
+    from disttorch.comm import counters  # noqa: PLC0415 - imports NumPy, after `_preload`
+    from disttorch_launcher.agent import Agent  # noqa: PLC0415 - the same
 
     try:
         base = choose_base(outer)
@@ -157,7 +156,7 @@ def _meet(config: LaunchConfig, outer: Mapping[str, str], signal_mask: Iterable[
     with _interrupts_end_the_process():
         signal.pthread_sigmask(signal.SIG_SETMASK, signal_mask)
         try:
-            return rendezvous.meet(config.hosts, config.n_ranks, key)
+            return rendezvous.meet(config.hosts, config.n_ranks, key, config.max_restarts)
         finally:
             signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS)
 

@@ -111,8 +111,6 @@ class LaunchConfig:
             (0 <= self.stall_s < float("inf"), "--stall", "seconds >= 0", self.stall_s),
             (self.n_threads is None or self.n_threads >= 1, "--threads", ">= 1", self.n_threads),
         ]
-        if self.hosts.n_nodes > 1 and self.max_restarts:
-            raise UsageError("--max-restarts is for one host: several are not restarted together")
         for fine, option, wanted, got in checks:
             if not fine:
                 raise UsageError(f"{option} must be {wanted}, got {got}")

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from disttorch_launcher.hosts import HostCause
 from disttorch_launcher.outcome import STOPPED_TYPES, ErrorRecord, RankExit, first_cause
 from disttorch_launcher.rank_sets import ranges_text
 from disttorch_launcher.signals import signal_name
@@ -29,7 +30,8 @@ LEAVER_HINT = "Every rank must make the same collective calls: see why this one 
 class JobEnd:
     """All that a report needs: the exits of the last attempt and what the launcher did.
 
-    `tails` is the last of each rank's stderr, `unfinished` the ranks that not even SIGKILL ended.
+    `tails` is the last of each rank's stderr, `unfinished` the ranks that not even SIGKILL ended,
+    `elsewhere` the cause if it is on another host.
     """
 
     exits: Sequence[RankExit]
@@ -41,6 +43,7 @@ class JobEnd:
     restarts_left: int = 0
     zygote_lost: bool = False
     tails: Mapping[int, str] = field(default_factory=dict)
+    elsewhere: HostCause | None = None
 
 
 def announcement(rank_exit: RankExit) -> str:
@@ -56,17 +59,49 @@ def stop_note(signum: int, grace_s: float) -> str:
     )
 
 
-def restart_note(exits: Sequence[RankExit], restarts: int, max_restarts: int) -> str:
+def host_announcement(cause: HostCause) -> str:
+    """One line, printed the moment another host has failed or is missed."""
+    return f"{NAME}: host {cause.host}: {cause.how}; stopping the job here too"
+
+
+def restart_note(
+    exits: Sequence[RankExit], restarts: int, max_restarts: int, elsewhere: HostCause | None = None
+) -> str:
     """The report of an attempt after which all ranks are started again."""
-    cause = first_cause(exits)
-    body = _first_cause_lines(cause, exits, {}) if cause else []
+    body = _elsewhere_lines(elsewhere) or cause_lines(exits)
     head = f"{NAME}: restarting all ranks (restart {restarts} of {max_restarts}); this attempt:"
     return "\n".join([head, *body])
 
 
+def cause_lines(exits: Sequence[RankExit], tails: Mapping[int, str] | None = None) -> list[str]:
+    """The end of a report: what came first on this host; empty if nothing failed."""
+    cause = first_cause(exits)
+    return _first_cause_lines(cause, exits, tails or {}) if cause else []
+
+
+def host_cause(host: int, end: JobEnd) -> HostCause | None:
+    """What the other hosts are told when all ranks of `host` have ended; None if all is well."""
+    if end.zygote_lost:
+        return HostCause(host, "the process that starts the ranks was killed", end.status)
+    if end.stop_signal is not None:
+        how = f"stopped by {signal_name(end.stop_signal)}"
+        return HostCause(host, how, end.status, f"{how}; exit status {end.status}")
+    cause = first_cause(end.exits)
+    if cause is None:
+        return None
+    return HostCause(
+        host=host,
+        how=f"rank {cause.rank} {how_it_ended(cause)}",
+        status=end.status,
+        text="\n".join(cause_lines(end.exits, end.tails)),
+        is_consequence=cause.is_consequence,
+        restartable=cause.joined,
+    )
+
+
 def report(end: JobEnd) -> str:
     """The last lines of a job that did not succeed; empty for one that did."""
-    cause = first_cause(end.exits)
+    cause = None if end.elsewhere else first_cause(end.exits)
     if end.status == 0:
         return ""
     if end.zygote_lost:
@@ -84,9 +119,14 @@ def report(end: JobEnd) -> str:
             f"  not restarted: rank {cause.rank} failed before it joined the process group, "
             f"and would fail again"
         )
-    if cause is not None:
-        lines += _first_cause_lines(cause, end.exits, end.tails)
+    lines += _elsewhere_lines(end.elsewhere) or cause_lines(end.exits, end.tails)
     return "\n".join(lines)
+
+
+def _elsewhere_lines(cause: HostCause | None) -> list[str]:
+    if cause is None:
+        return []
+    return [f"from host {cause.host}:", *(cause.text or cause.how).splitlines()]
 
 
 def how_it_ended(rank_exit: RankExit) -> str:

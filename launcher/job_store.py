@@ -18,6 +18,7 @@ class JobStore:
         self._restarts = restarts
         self._server: StoreServer | None = None
         self._client: ZmqStore | None = None
+        self._given_up = False  # host 0 has gone: to ask again would hold up the launcher
         self._key = meeting.key if meeting else None
         if meeting is None:
             self._server = StoreServer(f"ipc://{run_dir}/store-{restarts}.sock")
@@ -28,16 +29,21 @@ class JobStore:
 
     def rank_ended(self, rank: int, how: str) -> None:
         """Tell ranks that wait for this one to join that it never will."""
+        if self._given_up:
+            return
         try:
             self._ask().set(exit_key(self._restarts, rank), how)
         except DistStoreError:
-            pass  # the ranks then wait until the launcher stops them
+            self._given_up = True  # the ranks then wait until the launcher stops them
 
     def has_joined(self, rank: int) -> bool:
         """True if the rank has announced itself to the process group."""
+        if self._given_up:
+            return False
         try:
             return self._ask().check([join_key(self._restarts, rank)])
         except DistStoreError:
+            self._given_up = True
             return False
 
     def close(self) -> None:

@@ -2,13 +2,12 @@
 
 The store is TCP, and only holders of the job's key can speak to it. Every host says which number
 it claims, of how many, and how many ranks it brings; whoever disagrees is told in one line, and so
-are the others. The store outlives each host's ranks until all hosts have ended.
+are the others. The store outlives each host's ranks until all hosts have ended (`host_link`).
 """
 
 import contextlib
 import os
 import socket
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +21,8 @@ from disttorch_launcher.ranks import RankSlot, assign_ranks
 LOOK_EVERY_S = 0.25
 # A store that lets us connect and then says nothing for so long has another key.
 ANSWER_S = 2.0
-LEAVE_S = 30.0
 # After a refusal host 0 serves so long for hosts that have come and have not read it.
 TELL_S = 2.0
-FAILED = "job/failed"
 REFUSED = "job/refused"
 N_CAME = "job/came"
 N_TOLD = "job/told"
@@ -33,53 +30,24 @@ N_TOLD = "job/told"
 
 @dataclass
 class Meeting:
-    """What the hosts agreed on; `server` is there on host 0 alone."""
+    """What the hosts agreed on; `server` is there on host 0 alone.
+
+    The store is at `address` for the ranks, at `near` for this host's launcher.
+    """
 
     hosts: Hosts
     key: JobKey
     slots: list[RankSlot]
     address: str
+    near: str
     client: ZmqStore
     server: StoreServer | None
 
-    def tell_failed(self, how: str) -> None:
-        """Tell the other hosts that the job has failed here; the first reason counts."""
-        with contextlib.suppress(DistStoreError):
-            self.client.compare_set(FAILED, "", f"host {self.hosts.node}: {how}")
-
-    def watch(self) -> tuple[int, threading.Thread]:
-        """A descriptor that gets, as text, why another host has failed; nothing if none does."""
-        read_fd, write_fd = os.pipe()
-        thread = threading.Thread(target=self._watch, args=(write_fd,), daemon=True)
-        thread.start()
-        return read_fd, thread
-
-    def leave(self) -> None:
-        """This host has ended: host 0 waits, LEAVE_S at most, for all others and ends the store."""
-        names = [f"host/{node}/ended" for node in range(self.hosts.n_nodes)]
-        with contextlib.suppress(DistStoreError):
-            self.client.set(names[self.hosts.node], b"")
-            if self.server is not None:
-                self.client.wait(names, LEAVE_S)
+    def close(self) -> None:
+        """End the connection, and on host 0 the store."""
         self.client.close()
         if self.server is not None:
             self.server.close()
-
-    def _watch(self, write_fd: int) -> None:
-        own = f"host {self.hosts.node}: "
-        try:
-            with ZmqStore(self.address, 1e6, self.key) as store:
-                keys = [FAILED, f"host/{self.hosts.node}/ended"]
-                while not store.check(keys[1:]):
-                    with contextlib.suppress(StoreTimeoutError):
-                        why = store.get(FAILED, 1.0).decode(errors="replace")
-                        if not why.startswith(own):
-                            os.write(write_fd, why.encode())
-                        return
-        except (DistStoreError, OSError):
-            pass  # host 0 has gone, with the store; its ranks are missed by ours
-        finally:
-            os.close(write_fd)
 
 
 def read_key(hosts: Hosts, text: str) -> JobKey:
@@ -103,7 +71,7 @@ def read_key(hosts: Hosts, text: str) -> JobKey:
         raise UsageError(f"the job's key: {error}") from None
 
 
-def meet(hosts: Hosts, n_ranks: int, key: JobKey) -> Meeting:
+def meet(hosts: Hosts, n_ranks: int, key: JobKey, max_restarts: int = 0) -> Meeting:
     """Wait for all hosts; UsageError says, in a line, which of them does not fit and how."""
     with contextlib.ExitStack() as undo:
         server = None
@@ -112,12 +80,14 @@ def meet(hosts: Hosts, n_ranks: int, key: JobKey) -> Meeting:
         else:
             _reach(hosts)
         # A server's own name need not be known on its host.
-        near = "127.0.0.1" if server is not None else _bracketed(hosts.address)
-        client = undo.enter_context(ZmqStore(f"tcp://{near}:{hosts.port}", ANSWER_S, key))
-        counts = _agree(client, hosts, n_ranks)
+        name = "127.0.0.1" if server is not None else _bracketed(hosts.address)
+        near = f"tcp://{name}:{hosts.port}"
+        client = undo.enter_context(ZmqStore(near, ANSWER_S, key))
+        counts = _agree(client, hosts, n_ranks, max_restarts)
         undo.pop_all()
     address = f"tcp://{_bracketed(hosts.address)}:{hosts.port}"
-    return Meeting(hosts, key, assign_ranks(counts, hosts.node), address, client, server)
+    slots = assign_ranks(counts, hosts.node)
+    return Meeting(hosts, key, slots, address, near, client, server)
 
 
 def _key_text(path: Path, *, make: bool) -> str:
@@ -164,7 +134,7 @@ def _reach(hosts: Hosts) -> None:
         time.sleep(LOOK_EVERY_S)
 
 
-def _agree(client: ZmqStore, hosts: Hosts, n_ranks: int) -> list[int]:
+def _agree(client: ZmqStore, hosts: Hosts, n_ranks: int, max_restarts: int) -> list[int]:
     """How many ranks each host brings; who is refused leaves no earlier than all have been told."""
     try:
         client.add(N_CAME, 1)
@@ -174,7 +144,7 @@ def _agree(client: ZmqStore, hosts: Hosts, n_ranks: int) -> list[int]:
             f"hosts, and the port must be that of host 0"
         ) from None
     try:
-        _claim(client, hosts, n_ranks)
+        _claim(client, hosts, n_ranks, max_restarts)
         return _wait_for_all(client, hosts)
     except UsageError:
         with contextlib.suppress(DistStoreError):
@@ -196,11 +166,12 @@ def _wait_until_told(client: ZmqStore, hosts: Hosts) -> None:
         n_told = client.add(N_TOLD, 0)
 
 
-def _claim(client: ZmqStore, hosts: Hosts, n_ranks: int) -> None:
+def _claim(client: ZmqStore, hosts: Hosts, n_ranks: int, max_restarts: int) -> None:
     own = f"{socket.gethostname()} (pid {os.getpid()})"
-    n_nodes = client.compare_set("n_hosts", "", str(hosts.n_nodes)).decode()
-    if n_nodes != str(hosts.n_nodes):
-        _refuse(client, f"--nnodes is {hosts.n_nodes} on {own} and {n_nodes} on another host")
+    for option, number in (("--nnodes", hosts.n_nodes), ("--max-restarts", max_restarts)):
+        first = client.compare_set(f"job/{option}", "", str(number)).decode()
+        if first != str(number):
+            _refuse(client, f"{option} is {number} on {own} and {first} on another host")
     held = client.compare_set(f"host/{hosts.node}", "", own).decode()
     if held != own:
         _refuse(client, f"--node-rank {hosts.node} is claimed by both {held} and {own}")
@@ -208,7 +179,7 @@ def _claim(client: ZmqStore, hosts: Hosts, n_ranks: int) -> None:
 
 
 def _refuse(client: ZmqStore, why: str) -> None:
-    text = f"{why}: start each host with its own --node-rank and the same --nnodes"
+    text = f"{why}: start each host with its own --node-rank and otherwise the same options"
     client.compare_set(REFUSED, "", text)
     raise UsageError(text)
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from disttorch_launcher import failures
+from disttorch_launcher import failures, hosts
 from disttorch_launcher.outcome import RankExit, first_cause
 
 
@@ -18,7 +18,8 @@ def content(end: failures.JobEnd, run_id: str, restarts: int) -> dict[str, Any]:
         "restarts": restarts,
         "needed_sigkill": sorted(end.killed),
         "unfinished": sorted(end.unfinished),
-        "first_cause": _exit(cause) if cause else None,
+        "first_cause": _exit(cause) if cause and not end.elsewhere else None,
+        "first_cause_elsewhere": hosts.pack(end.elsewhere) if end.elsewhere else None,
         "ranks": [_exit(e) for e in sorted(end.exits, key=lambda e: e.rank)],
         "text": failures.report(end),
     }

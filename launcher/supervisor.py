@@ -8,6 +8,7 @@ until a rank fails or a signal comes, then:
        '---- restart, once all ranks have ended ----'
 
 A job without failure goes from RUNNING to DONE. In every phase, the end of the last rank decides.
+With several hosts it leads to AWAITING, until what comes next is agreed with the others.
 """
 
 import enum
@@ -16,6 +17,7 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from disttorch_launcher.hosts import HostCause, Verdict
 from disttorch_launcher.outcome import RankExit, exit_status, first_cause
 from disttorch_launcher.signals import STOP_SIGNALS
 
@@ -29,14 +31,16 @@ class Phase(enum.Enum):
     SETTLING = "settling"
     STOPPING = "stopping"
     KILLING = "killing"
+    AWAITING = "awaiting the other hosts"
     DONE = "done"
 
 
 @dataclass(frozen=True)
 class Policy:
-    """The settings of a job's supervision; durations in seconds."""
+    """The settings of a job's supervision on this host; durations in seconds."""
 
     ranks: frozenset[int]
+    several_hosts: bool = False
     max_restarts: int = 0
     grace_s: float = 30.0
     settle_s: float = 1.0
@@ -58,6 +62,9 @@ class State:
     stop_signal: int | None = None  # the user's; None if a failure came first
     sent: int | None = None  # the strongest signal the launcher has sent to end the ranks
     killed: frozenset[int] = frozenset()  # ranks that needed SIGKILL
+    announced: bool = False  # the first failure, in a line
+    elsewhere: HostCause | None = None  # another host's failure: it came first, or is all there is
+    host_lost: bool = False
     status: int | None = None
 
 
@@ -109,7 +116,36 @@ class OutputLost:
     now_s: float
 
 
-Event = RankExited | RankFailing | SignalReceived | Tick | ZygoteLost | OutputLost
+@dataclass(frozen=True)
+class HostFailed:
+    """Another host has failed, or was told to stop, in the attempt number `restarts`."""
+
+    cause: HostCause
+    restarts: int
+    now_s: float
+
+
+@dataclass(frozen=True)
+class HostLost:
+    """Another host has gone without a word; nothing can be agreed with it any more."""
+
+    cause: HostCause
+    now_s: float
+
+
+@dataclass(frozen=True)
+class HostsAgreed:
+    """The ranks of all hosts have ended in attempt `restarts`; `elsewhere` if the cause is."""
+
+    verdict: Verdict
+    restarts: int
+    elsewhere: HostCause | None = None
+
+
+Event = (
+    RankExited | RankFailing | SignalReceived | Tick | ZygoteLost | OutputLost
+    | HostFailed | HostLost | HostsAgreed
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -142,11 +178,26 @@ class AnnounceStop:
 
 
 @dataclass(frozen=True)
+class AnnounceHost:
+    """Say at once that another host has failed, or is no longer there."""
+
+    cause: HostCause
+
+
+@dataclass(frozen=True)
 class AnnounceRestart:
     """Report a failed attempt that is followed by another."""
 
     exits: tuple[RankExit, ...]
     restarts: int
+    elsewhere: HostCause | None = None
+
+
+@dataclass(frozen=True)
+class TellEnd:
+    """Tell the other hosts how the ranks of this one have ended."""
+
+    status: int
 
 
 @dataclass(frozen=True)
@@ -156,7 +207,10 @@ class Finish:
     status: int
 
 
-Action = StartRanks | SendSignal | Announce | AnnounceStop | AnnounceRestart | Finish
+Action = (
+    StartRanks | SendSignal | Announce | AnnounceStop | AnnounceHost | AnnounceRestart | TellEnd
+    | Finish
+)  # fmt: skip
 Step = tuple[State, Sequence[Action]]
 
 
@@ -185,6 +239,12 @@ def step(state: State, event: Event) -> Step:
             result = _finish(state, ZYGOTE_LOST_STATUS)
         case Tick(now_s) if now_s >= state.deadline_s:
             result = _deadline_reached(state, now_s)
+        case HostFailed(cause, restarts, now_s) if restarts == state.restarts:
+            result = _host_failed(state, cause, now_s)
+        case HostLost(cause, now_s):
+            result = _host_lost(state, cause, now_s)
+        case HostsAgreed() if event.restarts == state.restarts and state.phase is Phase.AWAITING:
+            result = _hosts_agreed(state, event)
     return result
 
 
@@ -196,10 +256,8 @@ def _rank_exited(state: State, rank_exit: RankExit, now_s: float) -> Step:
         failing=tuple(e for e in state.failing if e.rank != rank_exit.rank),
     )
     actions: list[Action] = []
-    if rank_exit.failed and state.phase is Phase.RUNNING:
-        state = _settle(state, now_s)
-        if state.alive:
-            actions.append(Announce(rank_exit))
+    if rank_exit.failed and state.phase in (Phase.RUNNING, Phase.SETTLING):
+        state, actions = _first_failure(state, rank_exit, now_s)
     if state.alive:
         return state, actions
     state, final = _all_ended(state)
@@ -207,13 +265,24 @@ def _rank_exited(state: State, rank_exit: RankExit, now_s: float) -> Step:
 
 
 def _rank_failing(state: State, rank_exit: RankExit, now_s: float) -> Step:
-    running = state.phase is Phase.RUNNING
     state = replace(state, failing=(*state.failing, rank_exit))
-    if not running:
+    if state.phase not in (Phase.RUNNING, Phase.SETTLING):
         return state, []
-    # A single rank is about to end, and then the report says it all.
-    announce = [Announce(rank_exit)] if len(state.alive) > 1 else []
-    return _settle(state, now_s), announce
+    return _first_failure(state, rank_exit, now_s)
+
+
+def _first_failure(state: State, rank_exit: RankExit, now_s: float) -> tuple[State, list[Action]]:
+    """Settle, and announce the failure, unless what it follows from may be on its way here."""
+    if state.phase is Phase.RUNNING:
+        state = _settle(state, now_s)
+    elif not state.policy.several_hosts:
+        return state, []
+    waits = state.policy.several_hosts and rank_exit.is_consequence
+    # The last rank is about to end, and then the report says it all; to this host's user.
+    others = state.alive - {rank_exit.rank} or state.policy.several_hosts
+    if state.announced or waits or not others:
+        return state, []
+    return replace(state, announced=True), [Announce(rank_exit)]
 
 
 def _settle(state: State, now_s: float) -> State:
@@ -224,6 +293,8 @@ def _settle(state: State, now_s: float) -> State:
 def _stop_requested(state: State, reason: int, signum: int, now_s: float) -> Step:
     """End the job because of signal `reason`, by sending `signum` to the ranks."""
     state = replace(state, stop_requested=True)
+    if state.phase is Phase.AWAITING:  # nothing runs here any more
+        return _finish(state, exit_status(state.exits, reason) or 128 + reason)
     if state.phase is Phase.RUNNING:
         state = replace(state, stop_signal=reason)
     if state.phase in (Phase.RUNNING, Phase.SETTLING):
@@ -254,9 +325,12 @@ def _stop_after_failure(state: State, now_s: float) -> Step:
     """SIGTERM to all but ranks that leave by themselves: their exit handlers may take a while."""
     leaving = {rank_exit.rank for rank_exit in state.failing}
     state, _ = _stop(state, signal.SIGTERM, now_s)
-    if state.alive - leaving:
-        return state, [SendSignal(state.alive - leaving, signal.SIGTERM)]
-    return state, [] if state.exits else [Announce(state.failing[0])]
+    told = [SendSignal(state.alive - leaving, signal.SIGTERM)] if state.alive - leaving else []
+    failed = [rank_exit for rank_exit in (*state.failing, *state.exits) if rank_exit.failed]
+    soon_over = not state.policy.several_hosts and (told or state.exits)
+    if state.announced or soon_over or not failed:
+        return state, told
+    return replace(state, announced=True), [Announce(failed[0]), *told]
 
 
 def _stop(state: State, signum: int, now_s: float) -> Step:
@@ -276,14 +350,66 @@ def _kill(state: State, now_s: float) -> Step:
     return state, [SendSignal(state.alive, signal.SIGKILL)]
 
 
+def _host_failed(state: State, cause: HostCause, now_s: float) -> Step:
+    """Ranks here miss those of the other host and say so, as after a failure of their own."""
+    if state.elsewhere is not None and not state.elsewhere.is_consequence:
+        return state, []
+    state = replace(state, elsewhere=cause)
+    if state.announced or state.phase not in (Phase.RUNNING, Phase.SETTLING):
+        return state, []
+    if state.phase is Phase.RUNNING:
+        state = _settle(state, now_s)
+    return replace(state, announced=True), [AnnounceHost(cause)]
+
+
+def _host_lost(state: State, cause: HostCause, now_s: float) -> Step:
+    if state.host_lost:
+        return state, []
+    announce = AnnounceHost(cause)
+    known = state.elsewhere
+    first = cause if known is None or known.is_consequence else known
+    state = replace(state, host_lost=True, elsewhere=first)
+    if state.phase is Phase.AWAITING:
+        state, actions = _finish_lost(state)
+        return state, [announce, *actions]
+    return _settle(state, now_s) if state.phase is Phase.RUNNING else state, [announce]
+
+
+def _finish_lost(state: State) -> Step:
+    """The end without the others' word: a failure of our own counts, else the lost host."""
+    own = first_cause(state.exits)
+    status = exit_status(state.exits, state.stop_signal)
+    if state.elsewhere is None or (own is not None and not own.is_consequence):
+        return _finish(replace(state, elsewhere=None), status)
+    return _finish(state, state.elsewhere.status or status)
+
+
+def _hosts_agreed(state: State, agreed: HostsAgreed) -> Step:
+    if agreed.verdict.restart:
+        return _restart(state, agreed.elsewhere)
+    own = exit_status(state.exits, state.stop_signal)
+    stopped = state.stop_signal is not None
+    state = replace(state, elsewhere=None if stopped else agreed.elsewhere)
+    return _finish(state, own if stopped else agreed.verdict.status)
+
+
 def _all_ended(state: State) -> Step:
+    status = exit_status(state.exits, state.stop_signal)
+    if state.host_lost:
+        return _finish_lost(state)
+    if state.policy.several_hosts:
+        state = replace(state, phase=Phase.AWAITING, deadline_s=math.inf)
+        return state, [TellEnd(status)]
     cause = first_cause(state.exits)
     if cause is not None and _may_restart(state, cause):
-        again = State(state.policy, alive=state.policy.ranks, restarts=state.restarts + 1)
-        announce = AnnounceRestart(state.exits, again.restarts)
-        return again, [announce, StartRanks(again.restarts)]
-    status = exit_status(state.exits, state.stop_signal)
+        return _restart(state, None)
     return _finish(state, status)
+
+
+def _restart(state: State, elsewhere: HostCause | None) -> Step:
+    again = State(state.policy, alive=state.policy.ranks, restarts=state.restarts + 1)
+    announce = AnnounceRestart(state.exits, again.restarts, elsewhere)
+    return again, [announce, StartRanks(again.restarts)]
 
 
 def _may_restart(state: State, cause: RankExit) -> bool:

@@ -7,13 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from disttorch_launcher.hosts import HostCause, Verdict, lost
 from disttorch_launcher.outcome import ErrorRecord, RankExit
 from disttorch_launcher.supervisor import (
     ZYGOTE_LOST_STATUS,
     Announce,
+    AnnounceHost,
     AnnounceRestart,
     AnnounceStop,
     Finish,
+    HostFailed,
+    HostLost,
+    HostsAgreed,
     OutputLost,
     Phase,
     Policy,
@@ -22,6 +27,7 @@ from disttorch_launcher.supervisor import (
     SendSignal,
     SignalReceived,
     StartRanks,
+    TellEnd,
     Tick,
     ZygoteLost,
     begin,
@@ -220,6 +226,106 @@ def test_does_not_restart_what_the_user_stopped(moment):
 def test_no_tick_is_due_while_all_is_well():
     state, _ = begin(POLICY)
     assert state.deadline_s == math.inf
+
+
+TWO_HOSTS = Policy(RANKS, several_hosts=True, max_restarts=1, grace_s=10.0)
+FAR = HostCause(1, "rank 4 raised ValueError: far", 3, order=1)
+FAR_CONSEQUENCE = HostCause(1, "rank 3 raised PeerLostError", 1, is_consequence=True)
+GONE = lost(1, "has gone")
+
+
+def lost_peer(rank, now_s):
+    return ended(rank, 1, now_s, record=LOST)
+
+
+def all_lose_their_peer(now_s):
+    return [(lost_peer(0, now_s), []), (lost_peer(1, now_s), []),
+            (lost_peer(2, now_s), [TellEnd(1)])]  # fmt: skip
+
+
+# name: [(event, the actions it must cause)] of a job on two hosts, seen on host 0
+HISTORIES_OF_HOSTS = {
+    "the other fails, ranks here miss their peers": [
+        *all_lose_their_peer(1.0),
+        (HostFailed(FAR, 0, 1.2), []),
+        (HostsAgreed(Verdict(False, 3, FAR), 0, FAR), [Finish(3)]),
+    ],
+    "the other fails, ranks here do not notice": [
+        (HostFailed(FAR, 0, 1.0), [AnnounceHost(FAR)]),
+        (Tick(2.0), [send(RANKS, SIGTERM)]),
+        *[(ended(rank, -15, 2.1, stopped=True), []) for rank in (0, 1)],
+        (ended(2, -15, 2.1, stopped=True), [TellEnd(143)]),
+        (HostsAgreed(Verdict(False, 3, FAR), 0, FAR), [Finish(3)]),
+    ],
+    "a consequence is not announced while its cause may come": [
+        (lost_peer(0, 1.0), []),
+        (ended(1, 7, 1.1), [Announce(ended(1, 7, 1.1).exit)]),
+        (HostFailed(FAR_CONSEQUENCE, 0, 1.2), []),
+        (lost_peer(2, 1.3), [TellEnd(7)]),
+        (HostsAgreed(Verdict(False, 7), 0), [Finish(7)]),
+    ],
+    "a consequence whose cause never comes": [
+        (lost_peer(0, 1.0), []),
+        (Tick(2.0), [Announce(lost_peer(0, 1.0).exit), send({1, 2}, SIGTERM)]),
+    ],
+    "all is well here, and later there": [
+        (ended(0), []), (ended(1), []), (ended(2), [TellEnd(0)]),
+        (HostsAgreed(Verdict(False, 0), 0), [Finish(0)]),
+    ],
+    "all is well here; the other fails, and all restart": [
+        (ended(0), []), (ended(1), []), (ended(2), [TellEnd(0)]),
+        (HostFailed(FAR, 0, 5.0), []),
+        (HostsAgreed(Verdict(True, 3, FAR), 0, FAR), [
+            AnnounceRestart(tuple(ended(r).exit for r in range(3)), 1, FAR), StartRanks(1)]),
+        (HostFailed(FAR, 0, 6.0), []),
+    ],
+    "the other is lost while ranks run": [
+        (HostLost(GONE, 1.0), [AnnounceHost(GONE)]),
+        (HostLost(GONE, 1.0), []),
+        *all_lose_their_peer(1.1)[:2],
+        (lost_peer(2, 1.1), [Finish(70)]),
+    ],
+    "the other is lost once the ranks have ended": [
+        *all_lose_their_peer(1.1),
+        (HostFailed(FAR_CONSEQUENCE, 0, 1.2), []),
+        (HostLost(GONE, 2.0), [AnnounceHost(GONE), Finish(70)]),
+    ],
+    "Ctrl-C while the other still runs": [
+        (ended(0), []), (ended(1), []), (ended(2), [TellEnd(0)]),
+        (told(SIGINT, 5.0), [Finish(130)]),
+    ],
+    "stopped here; the status is this host's own": [
+        (told(SIGTERM, 1.0), [AnnounceStop(SIGTERM), send(RANKS, SIGTERM)]),
+        (ended(0), []), (ended(1), []), (ended(2), [TellEnd(0)]),
+        (HostsAgreed(Verdict(False, 1, FAR_CONSEQUENCE), 0, FAR_CONSEQUENCE), [Finish(0)]),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HISTORIES_OF_HOSTS)
+def test_history_of_two_hosts(name):
+    _, caused = play([event for event, _ in HISTORIES_OF_HOSTS[name]], TWO_HOSTS)
+    assert caused == [actions for _, actions in HISTORIES_OF_HOSTS[name]]
+
+
+@settings(max_examples=int(os.environ.get("DISTTORCH_HISTORIES", "400")), deadline=None)
+@given(st.lists(st.integers(0, 9), max_size=20))
+def test_any_history_of_two_hosts_finishes_once_the_other_is_lost(drawn):
+    state, _ = begin(TWO_HOSTS)
+    finishes = []
+    for at_s, kind in enumerate(drawn):
+        events = [
+            *[ended(rank, kind % 2, at_s) for rank in range(3)], lost_peer(0, at_s),
+            failing(1, at_s), told(SIGINT, at_s), HostFailed(FAR, 0, at_s), Tick(at_s),
+            HostsAgreed(Verdict(kind % 2 == 0, 3, FAR), 0, FAR), ended(2, -9, at_s, joined=True),
+        ]  # fmt: skip
+        state, actions = step(state, events[kind])
+        finishes += [action for action in actions if isinstance(action, Finish)]
+    for event in (HostLost(GONE, 50.0), Tick(100.0), Tick(200.0), Tick(300.0)):
+        state, actions = step(state, event)
+        finishes += [action for action in actions if isinstance(action, Finish)]
+    assert state.phase is Phase.DONE
+    assert len(finishes) == 1
 
 
 CODES = st.sampled_from([0, 0, 1, 2, 3, 85, -9, -11, -15])

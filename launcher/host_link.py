@@ -1,0 +1,223 @@
+"""What the hosts of a running job tell each other, through the store that they met at.
+
+Every host keeps one page there, which only it writes: a beat, and for the latest attempts why and
+how its ranks ended. A thread writes it and reads those of the others, so that a network that has
+gone quiet never holds up the launcher's loop; what it learns becomes events for `supervisor`.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from disttorch.comm.errors import DistStoreError
+from disttorch.comm.store import ZmqStore
+from disttorch_launcher import hosts
+from disttorch_launcher.hosts import HostCause, HostEnd
+from disttorch_launcher.rendezvous import ANSWER_S, Meeting
+from disttorch_launcher.supervisor import Event, HostFailed, HostLost, HostsAgreed
+
+LOOK_EVERY_S = 0.2
+BEAT_EVERY_S = 1.0
+# Without a beat for so long, a host has gone, or the network to it.
+LOST_S = 6.0
+LEAVE_S = 5.0
+STILL_S = 1.0  # for a last word before this process is stopped
+MAX_TEXT_CHARS = 20_000
+# Attempts on a page: a host can be ahead of another by one.
+KEPT = 2
+GONE = "has gone: its launcher was killed, or the network to it is down"
+LEFT = "has left the job"
+
+
+def page_key(node: int) -> str:
+    """Where the page of host `node` is in the store."""
+    return f"host/{node}/page"
+
+
+class HostLink:
+    """This host's end; `fileno` becomes readable when there is `news`."""
+
+    def __init__(self, meeting: Meeting, max_restarts: int) -> None:
+        self._meeting = meeting
+        self.node = meeting.hosts.node
+        self._others = [n for n in range(meeting.hosts.n_nodes) if n != self.node]
+        self._max_restarts = max_restarts
+        self._posts: queue.SimpleQueue[tuple[str, int, Any]] = queue.SimpleQueue()
+        self._news: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._read_fd, self._write_fd = os.pipe()
+        self._page: dict[str, Any] = {"beat": 0, "still": False, "left": False}
+        self._page |= {"causes": {}, "ends": {}}
+        self._heard: dict[int, tuple[int, float]] = {}  # host -> its beat, and when it was new
+        self._gone: set[int] = set()
+        self._cut_off = False  # host 0 has gone, with the store; it may say that it leaves, before
+        self._told: set[tuple[int, int]] = set()  # causes passed on: host, attempt
+        self._restarts = 0
+        self._written = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def fileno(self) -> int:
+        """The descriptor to wait on."""
+        return self._read_fd
+
+    def start(self) -> None:
+        """Begin to talk; after this, process and thread share nothing but queues."""
+        self._thread.start()
+
+    def tell_cause(self, cause: HostCause, restarts: int) -> None:
+        """Tell the others at once that attempt `restarts` has failed here."""
+        self._posts.put(("causes", restarts, replace(cause, text="")))
+
+    def tell_end(self, end: HostEnd, restarts: int) -> None:
+        """Tell the others how the ranks of this host ended in attempt `restarts`."""
+        cause = end.cause and replace(end.cause, text=end.cause.text[-MAX_TEXT_CHARS:])
+        self._posts.put(("ends", restarts, replace(end, cause=cause)))
+
+    def news(self) -> list[Event]:
+        """What has been learnt since the last call, in order."""
+        os.read(self._read_fd, 1 << 12)
+        found = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                found.append(self._news.get_nowait())
+        return found
+
+    def stand_still(self, still: bool) -> None:
+        """Ctrl-Z: say that this host's beats will not come for a while, or come again."""
+        self._written.clear()
+        self._posts.put(("still", 0, still))
+        self._written.wait(STILL_S)
+
+    def leave(self) -> None:
+        """Say good-bye: host 0 stays, LEAVE_S at most, until the others have done so."""
+        self._posts.put(("left", 0, True))
+        self._thread.join(LEAVE_S)
+        os.close(self._read_fd)
+        if not self._thread.is_alive():
+            os.close(self._write_fd)
+
+    # The thread
+
+    def _run(self) -> None:
+        self._heard = {node: (-1, time.monotonic()) for node in self._others}
+        store = ZmqStore(self._meeting.near, ANSWER_S, self._meeting.key)
+        with contextlib.closing(store):
+            while not self._is_over():
+                try:
+                    if not self._cut_off:
+                        self._write(store)
+                        self._read(store)
+                except DistStoreError:
+                    self._store_failed()
+                self._take_post(store)
+
+    def _is_over(self) -> bool:
+        """Whether this host may go: it has said so, and if it serves, so have the others."""
+        if not self._page["left"]:
+            return False
+        return self.node != 0 or self._gone.issuperset(self._others)
+
+    def _take_post(self, store: ZmqStore) -> None:
+        """Wait a while for what the launcher has to tell, and write it on the page."""
+        try:
+            what, restarts, told = self._posts.get(timeout=LOOK_EVERY_S)
+        except queue.Empty:
+            return
+        if what in ("left", "still"):
+            self._page[what] = told
+        elif what == "causes":
+            with contextlib.suppress(DistStoreError):  # unnumbered, it counts as the last
+                told = replace(told, order=store.add(f"job/causes/{restarts}", 1))
+            self._put(what, restarts, told)
+        else:
+            self._put(what, restarts, told)
+        if not self._cut_off:
+            with contextlib.suppress(DistStoreError):
+                self._write(store, now=True)
+        self._written.set()
+
+    def _put(self, what: str, restarts: int, told: HostCause | HostEnd) -> None:
+        kept = self._page[what]
+        kept[str(restarts)] = hosts.pack(told)
+        kept.pop(str(restarts - KEPT), None)
+
+    def _write(self, store: ZmqStore, *, now: bool = False) -> None:
+        beat = self._beat()
+        if now or beat != self._page["beat"]:
+            self._page["beat"] = beat
+            store.set(page_key(self.node), json.dumps(self._page))
+
+    def _beat(self) -> int:
+        return int(time.monotonic() / BEAT_EVERY_S)
+
+    def _read(self, store: ZmqStore) -> None:
+        """Look at the other hosts' pages, and tell what is new."""
+        keys = [page_key(node) for node in self._others]
+        pages = dict(zip(self._others, map(json.loads, store.multi_get(keys)), strict=True))
+        now_s = time.monotonic()
+        for node, page in pages.items():
+            beat, since_s = self._heard[node]
+            if page["beat"] != beat or page["still"]:
+                self._heard[node] = page["beat"], now_s
+            elif now_s - since_s > LOST_S:
+                self._lost(node, GONE)
+        self._pass_on_causes(pages)
+        self._decide(pages)
+        for node, page in pages.items():
+            if page["left"]:
+                self._lost(node, LEFT)
+
+    def _pass_on_causes(self, pages: Mapping[int, Mapping[str, Any]]) -> None:
+        restarts = self._restarts
+        for node, page in pages.items():
+            end = page["ends"].get(str(restarts)) or {}
+            values = page["causes"].get(str(restarts)) or end.get("cause")
+            if values and (node, restarts) not in self._told:
+                self._told.add((node, restarts))
+                cause = hosts.unpack_cause(values)
+                self._tell(HostFailed(cause, restarts, time.monotonic()))
+
+    def _decide(self, pages: Mapping[int, Mapping[str, Any]]) -> None:
+        name = str(self._restarts)
+        all_pages = [self._page, *pages.values()]
+        if not all(name in page["ends"] for page in all_pages):
+            return
+        ends = [hosts.unpack_end(page["ends"][name]) for page in all_pages]
+        causes = [hosts.unpack_cause(p["causes"][name]) for p in all_pages if name in p["causes"]]
+        left = self._max_restarts - self._restarts
+        verdict = hosts.agree(ends, causes, restarts_left=left)
+        cause = verdict.cause
+        elsewhere = cause if cause and cause.host != self.node else None
+        self._tell(HostsAgreed(verdict, self._restarts, elsewhere))
+        self._restarts += 1
+
+    def _store_failed(self) -> None:
+        """Whether host 0 has gone, or this was a hiccup of the network."""
+        if self.node == 0:
+            return
+        try:
+            address = self._meeting.hosts.address, self._meeting.hosts.port
+            with socket.create_connection(address, timeout=ANSWER_S):
+                return
+        except ConnectionRefusedError:
+            self._lost(0, GONE)
+        except OSError:
+            if time.monotonic() - self._heard[0][1] > LOST_S:
+                self._lost(0, GONE)
+
+    def _lost(self, node: int, why: str) -> None:
+        self._cut_off |= node == 0 and why == GONE
+        if node not in self._gone:
+            self._gone.add(node)
+            self._tell(HostLost(hosts.lost(node, why), time.monotonic()))
+
+    def _tell(self, event: Event) -> None:
+        self._news.put(event)
+        with contextlib.suppress(OSError):  # the launcher has ended
+            os.write(self._write_fd, b"!")
