@@ -20,6 +20,7 @@ from disttorch.random.filling import (
     assign,
     continuous_dtype,
     fill_by_chunk,
+    fill_parts,
     memory_order,
     unit_float32,
     unit_float64,
@@ -56,6 +57,9 @@ def fill_bernoulli(out: Array, p: float = 0.5, generator: Generator | None = Non
     if not 0.0 <= p <= 1.0:
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p:g}")
     source = generator or default_generator
+    if out.dtype == bool:
+        limit = math.ceil(p * 2.0**53)
+        return fill_parts(out, lambda part: source.below(limit, part))
     return fill_by_chunk(out, lambda n: unit_float64(n, source) < p)
 
 

@@ -19,6 +19,7 @@ Draw = Callable[[int], Array]
 # Elements worked on at a time: the words and the results of one chunk stay in the L2 cache.
 # A multiple of 16, the block of the vectorised Box-Muller transform.
 _CHUNK = 1 << 15
+_SMALL = 1 << 11  # up to which nobody asks for a kernel
 CPP_NAMES = {
     **{"float16": "c10::Half", "bfloat16": "c10::BFloat16", "float32": "float"},
     **{"float64": "double", "uint8": "unsigned char", "int8": "signed char", "int16": "short"},
@@ -67,6 +68,16 @@ def fill_by_chunk(out: Array, draw: Draw) -> Array:
     return visit(out, fill)
 
 
+def fill_parts(out: Array, fill: Callable[[Array], None]) -> Array:
+    """Let `fill` write flat contiguous `out`, a chunk at a time."""
+
+    def fill_all(flat: Array) -> None:
+        for part in chunks(flat.size):
+            fill(flat[part])
+
+    return visit(out, fill_all)
+
+
 def assign(flat: Array, values: Array) -> None:
     """Copy `values` into `flat`, casting; float64 reaches the 16-bit types by way of float32."""
     if flat.dtype.itemsize == 2 and values.dtype == np.float64:
@@ -92,6 +103,10 @@ _SCALE_24, _SCALE_53 = np.array(2.0**-24, np.float32), np.array(2.0**-53)
 
 def unit_float32(n: int, generator: Generator, out: Array | None = None) -> Array:
     """Return the next `n` numbers of [0, 1) with 24 random bits, float32 (n,), perhaps in `out`."""
+    if n > _SMALL:
+        numbers = np.empty(n, np.float32) if out is None else out
+        if generator.units(numbers):
+            return numbers
     words = generator.words(n)
     np.bitwise_and(words, _LOW_24, words)
     # Signed integers convert to floating point several times faster than unsigned ones.

@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from disttorch.backends.cpu.jit.twister import memory_of, twister_kernel
 from disttorch.device import device as Device
 
 _DEFAULT_SEED = 67280421310721
 _STATE_WORDS = 624
+_LOW_53 = np.uint64((1 << 53) - 1)
 # torch's CPUGeneratorImplState, padded as a C compiler pads it on 64-bit machines.
 _STATE = np.dtype(
     [
@@ -135,6 +137,30 @@ class Generator:
         """Return the next `n` 64-bit words, uint64 (n,); the first 32 bits drawn are the high."""
         pairs = self.words(2 * n)
         return (pairs[::2] << np.uint64(32)) | pairs[1::2]
+
+    def units(self, out: np.ndarray) -> bool:
+        """Fill contiguous float32 `out` with words' low 24 bits over 2^24, or return False.
+
+        False where no kernel does it: the caller has to.
+        """
+        kernel = twister_kernel("units", out.size)
+        return kernel is not None and self._draw(kernel, out)
+
+    def below(self, limit: int, out: np.ndarray) -> None:
+        """Fill contiguous bools with whether 64-bit words' low 53 bits are below `limit`."""
+        kernel = twister_kernel("below", out.size)
+        if kernel is None:
+            np.less(self.words64(out.size) & _LOW_53, np.uint64(limit), out=out)
+        else:
+            self._draw(kernel, np.uint64(limit), out)
+
+    def _draw(self, kernel: Callable[..., None], *arguments: Any) -> bool:
+        """Let a kernel go on from the engine's state."""
+        engine = self._engine()
+        self._words_drawn = True
+        with engine.lock:
+            kernel(*memory_of(engine), *arguments)
+        return True
 
     def skip(self, n: int) -> None:
         """Drop the next `n` 32-bit words."""

@@ -199,7 +199,7 @@ def cumsum(x, out, start, stop):
 
 
 @compiled
-def row_moments(x, mean, square, start, stop):  # noqa: ANN001, ANN201, D103 - see the module
+def row_moments(x, mean, square, start, stop):
     n = np.float32(x.shape[1])
     for r in range(start, stop):
         mean[r] = _sum(x, r) / n
@@ -207,7 +207,7 @@ def row_moments(x, mean, square, start, stop):  # noqa: ANN001, ANN201, D103 - s
 
 
 @compiled
-def batch_norm(x, less, slope, shift, y, start, stop):  # noqa: ANN001, ANN201, D103 - see the module
+def batch_norm(x, less, slope, shift, y, start, stop):
     for r in range(start, stop):
         c = r % less.size
         m, s, b = less[c], slope[c], shift[c]
@@ -216,14 +216,14 @@ def batch_norm(x, less, slope, shift, y, start, stop):  # noqa: ANN001, ANN201, 
 
 
 @compiled
-def batch_norm_sums(g, x, less, total, along, start, stop):  # noqa: ANN001, ANN201, D103 - see the module
+def batch_norm_sums(g, x, less, total, along, start, stop):
     for r in range(start, stop):
         total[r] = _sum(g, r)
         along[r] = _dot(g, x, r, less[r % less.size])
 
 
 @compiled
-def batch_norm_backward(g, x, less, slope, across, shift, gx, start, stop):  # noqa: ANN001, ANN201, D103
+def batch_norm_backward(g, x, less, slope, across, shift, gx, start, stop):
     for r in range(start, stop):
         c = r % less.size
         m, s, a, b = less[c], slope[c], across[c], shift[c]
