@@ -25,6 +25,7 @@ from disttorch.comm.transport.tcp import Kind, Message, Wire
 _OFFSETS = struct.Struct("<q")
 # Of a stream, sent as one message.
 _CHUNK_BYTES = 1 << 20
+_NAP_MS = 1
 
 
 class TcpMesh(SharedMesh):
@@ -130,6 +131,12 @@ class TcpMesh(SharedMesh):
 
         def pumped() -> bool:
             self.pump()
+            if ready():
+                return True
+            if not self._streams.keys().isdisjoint(peers()):
+                # Not to take the core from the thread that deciphers what is waited for.
+                self.wire.wait(_NAP_MS)
+                self.pump()
             return ready()
 
         super().wait_for(pumped, deadline, peers, doing, eager=eager)
@@ -153,11 +160,13 @@ class TcpMesh(SharedMesh):
         self._opened, self._routes, self._n_used = False, None, 0
 
     def _take_leave(self, message: Message) -> None:
-        if message.argument not in iter(Condition):
+        try:
+            condition = Condition(message.argument)
+        except ValueError:
             self.wire.drop()
             return
         text = bytes(message.frames[0]).decode(errors="replace") if message.frames else ""
-        self.pages[message.sender].leave(Condition(message.argument), text)
+        self.pages[message.sender].leave(condition, text)
 
     def _take_step(self, message: Message) -> None:
         page, step = self.pages[message.sender], message.argument

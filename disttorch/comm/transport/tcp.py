@@ -12,6 +12,7 @@ changed in on the way ends the connection, and with it the group: CURVE authenti
 
 from __future__ import annotations
 
+import select
 import struct
 import threading
 from collections.abc import Sequence
@@ -87,6 +88,8 @@ class Wire:
         except zmq.ZMQError as error:
             self.close()
             raise DistNetworkError(f"cannot listen on {host}: {error}") from None
+        self._arrivals = select.poll()
+        self._arrivals.register(self._inbox.getsockopt(zmq.FD), select.POLLIN)
         self._ends = self._inbox.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self.address = self._inbox.getsockopt_string(zmq.LAST_ENDPOINT)
 
@@ -151,6 +154,10 @@ class Wire:
                     self._fds[message.sender] = frames[0].get(self._zmq.SRCFD)
                 messages.append(message)
         return messages
+
+    def wait(self, timeout_ms: int) -> None:
+        """Block until something comes, for `timeout_ms` at most; only after all was received."""
+        self._arrivals.poll(timeout_ms)
 
     def cut_off(self) -> set[int]:
         """The peers whose connection was lost a third of a second ago; does not block."""
