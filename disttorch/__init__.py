@@ -89,9 +89,20 @@ _LAZY = {
     *("amp", "cpu", "distributions", "futures"),
     *("cuda", "distributed", "fft", "linalg", "meter", "nn", "optim", "serialization", "signal"),
     *("func", "masked", "overrides", "special", "testing", "utils", "vision"),
+    *("accelerator", "compiler", "hub", "jit", "mps", "onnx", "settings", "xpu"),
 }
 _LAZY_NAMES = {"load": "serialization", "save": "serialization", "vmap": "func"}
-_LAZY_NAMES["launch"] = "multiprocessing"
+_LAZY_NAMES |= {"launch": "multiprocessing", "compile": "compiler", "GradScaler": "amp"}
+_LAZY_NAMES |= dict.fromkeys(
+    (
+        *("are_deterministic_algorithms_enabled", "get_deterministic_debug_mode"),
+        *("get_float32_matmul_precision", "get_num_interop_threads"),
+        *("is_deterministic_algorithms_warn_only_enabled", "is_warn_always_enabled"),
+        *("set_deterministic_debug_mode", "set_float32_matmul_precision", "set_flush_denormal"),
+        *("set_num_interop_threads", "set_warn_always", "use_deterministic_algorithms"),
+    ),
+    "settings",
+)
 _LAZY_NAMES |= dict.fromkeys(
     (
         *("autocast", "autocast_decrement_nesting", "autocast_increment_nesting"),

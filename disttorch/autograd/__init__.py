@@ -1,6 +1,6 @@
 """`disttorch.autograd`: backward, grad, Function, gradient checks, grad modes, anomaly mode."""
 
-from disttorch.autograd import forward_ad, function, functional, graph
+from disttorch.autograd import forward_ad, function, functional, graph, profiler
 from disttorch.autograd.anomaly import (
     detect_anomaly,
     is_anomaly_enabled,

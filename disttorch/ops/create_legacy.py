@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from disttorch.autograd.op import public
 from disttorch.backends import backend_for
@@ -95,8 +95,15 @@ class LegacyTensorType(type):
     is_sparse = False
 
     def __call__(cls, *args: Any, device: Any = None) -> Tensor:
-        """Make a tensor of this type."""
-        return construct(cls.dtype, Device("cuda" if cls.is_cuda else "cpu"), args, strict=True)
+        """Make a tensor of this type; TypeError for one of CUDA, where there is none."""
+        if cls.is_cuda:
+            cls._refuse()
+        return construct(cls.dtype, Device("cpu"), args, strict=True)
+
+    def _refuse(cls) -> NoReturn:
+        raise TypeError(
+            f"type torch.cuda.{cls.__name__} not available. Torch not compiled with CUDA enabled."
+        )
 
     def __instancecheck__(cls, instance: Any) -> bool:
         return (
@@ -122,6 +129,7 @@ def legacy_types(is_cuda: bool = False) -> dict[str, LegacyTensorType]:
 
 
 TENSOR_TYPES = legacy_types()
+CUDA_TENSOR_TYPES = legacy_types(is_cuda=True)
 
 
 @public()
@@ -132,11 +140,14 @@ def set_default_tensor_type(t: Any) -> None:
     """
     kind = t
     if isinstance(t, str):
-        kind = TENSOR_TYPES.get(t.rpartition(".")[2])
+        place, _, name = t.rpartition(".")
+        kind = (CUDA_TENSOR_TYPES if place.endswith("cuda") else TENSOR_TYPES).get(name)
     if not isinstance(kind, LegacyTensorType):
         raise TypeError(
             "invalid type object: only floating-point types are supported as the default type"
         )
+    if kind.is_cuda:
+        kind._refuse()
     if not kind.dtype.is_floating_point:
         raise TypeError("only floating-point types are supported as the default type")
     set_default_dtype(kind.dtype)

@@ -1,3 +1,3 @@
 """Tools around training: `data` loads, `checkpoint` trades time for memory, `dlpack` shares it."""
 
-from disttorch.utils import checkpoint, data, dlpack
+from disttorch.utils import checkpoint, data, dlpack, hooks

@@ -1,0 +1,5 @@
+"""`disttorch.utils.hooks`: where PyTorch's programs find `RemovableHandle`."""
+
+from disttorch.autograd.node import RemovableHandle
+
+__all__ = ["RemovableHandle"]

@@ -1,0 +1,17 @@
+"""`disttorch.xpu`: what scripts ask before they choose a device."""
+
+from __future__ import annotations
+
+
+def is_available() -> bool:
+    """Return False: there is no XPU device."""
+    return False
+
+
+def device_count() -> int:
+    """Return 0."""
+    return 0
+
+
+def manual_seed(seed: int) -> None:
+    """Seed the device's generator; without a device nothing is to be done."""
