@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -59,9 +60,17 @@ def late_text(rank: int, doing: str, timeout_s: float, reports: Sequence[PeerRep
     )
     return (
         f"rank {rank}: {doing} timed out after {timeout_s:g} s: {late}. Look at what that rank is "
-        f"doing (`py-spy dump --pid {reports[0].pid if reports else 0}`), or raise the time-out of "
-        f"the group or DISTTORCH_TIMEOUT_S."
+        f"doing (`{_stack_command(reports)}`), or raise the time-out of the group or "
+        f"DISTTORCH_TIMEOUT_S."
     )
+
+
+def _stack_command(reports: Sequence[PeerReport]) -> str:
+    """What prints Python stacks: the launcher's tool where there is a launcher."""
+    run_dir = os.environ.get("DISTTORCH_RUN_DIR", "")
+    if run_dir:
+        return f"disttorch stack {run_dir}"
+    return f"py-spy dump --pid {reports[0].pid if reports else 0}"
 
 
 def _fate(report: PeerReport) -> str:

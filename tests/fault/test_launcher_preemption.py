@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,9 @@ def state_of(pid):
 def test_ctrl_z_stops_the_whole_job_and_fg_lets_it_go_on(tmp_path):
     script = """
         import os, signal, sys
-        print(os.getpid(), flush=True)
         signal.signal(signal.SIGUSR1, lambda *_: sys.exit())
         signal.signal(signal.SIGCONT, lambda *_: os.write(1, b"goes on\\n"))
+        print(os.getpid(), flush=True)
         while True:
             signal.pause()
     """
@@ -35,6 +36,33 @@ def test_ctrl_z_stops_the_whole_job_and_fg_lets_it_go_on(tmp_path):
         assert sorted(job.lines(2)) == ["[r0] goes on", "[r1] goes on"]
         job.process.send_signal(signal.SIGUSR1)
         assert job.end().status == 0
+
+
+STOPPED_IN_A_COLLECTIVE = """
+    import os, signal
+    import disttorch as torch
+    import disttorch.distributed as dist
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    dist.init_process_group()
+    print("ready", flush=True)
+    if os.environ["RANK"] == "1":
+        signal.sigwait([signal.SIGUSR1])
+    dist.all_reduce(torch.ones(1))
+"""
+TIMEOUT_S = 3.0
+
+
+def test_time_stopped_by_ctrl_z_is_neither_late_nor_a_stall(tmp_path):
+    options = ("--nproc", "2", "--timeout", str(TIMEOUT_S), "--stall", "1.5", "--grace", "1")
+    with Job(tmp_path, STOPPED_IN_A_COLLECTIVE, *options) as job:
+        job.lines(2)
+        job.process.send_signal(signal.SIGTSTP)
+        os.waitid(os.P_PID, job.process.pid, os.WSTOPPED)
+        time.sleep(1.1 * TIMEOUT_S)  # what must not count
+        job.process.send_signal(signal.SIGCONT)
+        job.process.send_signal(signal.SIGUSR1)
+        ended = job.end()
+    assert (ended.status, ended.stderr) == (0, "")
 
 
 PREEMPTED = """

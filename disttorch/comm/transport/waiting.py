@@ -18,6 +18,9 @@ _SHORTEST_NAP_S = 20e-6
 _LONGEST_NAP_S = 1e-3
 # A nap of a sixteenth of the time waited so far adds at most 6 % to any wait.
 _NAPS_PER_WAIT = 16
+# The longest nap is a thousandth of it: a process that looks so late was stopped (Ctrl-Z), or the
+# machine slept, and its peers with it.
+_STOPPED_S = 1.0
 _SPINS = 100
 
 
@@ -32,16 +35,20 @@ def wait_until(
     """Wait until `ready()`; returns False if the deadline passes first.
 
     `check` is called every 10 ms and may raise to end the wait. An eager wait yields the core for
-    a millisecond; a wait in the background soon naps and leaves the cores to computation.
+    a millisecond; a wait in the background soon naps and leaves the cores to computation. Time in
+    which this process was stopped does not count: the deadline moves by it.
     """
-    start_s = time.monotonic()
+    start_s = seen_s = time.monotonic()
     yield_s = _EAGER_YIELD_S if eager else _BACKGROUND_YIELD_S
     check_at_s = start_s + _CHECK_EVERY_S
     while not ready():
         now_s = time.monotonic()
+        if now_s - seen_s > _STOPPED_S:
+            deadline.at_s += now_s - seen_s
         if now_s >= check_at_s:
             check()
             check_at_s = now_s + _CHECK_EVERY_S
+        seen_s = now_s
         if now_s >= deadline.at_s:
             return ready()
         waited_s = now_s - start_s

@@ -72,6 +72,20 @@ def test_what_became_ready_by_the_deadline_is_not_late(clock: Clock) -> None:
     )
 
 
+def test_time_in_which_the_process_was_stopped_does_not_count(clock: Clock) -> None:
+    stops = iter([100.0])
+
+    def ready() -> bool:
+        if clock.now_s > 50.5:
+            clock.now_s += next(stops, 0.0)
+        return False
+
+    deadline = Deadline.after(1.0)
+    assert not waiting.wait_until(ready, deadline, lambda: None, eager=False)
+    assert clock.now_s == pytest.approx(151.0, abs=5e-3)
+    assert deadline.at_s == pytest.approx(151.0, abs=5e-3)
+
+
 def test_no_spinning_with_more_ranks_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     assert waiting.spins_for(2) > 0
