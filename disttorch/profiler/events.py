@@ -10,14 +10,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _HEADERS = ("Name", "Self CPU %", "Self CPU", "CPU total %", "CPU total", "CPU time avg")
+_COSTS = ("time_total", "memory_usage")
+_MEMORY_HEADERS = ("CPU Mem", "Self CPU Mem")
+_SUMMED = tuple(f"{own}cpu_{what}" for own in ("", "self_") for what in _COSTS)
 _SORTABLE = {
     "count", "cpu_time", "cpu_time_total", "self_cpu_time_total", "self_cpu_time", "key", "name",
+    "cpu_memory_usage", "self_cpu_memory_usage",
 }  # fmt: skip
 
 
 @dataclass
 class FunctionEvent:
-    """One operator, block or collective; `thread` names where it ran."""
+    """One operator, block, collective or wait for data; `thread` names where it ran.
+
+    `cpu_memory_usage` is the bytes of its results that are no views of its arguments.
+    """
 
     name: str
     start_ns: int
@@ -26,6 +33,13 @@ class FunctionEvent:
     category: str = "cpu_op"
     input_shapes: tuple[tuple[int, ...], ...] = ()
     children_ns: int = 0
+    cpu_memory_usage: int = 0
+    children_memory: int = 0
+
+    @property
+    def self_cpu_memory_usage(self) -> int:
+        """Memory without that of inner events, in bytes."""
+        return self.cpu_memory_usage - self.children_memory
 
     @property
     def key(self) -> str:
@@ -55,6 +69,7 @@ class FunctionEventAvg:
     device_time_total: float = 0.0
     self_device_time_total: float = 0.0
     cpu_memory_usage: int = 0
+    self_cpu_memory_usage: int = 0
     is_user_annotation: bool = field(default=False)
 
     @property
@@ -65,12 +80,16 @@ class FunctionEventAvg:
     def add(self, event: FunctionEvent) -> None:
         """Take one more event in."""
         self.count += 1
-        self.cpu_time_total += event.cpu_time_total
-        self.self_cpu_time_total += event.self_cpu_time_total
+        for name in _SUMMED:
+            setattr(self, name, getattr(self, name) + getattr(event, name))
 
 
 class EventList(list[Any]):
-    """Events, or averages of them."""
+    """Events, or averages of them; with `profile_memory`, their table has columns for it."""
+
+    def __init__(self, events: Iterable[Any] = (), *, profile_memory: bool = False) -> None:
+        super().__init__(events)
+        self.profile_memory = profile_memory
 
     @property
     def self_cpu_time_total(self) -> float:
@@ -81,9 +100,8 @@ class EventList(list[Any]):
         """One average over all."""
         total = FunctionEventAvg("Total")
         for event in self:
-            total.count += getattr(event, "count", 1)
-            total.cpu_time_total += event.cpu_time_total
-            total.self_cpu_time_total += event.self_cpu_time_total
+            total.add(event)
+            total.count += getattr(event, "count", 1) - 1
         return total
 
     def table(
@@ -100,12 +118,13 @@ class EventList(list[Any]):
         if not self:
             return ""
         events = self._sorted(sort_by)[: None if row_limit < 0 else row_limit]
-        titles = [*_HEADERS, "# of Calls"]
+        memory = self.profile_memory
+        titles = [*_HEADERS, *(_MEMORY_HEADERS if memory else ()), "# of Calls"]
         shapes = any(getattr(event, "input_shapes", ()) for event in events)
         titles += ["Input Shapes"] if shapes else []
         total = self.self_cpu_time_total
-        cells = [_cells(e, total, shapes, max_name_column_width, max_shapes_column_width)
-                 for e in events]  # fmt: skip
+        widths = max_name_column_width, max_shapes_column_width
+        cells = [_cells(e, total, widths, shapes=shapes, memory=memory) for e in events]
         return _drawn(titles, cells, header, total)
 
     def _sorted(self, sort_by: str | None) -> list[Any]:
@@ -121,7 +140,9 @@ class EventList(list[Any]):
         return self.table()
 
 
-def averages(events: Iterable[FunctionEvent], *, by_shape: bool) -> EventList:
+def averages(
+    events: Iterable[FunctionEvent], *, by_shape: bool, profile_memory: bool = False
+) -> EventList:
     """The events of each name taken together."""
     found: dict[tuple[Any, ...], FunctionEventAvg] = {}
     for event in events:
@@ -131,7 +152,7 @@ def averages(events: Iterable[FunctionEvent], *, by_shape: bool) -> EventList:
             annotation = event.category == "user_annotation"
             found[key] = FunctionEventAvg(event.key, shapes, is_user_annotation=annotation)
         found[key].add(event)
-    return EventList(found.values())
+    return EventList(found.values(), profile_memory=profile_memory)
 
 
 def nested(events: Iterable[FunctionEvent]) -> list[FunctionEvent]:
@@ -139,11 +160,12 @@ def nested(events: Iterable[FunctionEvent]) -> list[FunctionEvent]:
     ordered = sorted(events, key=lambda e: (e.thread, e.start_ns, -e.end_ns))
     around: list[FunctionEvent] = []
     for event in ordered:
-        event.children_ns = 0
+        event.children_ns = event.children_memory = 0
         while around and (around[-1].thread != event.thread or around[-1].end_ns < event.end_ns):
             around.pop()
         if around:
             around[-1].children_ns += event.end_ns - event.start_ns
+            around[-1].children_memory += event.cpu_memory_usage
         around.append(event)
     return sorted(ordered, key=lambda e: e.start_ns)
 
@@ -156,20 +178,33 @@ def microseconds(us: float) -> str:
     return f"{us:.3f}us"
 
 
-def _cells(event: Any, total: float, shapes: bool, name_width: int, shape_width: int) -> list[str]:
+def memory_text(nbytes: int) -> str:
+    """A number of bytes as PyTorch's tables show it: B, KB, MB or GB."""
+    for unit, size in (("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10)):
+        if abs(nbytes) >= size:
+            return f"{nbytes / size:.2f} {unit}"
+    return f"{nbytes} B"
+
+
+def _cells(
+    event: Any, total: float, widths: tuple[int, int], *, shapes: bool, memory: bool
+) -> list[str]:
     def share(us: float) -> str:
         return f"{100 * us / total:.2f}%" if total else "0.00%"
 
     row = [
-        _cut(event.key, name_width),
+        _cut(event.key, widths[0]),
         share(event.self_cpu_time_total),
         microseconds(event.self_cpu_time_total),
         share(event.cpu_time_total),
         microseconds(event.cpu_time_total),
         microseconds(getattr(event, "cpu_time", event.cpu_time_total)),
-        str(getattr(event, "count", 1)),
     ]
-    return [*row, _cut(str([list(s) for s in event.input_shapes]), shape_width)] if shapes else row
+    if memory:
+        row += [memory_text(event.cpu_memory_usage), memory_text(event.self_cpu_memory_usage)]
+    row.append(str(getattr(event, "count", 1)))
+    dims = [list(s) for s in event.input_shapes] if shapes else []
+    return [*row, _cut(str(dims), widths[1])] if shapes else row
 
 
 def _cut(text: str, width: int) -> str:

@@ -13,9 +13,15 @@ from types import TracebackType
 from typing import Any
 
 from disttorch.profiler.events import EventList, FunctionEvent, averages, nested
-from disttorch.profiler.recorder import Recorder, record_function
+from disttorch.profiler.recorder import (
+    COLLECTIVES_THREAD,
+    DATA_THREAD,
+    Recorder,
+    record_function,
+)
 from disttorch.profiler.schedules import ProfilerAction
 
+_TRACKS = {COLLECTIVES_THREAD: "collectives", DATA_THREAD: "data"}
 _RECORDING = (ProfilerAction.RECORD, ProfilerAction.RECORD_AND_SAVE)
 
 
@@ -43,8 +49,9 @@ class profile:
     """Records operators, named blocks and collectives while it is entered; PyTorch's arguments.
 
     With a `schedule`, call `step` at the end of each step; `on_trace_ready(profile)` is called
-    after each cycle, else at the end. Options for memory, stacks and modules are accepted, and
-    record nothing.
+    after each cycle, else at the end. `profile_memory` adds what operators allocate for their
+    results, and the process's memory as a counter of the trace. Options for stacks and modules are
+    accepted, and record nothing.
     """
 
     def __init__(
@@ -68,6 +75,7 @@ class profile:
         if not self.activities:
             raise AssertionError("No valid profiler activities found")
         self.record_shapes = record_shapes
+        self.profile_memory = profile_memory
         self.on_trace_ready = on_trace_ready
         self.step_num = 0
         self.current_action = ProfilerAction.NONE
@@ -75,6 +83,7 @@ class profile:
         self._has_schedule = schedule is not None
         self._recorder: Recorder | None = None
         self._events: list[FunctionEvent] = []
+        self._resident: list[tuple[int, int]] = []
         self._step_block: record_function | None = None
         self._metadata: dict[str, str] = {}
 
@@ -117,13 +126,17 @@ class profile:
 
     def events(self) -> EventList:
         """The events of the latest cycle, in order of their start."""
-        return EventList(nested(self._events))
+        return EventList(nested(self._events), profile_memory=self.profile_memory)
 
     def key_averages(
         self, group_by_input_shape: bool = False, group_by_stack_n: int = 0
     ) -> EventList:
         """The events of the latest cycle averaged by name, and by input shapes if asked for."""
-        return averages(nested(self._events), by_shape=group_by_input_shape)
+        return averages(
+            nested(self._events),
+            by_shape=group_by_input_shape,
+            profile_memory=self.profile_memory,
+        )
 
     def add_metadata(self, key: str, value: str) -> None:
         """Put a text into the trace."""
@@ -138,13 +151,15 @@ class profile:
 
         Traces of all ranks are put together by `disttorch trace`.
         """
-        text = json.dumps(_chrome_trace(self._events, self._metadata))
+        text = json.dumps(_chrome_trace(self._events, self._resident, self._metadata))
         with gzip.open(path, "wt") if path.endswith(".gz") else open(path, "w") as file:
             file.write(text)
 
     def _enter_step(self) -> None:
         if self.current_action in _RECORDING and self._recorder is None:
-            self._recorder = Recorder(with_shapes=self.record_shapes)
+            self._recorder = Recorder(
+                with_shapes=self.record_shapes, with_memory=self.profile_memory
+            )
             self._recorder.start()
         if self._has_schedule and self._recorder is not None:
             self._step_block = record_function(f"ProfilerStep#{self.step_num}")
@@ -161,6 +176,7 @@ class profile:
             return False
         self._recorder.stop()
         self._events = self._recorder.events
+        self._resident = self._recorder.resident
         self._recorder = None
         return True
 
@@ -183,8 +199,11 @@ def tensorboard_trace_handler(
     return handle
 
 
-def _chrome_trace(events: list[FunctionEvent], metadata: dict[str, str]) -> dict[str, Any]:
-    base_ns = min((event.start_ns for event in events), default=0)
+def _chrome_trace(
+    events: list[FunctionEvent], resident: list[tuple[int, int]], metadata: dict[str, str]
+) -> dict[str, Any]:
+    starts = [event.start_ns for event in events] + [at_ns for at_ns, _ in resident]
+    base_ns = min(starts, default=0)
     pid = os.getpid()
     rank = os.environ.get("RANK", "")
     shown = [
@@ -193,12 +212,22 @@ def _chrome_trace(events: list[FunctionEvent], metadata: dict[str, str]) -> dict
             "cat": event.category,
             "name": event.name,
             "pid": pid,
-            "tid": event.thread or "collectives",
+            "tid": _TRACKS.get(event.thread, event.thread),
             "ts": (event.start_ns - base_ns) / 1000,
             "dur": (event.end_ns - event.start_ns) / 1000,
             "args": {"Input Dims": [list(s) for s in event.input_shapes]},
         }
         for event in nested(events)
+    ]
+    shown += [
+        {
+            "ph": "C",
+            "name": "memory",
+            "pid": pid,
+            "ts": (at_ns - base_ns) / 1000,
+            "args": {"resident bytes": nbytes},
+        }
+        for at_ns, nbytes in resident
     ]
     about: dict[str, Any] = {"rank": int(rank)} if rank.isdigit() else {}
     if about:

@@ -23,6 +23,17 @@ def test_ranks_stand_side_by_side_on_one_clock(tmp_path):
     assert sorted(names) == ["rank 0", "rank 1"]
 
 
+def test_counters_and_tracks_stay_with_their_rank(tmp_path):
+    counter = {"ph": "C", "name": "memory", "pid": 9, "ts": 1.0, "args": {"resident bytes": 3}}
+    wait = event("disttorch::data_wait", 2.0) | {"tid": "data"}
+    for rank in range(2):
+        trace = {"traceEvents": [counter, wait], "baseTimeNanoseconds": 1000 * rank}
+        (tmp_path / f"rank{rank}.json").write_text(json.dumps(trace))
+    events = merge(find_traces([str(tmp_path)]))["traceEvents"]
+    found = [(e["ph"], e["pid"], e["ts"]) for e in events if e["ph"] in "CX"]
+    assert found == [("C", 0, 1.0), ("X", 0, 2.0), ("C", 1, 2.0), ("X", 1, 3.0)]
+
+
 @pytest.mark.parametrize("text", ["{", "{}", "3"])
 def test_file_that_is_no_trace_is_named(text, tmp_path):
     (tmp_path / "t.json").write_text(text)

@@ -96,3 +96,37 @@ def test_record_function_decorates():
     with profile() as prof:
         assert decorated() == 1
     assert [event.name for event in prof.events()] == ["decorated"]
+
+
+def test_memory_is_that_of_new_results():
+    x = torch.ones(1000)
+    with profile(profile_memory=True) as prof:
+        x + x
+        x.view(10, 100)
+        x.mul_(2)
+    used = {e.key: e.cpu_memory_usage for e in prof.key_averages()}
+    assert {name: used[f"aten::{name}"] for name in ("add", "view", "mul")} == {
+        "add": 4000, "view": 0, "mul": 0,
+    }  # fmt: skip
+    table = prof.key_averages().table(sort_by="cpu_memory_usage")
+    assert "Self CPU Mem" in table
+    assert table.splitlines()[3].split()[0] == "aten::add"
+    assert "3.91 KB" in table
+    with profile() as plain:
+        x + x
+    assert "Mem" not in plain.key_averages().table()
+
+
+def test_trace_has_memory_and_waits_for_data(tmp_path):
+    loader = torch.utils.data.DataLoader(torch.ones(8, 2), batch_size=2)
+    with profile(profile_memory=True) as prof:
+        for batch in loader:
+            batch * 2
+    prof.export_chrome_trace(str(tmp_path / "t.json"))
+    events = json.loads((tmp_path / "t.json").read_text())["traceEvents"]
+    counters = [e for e in events if e["ph"] == "C"]
+    assert counters[0]["args"]["resident bytes"] > 1 << 20
+    assert all(e["ts"] >= 0 for e in events)
+    waits = [e for e in events if e.get("cat") == "data_wait"]
+    assert len(waits) == 4
+    assert {e["tid"] for e in waits} == {"data"}
