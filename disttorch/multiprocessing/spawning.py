@@ -149,11 +149,12 @@ def start_processes(
     """Call ``fn(i, *args)`` in `nprocs` processes, with i in 0..nprocs-1.
 
     Any function will do, also one of a notebook. With `join`, wait for all and return None;
-    otherwise return the context to `join`.
+    otherwise return the context to `join`. Where a fork would not be safe (CUDA is initialised,
+    other threads run), "fork" becomes "spawn", with a warning that says why.
     """
     import cloudpickle  # noqa: PLC0415 - only who starts processes needs it
 
-    context = multiprocessing.get_context(start_method)
+    context = multiprocessing.get_context(_safe_method(start_method))
     call = cloudpickle.dumps((fn, args))
     folder: TemporaryDirectory[str] = TemporaryDirectory(prefix="disttorch-spawn-")
     processes, files = [], []
@@ -171,6 +172,20 @@ def start_processes(
     while not started.join():
         pass
     return None
+
+
+def _safe_method(start_method: str) -> str:
+    """What was asked for, unless that is a fork which the processes would not survive."""
+    if start_method != "fork":
+        return start_method
+    from disttorch.utils.data.start_method import why_not_fork  # noqa: PLC0415 - only for a fork
+
+    why = why_not_fork()
+    if why:
+        warnings.warn(
+            f"start_method='spawn' is used instead of 'fork': {why}", RuntimeWarning, stacklevel=3
+        )
+    return "spawn" if why else "fork"
 
 
 def spawn(

@@ -1,8 +1,16 @@
 """Looking at a job while it runs: real jobs, real commands."""
 
+import contextlib
+import fcntl
+import os
+import pty
 import re
+import select
+import signal
+import struct
 import subprocess
 import sys
+import termios
 
 import pytest
 
@@ -28,10 +36,12 @@ SCRIPT = """
 """
 
 
+CODE = "import sys; from disttorch_launcher.tools import main; sys.exit(main(sys.argv[1:]))"
+TOOLS = (sys.executable, "-c", CODE)
+
+
 def tool(*words):
-    code = "import sys; from disttorch_launcher.tools import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-c", code, *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run([*TOOLS, *words], capture_output=True, text=True, timeout=30, check=False)
 
 
 def test_stack_and_top_of_a_running_job(tmp_path):
@@ -49,6 +59,41 @@ def test_stack_and_top_of_a_running_job(tmp_path):
     assert [line.split()[0] for line in lines[1:3]] == ["0", "1"]
     assert all(float(line.split()[2]) > 10 for line in lines[1:3])
     assert "all_reduce #" in lines[1]
+
+
+def test_top_on_a_terminal_is_a_table_that_is_drawn_again_until_ctrl_c(tmp_path):
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 160, 0, 0))
+    with Job(tmp_path, SCRIPT, "--nproc", "2") as job:
+        job.lines(1)
+        top = subprocess.Popen(
+            [*TOOLS, "top", "--interval", "0.2", str(job.process.pid)],
+            stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, env=os.environ | {"TERM": "xterm"},
+        )  # fmt: skip
+        os.close(theirs)
+        seen = b""
+        while seen.count(b"samples/s") < 3 and select.select([ours], [], [], 30.0)[0]:
+            seen += os.read(ours, 1 << 16)
+        top.send_signal(signal.SIGINT)
+        status = watched_end(top, ours)
+        job.process.terminate()
+        job.end()
+    os.close(ours)
+    assert status == 130, top.stderr
+    text = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", seen).decode()
+    assert f"job {job.process.pid}" in text
+    assert re.search(r"│ 0 +│ \d+ +│", text)
+    assert "all_reduce #" in text
+
+
+def watched_end(process, terminal):
+    """The status of a process whose output has to be read for it to end."""
+    while process.poll() is None:
+        if select.select([terminal], [], [], 0.1)[0]:
+            with contextlib.suppress(OSError):
+                os.read(terminal, 1 << 16)
+    process.stderr.close()
+    return process.returncode
 
 
 def test_without_a_job_a_line_says_so():

@@ -1,10 +1,12 @@
 import os
 import pickle
 import signal
+import threading
 
 import pytest
 
 from disttorch import multiprocessing as mp
+from disttorch.utils.data import start_method
 
 
 def write(index, folder):
@@ -67,3 +69,23 @@ def test_names_of_multiprocessing_are_there():
     assert mp.get_sharing_strategy() in mp.get_all_sharing_strategies()
     with pytest.raises(AssertionError):
         mp.set_sharing_strategy("telepathy")
+
+
+def test_fork_becomes_spawn_where_threads_run(tmp_path):
+    hold = threading.Event()
+    thread = threading.Thread(target=hold.wait, name="of somebody")
+    thread.start()
+    try:
+        with pytest.warns(RuntimeWarning, match=r"instead of 'fork': threads .*\(of somebody\)"):
+            mp.start_processes(write, args=(str(tmp_path),), nprocs=2, start_method="fork")
+    finally:
+        hold.set()
+        thread.join()
+    assert len(os.listdir(tmp_path)) == 2
+
+
+def test_fork_is_not_taken_while_cuda_is_initialised(tmp_path, monkeypatch):
+    monkeypatch.setattr(start_method, "cuda_is_initialized", lambda: True)
+    with pytest.warns(RuntimeWarning, match="CUDA is initialised"):
+        mp.start_processes(write, args=(str(tmp_path),), nprocs=1, start_method="fork")
+    assert os.listdir(tmp_path) == ["0"]

@@ -50,6 +50,19 @@ def cuda_is_initialized() -> bool:
     return cuda.is_initialized()
 
 
+def why_not_fork() -> str:
+    """Why a fork of this process would not be safe now; empty where it would."""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        return "this platform cannot fork"
+    if cuda_is_initialized():
+        return "CUDA is initialised, which does not survive a fork"
+    threads = foreign_threads()
+    if threads:
+        named = ", ".join(threads[:3]) + (", ..." if len(threads) > 3 else "")
+        return f"threads are running that a fork would cut off ({named})"
+    return ""
+
+
 def choose_start(chosen: Any = None) -> Start:
     """How to start workers: as the user `chosen` (a context), else as is safe now."""
     if chosen is not None:
@@ -61,12 +74,9 @@ def choose_start(chosen: Any = None) -> Start:
         return Start(multiprocessing.get_context(of_process), "set_start_method says so")
     if "fork" not in methods:
         return Start(multiprocessing.get_context("spawn"), "this platform cannot fork")
-    threads = foreign_threads()
-    if cuda_is_initialized():
-        return _server("CUDA is initialised, which does not survive a fork")
-    if threads:
-        named = ", ".join(threads[:3]) + (", ..." if len(threads) > 3 else "")
-        return _server(f"threads are running that a fork would cut off ({named})", may_fork=True)
+    why = why_not_fork()
+    if why:
+        return _server(why, may_fork=not cuda_is_initialized())
     return Start(multiprocessing.get_context("fork"), "no other threads are running")
 
 
