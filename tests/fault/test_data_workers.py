@@ -72,6 +72,7 @@ def test_kill_9_costs_no_sample_and_repeats_none(collate):
         assert delivered == list(range(N))
         texts = [str(w.message) for w in seen]
         assert all("was lost: killed by SIGKILL" in text for text in texts)
+        assert {w.filename for w in seen} <= {__file__}  # the line that asked for a batch
         assert len(texts) <= len(at)
 
 

@@ -281,10 +281,10 @@ def error_of(failure: Failed) -> BaseException:
         kind = pickle.loads(failure.kind)
     except Exception:  # its module need not be importable here
         kind = RuntimeError
-    where = f" (while fetching indices {failure.indices})" if failure.indices is not None else ""
+    where = f"(while fetching indices {failure.indices})\n" if failure.indices is not None else ""
     text = (
         f"Caught {kind.__name__} in DataLoader worker {failure.worker_kind} "
-        f"{failure.worker_id}{where}.\n"
+        f"{failure.worker_id}.\n{where}"
         f"Original {failure.traceback}"
     )
     if kind is KeyError:

@@ -232,7 +232,7 @@ class WorkerPool:
         warnings.warn(
             f"DataLoader worker {worker_id} (pid {dead.process.pid}) was lost: {cause}; a new "
             f"worker takes over its {len(dead.tasks)} outstanding task(s)",
-            stacklevel=6,
+            stacklevel=7,
         )
         dead.process.close()
         member = self._members[worker_id] = self._start(worker_id, dead.share)

@@ -49,7 +49,7 @@ class Promise:
         """Warn when more come."""
         if self.n_samples is not None and n_yielded == self.n_samples + 1:
             text = _TOO_LONG.format(self.dataset, self.n_samples, n_yielded)
-            warnings.warn(text + (_TOO_LONG_WITH_WORKERS if self.n_workers else ""), stacklevel=4)
+            warnings.warn(text + (_TOO_LONG_WITH_WORKERS if self.n_workers else ""), stacklevel=5)
 
 
 @dataclass

@@ -151,7 +151,10 @@ class RowCollate:
 
     def _numbers(self, batch: Sequence[Any], *, collate_fn_map: Any = None) -> Place:
         if set(map(type, batch)) == {int}:
-            return self._copied(batch, np.dtype(np.int64))
+            try:
+                return self._copied(batch, np.dtype(np.int64))
+            except OverflowError:
+                pass  # raised again below, in PyTorch's words
         array = default_collate_fn_map[int](batch)._array
         return self._copied(array, array.dtype)
 
@@ -175,8 +178,15 @@ def fill(structure: Any, arrays: list[np.ndarray]) -> Any:
     if isinstance(structure, tuple) and hasattr(structure, "_fields"):
         return type(structure)(*(fill(v, arrays) for v in structure))
     if isinstance(structure, Sequence) and not isinstance(structure, (str, bytes)):
+        if _is_column(structure):
+            return structure
         return rebuild_sequence(structure, [fill(v, arrays) for v in structure])
     return structure
+
+
+def _is_column(structure: Sequence[Any]) -> bool:
+    """Whether it is the strings of a batch, a list or a tuple as PyTorch makes it."""
+    return len(structure) > 0 and isinstance(structure[0], (str, bytes))
 
 
 def merge_structures(parts: list[Any]) -> Any:
@@ -195,8 +205,9 @@ def merge_structures(parts: list[Any]) -> Any:
         merged = {k: merge_structures([p[k] for p in parts]) for k in first}
         return rebuild_mapping(first, merged)
     if isinstance(first, Sequence) and not isinstance(first, (str, bytes)):
-        if first and isinstance(first[0], (str, bytes)):
-            return [text for part in parts for text in part]
+        if _is_column(first):
+            column = [text for part in parts for text in part]
+            return tuple(column) if isinstance(first, tuple) else column
         if any(len(p) != len(first) for p in parts):
             raise OddPartsError
         columns = [merge_structures(list(c)) for c in zip(*parts, strict=True)]

@@ -98,7 +98,7 @@ class Store:
             return Stage(Ring(self.slots, nbytes), layout)
         except (SharedMemoryError, OSError, AttributeError) as error:
             warnings.warn(
-                f"DataLoader: batches go through sockets, which is slower: {error}", stacklevel=6
+                f"DataLoader: batches go through sockets, which is slower: {error}", stacklevel=8
             )
             return Stage(None, layout)
 

@@ -9,6 +9,7 @@ from disttorch.utils.data import (
     DataLoader,
     Dataset,
     IterableDataset,
+    Subset,
     default_collate_fn_map,
     get_worker_info,
 )
@@ -201,3 +202,57 @@ def test_fifty_epochs_leave_nothing_behind():
     assert counts() == before
     assert resident() - memory < 4 << 20
     loader._iterator.close()
+
+
+class Named(Dataset):
+    """Strings in the places where collating leaves a tuple, and where it leaves a list."""
+
+    def __len__(self):
+        return 21
+
+    def __getitem__(self, i):
+        if i == 20:
+            raise KeyError("no such name")
+        return i, f"n{i}", {"name": f"m{i}", "x": [float(i), b"b"]}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_columns_of_strings_are_what_they_are_without_workers(workers):
+    some = Subset(Named(), range(20))
+    batches = list(DataLoader(some, 10, num_workers=workers))
+    assert repr(batches) == repr(list(DataLoader(some, 10)))
+    assert [type(column) for column in batches[0]] == [torch.Tensor, tuple, dict]
+
+
+def test_errors_of_workers_begin_as_pytorchs_do():
+    # The text as it is: the shorter form of a KeyError would show its line breaks escaped.
+    lines = (
+        r"^Caught KeyError in DataLoader worker process 0\.\n"
+        r"\(while fetching indices \[14, 15, 16, 17, 18, 19, 20\]\)\n"
+        r"Original Traceback \(most recent call last\)"
+    )
+    with pytest.raises(KeyError, match=lines):
+        list(DataLoader(Named(), 7, num_workers=1))
+
+
+class Numbers(IterableDataset):
+    def __len__(self):
+        return 2
+
+    def __iter__(self):
+        return iter(range(4))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_warnings_point_at_the_line_that_asked_for_a_batch(workers):
+    loader = DataLoader(Numbers(), None, num_workers=workers)
+    assert len(loader) == 2
+    with pytest.warns(UserWarning, match="Length of IterableDataset") as seen:
+        list(loader)
+    assert {w.filename for w in seen} == {__file__}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_numbers_that_are_too_large_are_refused_as_without_workers(workers):
+    with pytest.raises(ValueError, match="Overflow when unpacking long"):
+        list(DataLoader([0, 2**64], 2, num_workers=workers))
