@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import ModuleType
 
-from disttorch.comm.algorithms import movement
+from disttorch.comm.algorithms import between_hosts, movement
+from disttorch.comm.algorithms.choice import by_hosts
 from disttorch.comm.collectives.context import (
     Context,
     FlatOutputs,
@@ -52,7 +54,7 @@ def all_gather_into(context: Context, output: Array, array: Array) -> Run:
         outputs = FlatOutputs([output])
         mesh.open(call)
         outs = split_blocks(outputs.flats[0], mesh.size)
-        movement.gather(mesh, outs, array.reshape(-1), deadline)
+        _way(context, array.nbytes).gather(mesh, outs, array.reshape(-1), deadline)
         outputs.commit()
 
     return run
@@ -79,11 +81,19 @@ def _to_list(
     longest: int | None = None,
 ) -> Run:
     mesh = context.mesh
+    # Of a gather only the root has outputs.
+    largest = max((output.nbytes for output in outputs), default=0)
+    way = _way(context, largest) if call.call.root < 0 else movement
 
     def run(deadline: Deadline) -> None:
         mesh.open(call)
         outs = FlatOutputs(outputs)
-        movement.gather(mesh, outs.flats, array.reshape(-1), deadline, longest)
+        way.gather(mesh, outs.flats, array.reshape(-1), deadline, longest)
         outs.commit()
 
     return run
+
+
+def _way(context: Context, nbytes: int) -> ModuleType:
+    hosts = context.mesh.hosts
+    return between_hosts if by_hosts("all_gather", nbytes, hosts) else movement

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from disttorch.comm.algorithms import all_reduce as ways
+from disttorch.comm.algorithms import hierarchical
+from disttorch.comm.algorithms.choice import by_hosts
+from disttorch.comm.algorithms.staged_reduce import stages_of
 from disttorch.comm.collectives.context import Context, FlatOutputs, Run, check_array
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.header import EncodedCall
@@ -29,21 +32,30 @@ def all_reduce(context: Context, array: Array, op: Reduction) -> Run:
 
     def run(deadline: Deadline) -> None:
         if array.flags.c_contiguous:
-            _run(context, call, array.reshape(-1), reduce, deadline)
+            _run(context, call, array.reshape(-1), op, reduce, deadline)
             return
         outputs = FlatOutputs([array], keep=True)
-        _run(context, call, outputs.flats[0], reduce, deadline)
+        _run(context, call, outputs.flats[0], op, reduce, deadline)
         outputs.commit()
 
     return run
 
 
 def _run(
-    context: Context, call: EncodedCall, flat: Array, reduce: Reduce, deadline: Deadline
+    context: Context,
+    call: EncodedCall,
+    flat: Array,
+    op: Reduction,
+    reduce: Reduce,
+    deadline: Deadline,
 ) -> None:
     mesh = context.mesh
     if mesh.size == 1:
         reduce(flat, [flat])
+        return
+    if by_hosts("all_reduce", flat.nbytes, mesh.hosts):
+        mesh.open(call)
+        hierarchical.all_reduce(mesh, flat, stages_of(op, flat.dtype, mesh.size), deadline)
         return
     if context.windows.n_made and flat.nbytes >= _IN_PLACE_FROM_BYTES:
         # Any rank's array may lie in a window, so all tell each other before data moves.

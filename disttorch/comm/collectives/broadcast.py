@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from disttorch.comm.algorithms import movement
+from disttorch.comm.algorithms import between_hosts, movement
+from disttorch.comm.algorithms.choice import by_hosts
 from disttorch.comm.collectives.context import Context, FlatOutputs, Run, check_array
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.transport.arena import Array
@@ -15,13 +16,15 @@ def broadcast(context: Context, array: Array, root: int) -> Run:
     check_array(array, "array", written=mesh.rank != root)
     call = context.call("broadcast", array, root=root)
 
+    way = between_hosts if by_hosts("broadcast", array.nbytes, mesh.hosts) else movement
+
     def run(deadline: Deadline) -> None:
         mesh.open(call)
         if mesh.rank == root:
-            movement.broadcast(mesh, array.reshape(-1), root, deadline)
+            way.broadcast(mesh, array.reshape(-1), root, deadline)
             return
         outputs = FlatOutputs([array])
-        movement.broadcast(mesh, outputs.flats[0], root, deadline)
+        way.broadcast(mesh, outputs.flats[0], root, deadline)
         outputs.commit()
 
     return run

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from disttorch.comm.algorithms import movement
+from disttorch.comm.algorithms import hierarchical, movement
+from disttorch.comm.algorithms.choice import by_hosts
+from disttorch.comm.algorithms.staged_reduce import stages_of
 from disttorch.comm.collectives.context import (
     Context,
     FlatOutputs,
@@ -65,6 +67,8 @@ def _runner(
 ) -> Run:
     mesh = context.mesh
     fold = reducer(op, output.dtype, mesh.size)
+    itemsize = output.dtype.itemsize
+    several_hosts = by_hosts("reduce_scatter", longest * itemsize, mesh.hosts)
 
     def run(deadline: Deadline) -> None:
         outputs = FlatOutputs([output])
@@ -75,7 +79,11 @@ def _runner(
             fold(piece, [part[: piece.size] for part in parts])
 
         mesh.open(call)
-        movement.pieces(mesh, inputs(), out.dtype, longest, drain, deadline)
+        if several_hosts:
+            stages = stages_of(op, out.dtype, mesh.size)
+            hierarchical.reduce_scatter(mesh, inputs(), out, longest, stages, deadline)
+        else:
+            movement.pieces(mesh, inputs(), out.dtype, longest, drain, deadline)
         outputs.commit()
 
     return run

@@ -1,0 +1,73 @@
+"""Which way a collective takes: one table for all, filled from what `benchmarks.crossovers` found.
+
+A row holds, for groups of at most so many ranks, the ways in order of size: each up to so many
+bytes of the array that is given, the last without limit. Ranks must choose alike, so the choice
+depends on nothing but what their headers compare. `tests/comm/algorithms/test_choice.py` compares
+the rows for one host with docs/crossovers.json.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+
+KB, MB = 1 << 10, 1 << 20
+_ANY = sys.maxsize
+
+
+class Way(Enum):
+    """How data moves; see `all_reduce`, `movement` and `reach`."""
+
+    DIRECT = "direct"
+    STREAMED = "streamed"
+    SCATTERED = "scattered"
+    STAGED = "staged"
+    REACH = "reach"
+
+
+Row = tuple[int, tuple[tuple[int, Way], ...]]
+
+SHARED: dict[str, tuple[Row, ...]] = {
+    "all_reduce": (
+        (2, ((MB, Way.DIRECT), (_ANY, Way.STREAMED))),
+        (4, ((256 * KB, Way.DIRECT), (32 * MB, Way.SCATTERED), (_ANY, Way.REACH))),
+        (_ANY, ((128 * KB, Way.DIRECT), (4 * MB, Way.SCATTERED), (_ANY, Way.REACH))),
+    ),
+    "all_to_all": ((_ANY, ((MB, Way.STAGED), (_ANY, Way.REACH))),),
+}
+# Between hosts one step with all data to all is quicker than two with a part up to here; with two
+# ranks both send the same.
+WIRE: dict[str, tuple[Row, ...]] = {
+    "all_reduce": (
+        (2, ((_ANY, Way.DIRECT),)),
+        (_ANY, ((16 * KB, Way.DIRECT), (_ANY, Way.SCATTERED))),
+    ),
+    "all_to_all": ((_ANY, ((_ANY, Way.STAGED),)),),
+}
+# Where ranks may not read each other's memory.
+INSTEAD_OF_REACH = {"all_reduce": Way.SCATTERED, "all_to_all": Way.STAGED}
+
+
+# Array or piece of more than so many bytes: then it pays that each host adds up its own first and
+# is sent everything once, in one to three more steps (`hierarchical`, `between_hosts`). Measured
+# with two and three hosts of two and four ranks, which were one machine.
+BY_HOSTS_ABOVE = {
+    "all_reduce": 512 * KB,
+    "broadcast": 2 * MB,
+    "all_gather": 512 * KB,
+    "reduce_scatter": 512 * KB,
+}
+
+
+def by_hosts(collective: str, nbytes: int, hosts: tuple[tuple[int, ...], ...]) -> bool:
+    """Whether a group whose ranks are on these `hosts` is to take the way of several hosts."""
+    n_ranks = sum(map(len, hosts))
+    return 1 < len(hosts) < n_ranks and nbytes > BY_HOSTS_ABOVE[collective]
+
+
+def choose(collective: str, nbytes: int, n_ranks: int, *, shared: bool) -> Way:
+    """The way for arrays of `nbytes` in a group of `n_ranks`, on one host if `shared`."""
+    for most_ranks, ways in (SHARED if shared else WIRE)[collective]:
+        if n_ranks <= most_ranks:
+            return next(way for most_bytes, way in ways if nbytes <= most_bytes)
+    raise AssertionError("the last row is for any number of ranks")
