@@ -114,6 +114,7 @@ _LAZY_NAMES |= dict.fromkeys(
     ),
     "amp",
 )
+_LAZY_NAMES["bilinear"] = "nn.functional"
 _LAZY_NAMES |= dict.fromkeys(
     ("grid_sampler", "grid_sampler_2d", "grid_sampler_3d"), "nn.functional.grid"
 )

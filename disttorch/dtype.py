@@ -279,6 +279,11 @@ class finfo(_Info):
     """Limits of a floating dtype: bits, eps, max, min, tiny, smallest_normal, resolution."""
 
     def __init__(self, type: dtype | None = None) -> None:
+        if type is not None and not isinstance(type, dtype):
+            kind = type.__class__.__name__
+            raise TypeError(
+                f"finfo(): argument 'type' (position 1) must be torch.dtype, not {kind}"
+            )
         chosen = (type or _Default.floating).to_real()
         if not chosen.is_floating_point:
             raise TypeError(

@@ -9,6 +9,7 @@ from disttorch.autograd.quick import quick
 from disttorch.backends.precision import is_short
 from disttorch.dtype import float32
 from disttorch.ops.cast import cast
+from disttorch.ops.older_order import number_first
 from disttorch.ops.out import write_out
 from disttorch.ops.pointwise import function_of
 from disttorch.tensor import Tensor
@@ -37,8 +38,20 @@ class Add(Op):
 
 
 @public(method=True, inplace=True)
-def add(input: Operand, other: Operand, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
-    """Return ``input + alpha * other``, broadcast; dtype by promotion."""
+def add(
+    input: Operand,
+    other: Operand,
+    after: Any = None,
+    *,
+    alpha: float = 1,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Return ``input + alpha * other``, broadcast; dtype by promotion.
+
+    `after`: the tensor where `other` is alpha, as before PyTorch 1.5.
+    """
+    if after is not None:
+        alpha, (other,) = number_first("add", "alpha", other, (after,))  # type: ignore[assignment]
     y = Add.apply(input, other) if alpha == 1 else _with_factor(Add, input, other, alpha)
     return y if out is None else write_out(out, y, "add")
 
@@ -88,8 +101,20 @@ class Sub(Op):
 
 
 @public(method=True, inplace=True)
-def sub(input: Operand, other: Operand, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
-    """Return ``input - alpha * other``, broadcast; RuntimeError for bool tensors."""
+def sub(
+    input: Operand,
+    other: Operand,
+    after: Any = None,
+    *,
+    alpha: float = 1,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Return ``input - alpha * other``, broadcast; RuntimeError for bool tensors.
+
+    `after`: the tensor where `other` is alpha, as before PyTorch 1.5.
+    """
+    if after is not None:
+        alpha, (other,) = number_first("sub", "alpha", other, (after,))  # type: ignore[assignment]
     y = Sub.apply(input, other) if alpha == 1 else _with_factor(Sub, input, other, alpha)
     return y if out is None else write_out(out, y, "sub")
 

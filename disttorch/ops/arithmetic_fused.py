@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from disttorch.autograd.op import PointwiseOp, public
+from disttorch.ops.older_order import number_first
 from disttorch.ops.out import write_out
 from disttorch.tensor import Tensor
 
@@ -46,13 +47,19 @@ class Addcmul(PointwiseOp):
 @public(method=True, inplace=True)
 def addcmul(
     input: Tensor,
-    tensor1: Tensor,
+    tensor1: Any,
     tensor2: Tensor,
+    after: Tensor | None = None,
     *,
     value: float = 1,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Return ``input + value * tensor1 * tensor2``, broadcast."""
+    """Return ``input + value * tensor1 * tensor2``, broadcast.
+
+    `after`: the second factor where `tensor1` is the value, as before PyTorch 1.5.
+    """
+    if after is not None:
+        value, (tensor1, tensor2) = number_first("addcmul", "value", tensor1, (tensor2, after))
     y = Addcmul.apply(input, tensor1, tensor2, value=value)
     return y if out is None else write_out(out, y, "addcmul")
 
@@ -80,13 +87,19 @@ class Addcdiv(PointwiseOp):
 @public(method=True, inplace=True)
 def addcdiv(
     input: Tensor,
-    tensor1: Tensor,
+    tensor1: Any,
     tensor2: Tensor,
+    after: Tensor | None = None,
     *,
     value: float = 1,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Return ``input + value * tensor1 / tensor2``, broadcast; RuntimeError for integers."""
+    """Return ``input + value * tensor1 / tensor2``, broadcast; RuntimeError for integers.
+
+    `after`: the divisor where `tensor1` is the value, as before PyTorch 1.5.
+    """
+    if after is not None:
+        value, (tensor1, tensor2) = number_first("addcdiv", "value", tensor1, (tensor2, after))
     if all(t._array.dtype.kind in "iub" for t in (tensor1, tensor2)):
         raise RuntimeError(
             "Integer division with addcdiv is no longer supported, and in a future  release "
