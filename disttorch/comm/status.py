@@ -238,6 +238,9 @@ def _make(path: str | None) -> mmap.mmap:
         # Allocated now: a full disk is an error here and not a SIGBUS at a later write.
         os.posix_fallocate(fd, 0, _PAGE_BYTES)
         return mmap.mmap(fd, _PAGE_BYTES)
+    except OSError as error:
+        why = f"{error.strerror} for the job's run directory (XDG_RUNTIME_DIR or TMPDIR: another)"
+        raise OSError(error.errno, why, path) from None
     finally:
         os.close(fd)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import timeit
+from pathlib import Path
 from time import monotonic
 
 import numpy as np
@@ -170,3 +172,15 @@ def test_recording_costs_little_beside_a_collective():
     cost_s = min(timeit.repeat(lambda: page.end(page.begin(1, again, "world")), number=2000)) / 2000
     # 0.4 us on the machine it was written on; the bound leaves room for a busy one.
     assert cost_s < 3e-6
+
+
+def test_full_disk_names_the_file_and_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    text = "No space left on device for the job's run directory"
+    with pytest.raises(OSError, match=text):
+        status.StatusPage(0, str(tmp_path / "status-0-0"))
