@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import os
 import subprocess
 import sys
 from functools import cache
@@ -185,9 +186,12 @@ print(json.dumps(dict(
 def import_in_new_process(module: str) -> dict:
     """What `import module` loads, in an interpreter that has loaded nothing but NumPy."""
     code = IMPORT_PROBE.format(module=module)
+    # NumPy's BLAS has threads of its own otherwise, and it is ours that are counted.
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False
-    )
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, timeout=50, check=False, env=environment,
+    )  # fmt: skip
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
 

@@ -147,6 +147,13 @@ class Backend(Kernels, LinearAlgebra, SpecialFunctions):
         """Return ``run(flat [g, *saved], flat gradient of the first input)``, or None."""
         return None
 
+    def recurrent_kernel(self, name: str, gates: Array, n_steps: int) -> Any:
+        """Return a function of one step's rows that does all but the product, or None.
+
+        `name` is "lstm" or "lstm_backward"; `gates` holds all steps' rows.
+        """
+        return None
+
     def optimizer_step(self, update: str, flat: Sequence[Array], c: Any, before: Any) -> bool:
         """Do a whole optimiser step on flat arrays, or return False for the caller to do it.
 

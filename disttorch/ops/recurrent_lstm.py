@@ -6,6 +6,7 @@ Gates are in PyTorch's order: input, forget, cell, output. The sigmoids are comp
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from disttorch.ops.composed import Composed
@@ -56,20 +57,14 @@ class LstmLayer(Composed):
             xp.empty((n_rows, k), dtype) for k in (h.shape[1], n_hidden, n_hidden)
         )
         last = xp.empty((n_rows, n_hidden), dtype) if w_hr is not None else y
-        i, f, g, o = (slice(k * n_hidden, (k + 1) * n_hidden) for k in range(4))
+        step = ctx.backend.recurrent_kernel("lstm", gates, len(sizes))
+        step = step or partial(_step, xp, slope, shift)
         for rows, n in steps(sizes, reverse):
             z, state, cell = gates[rows], h[:n], c[:n]
             before[rows] = state
             cells[rows] = cell
             z += state @ w
-            xp.tanh(z, out=z)
-            z *= slope
-            z += shift
-            cell *= z[:, f]
-            cell += z[:, i] * z[:, g]
-            tc = squashed[rows]
-            xp.tanh(cell, out=tc)
-            xp.multiply(z[:, o], tc, out=last[rows])
+            step(z, cell, squashed[rows], last[rows])
             if w_hr is not None:
                 xp.matmul(last[rows], w_hr.T, out=y[rows])
             state[...] = y[rows]
@@ -80,7 +75,9 @@ class LstmLayer(Composed):
         x, _, _, w_ih, w_hh, b_ih, b_hh, w_hr = ctx.saved
         gates, before, cells, squashed, last = ctx.kept
         xp, n_hidden = ctx.xp, w_ih.shape[0] // 4
-        slopes, through_o = _gate_slopes(xp, gates, cells, squashed)
+        kernel = ctx.backend.recurrent_kernel("lstm_backward", gates, len(ctx.sizes))
+        if kernel is None:
+            slopes, through_o = _gate_slopes(xp, gates, cells, squashed)
         forget = gates[:, n_hidden : 2 * n_hidden]
         gh, gc = gh.copy(), gc.copy()
         g_gates = xp.empty_like(gates)
@@ -90,13 +87,15 @@ class LstmLayer(Composed):
             if g_out is not None:
                 g_out[rows] = state
                 state = state @ w_hr
-            cell = gc[:n]
-            cell += state * through_o[rows]
-            a, z = slopes[rows], g_gates[rows]
-            by_gate = z.reshape(n, 4, n_hidden)
-            xp.multiply(a[:, :3], cell[:, None], out=by_gate[:, :3])
-            xp.multiply(a[:, 3], state, out=by_gate[:, 3])
-            cell *= forget[rows]
+            cell, z = gc[:n], g_gates[rows]
+            if kernel is not None:
+                kernel(gates[rows], cells[rows], squashed[rows], state, cell, z)
+            else:
+                cell += state * through_o[rows]
+                a, by_gate = slopes[rows], z.reshape(n, 4, n_hidden)
+                xp.multiply(a[:, :3], cell[:, None], out=by_gate[:, :3])
+                xp.multiply(a[:, 3], state, out=by_gate[:, 3])
+                cell *= forget[rows]
             gh[:n] = z @ w_hh
         gx, gw_ih, gb = from_gates(g_gates, x, w_ih)
         gw_hr = None if g_out is None else g_out.T @ last
@@ -116,6 +115,21 @@ class LstmLayer(Composed):
             outputs.append(state)
             h, c = cat([state, h[n:]]), cat([cell, c[n:]])
         return concatenated(outputs, ctx.reverse, cat), h, c
+
+
+def _step(
+    xp: Any, slope: Array, shift: Array, z: Array, cell: Array, squashed: Array, last: Array
+) -> None:
+    """Turn one step's sums `z` (n, 4H) into gates; write cell, its tanh and output, (n, H)."""
+    n_hidden = cell.shape[1]
+    i, f, g, o = (z[:, k * n_hidden : (k + 1) * n_hidden] for k in range(4))
+    xp.tanh(z, out=z)
+    z *= slope
+    z += shift
+    cell *= f
+    cell += i * g
+    xp.tanh(cell, out=squashed)
+    xp.multiply(o, squashed, out=last)
 
 
 def _sigmoid_as_tanh(xp: Any, gates: Array, n_hidden: int) -> tuple[Array, Array]:

@@ -94,6 +94,7 @@ class NumpyBackend(Backend):
     forward_kernel = _late("jit.pointwise", "forward_kernel")
     backward_kernel = _late("jit.pointwise", "backward_kernel")
     optimizer_step = _late("jit.steps", "optimizer_step")
+    recurrent_kernel = _late("jit.recurrent", "recurrent_kernel")
 
     def __init__(self) -> None:
         super().__init__()
