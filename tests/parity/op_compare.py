@@ -35,6 +35,9 @@ def agree(given: Any, wanted: Any, *, what: str = "result", metadata_only: bool 
             raise Disagreement(f"{what}: {_kind(given)} instead of {_kind(wanted)}")
         for k, (g, w) in enumerate(zip(given, wanted, strict=True)):
             agree(g, w, what=f"{what}[{k}]", metadata_only=metadata_only)
+    elif isinstance(wanted, np.ndarray):
+        if given.shape != wanted.shape or not np.allclose(given, wanted, equal_nan=True):
+            raise Disagreement(f"{what}: {given} instead of {wanted}")
     elif isinstance(wanted, (bool, int, float, complex)):
         if type(given) is not type(wanted) or not np.allclose(given, wanted, equal_nan=True):
             raise Disagreement(f"{what}: {given!r} instead of {wanted!r}")
@@ -88,7 +91,7 @@ def _values_at(name: str, sample: Any, result: Any) -> Any:
         places = np.expand_dims(indices, dim) if reduced else indices
         named = np.take_along_axis(x, places, dim)
         indices = named.squeeze(dim) if reduced else named
-    return [*([] if alone else [result[0]]), indices.astype(np.float64).tolist()]
+    return [*([] if alone else [result[0]]), indices.astype(np.float64)]
 
 
 def _close(mine: np.ndarray, theirs: np.ndarray, tolerance: float | None) -> bool:
