@@ -132,15 +132,23 @@ class HostLink:
         if what in ("left", "still"):
             self._page[what] = told
         elif what == "causes":
-            with contextlib.suppress(DistStoreError):  # unnumbered, it counts as the last
-                told = replace(told, order=store.add(f"job/causes/{restarts}", 1))
-            self._put(what, restarts, told)
+            self._put(what, restarts, replace(told, order=self._number(store, restarts)))
         else:
             self._put(what, restarts, told)
-        if not self._cut_off:
-            with contextlib.suppress(DistStoreError):
+        try:
+            if not self._cut_off:
                 self._write(store, now=True)
+        except DistStoreError:
+            self._store_failed()
         self._written.set()
+
+    def _number(self, store: ZmqStore, restarts: int) -> int:
+        """The place of a cause among those of all hosts; 0, the last, if the store has gone."""
+        try:
+            return 0 if self._cut_off else store.add(f"job/causes/{restarts}", 1)
+        except DistStoreError:
+            self._store_failed()
+            return 0
 
     def _put(self, what: str, restarts: int, told: HostCause | HostEnd) -> None:
         kept = self._page[what]

@@ -19,13 +19,14 @@ class JobStore:
         self._server: StoreServer | None = None
         self._client: ZmqStore | None = None
         self._given_up = False  # host 0 has gone: to ask again would hold up the launcher
-        self._key = meeting.key if meeting else None
         if meeting is None:
             self._server = StoreServer(f"ipc://{run_dir}/store-{restarts}.sock")
             self._server.start()
             self.address = self._server.address
         else:
             self.address = meeting.address
+            # It is connected, so that it knows at once when the store has gone.
+            self._client = meeting.client
 
     def rank_ended(self, rank: int, how: str) -> None:
         """Tell ranks that wait for this one to join that it never will."""
@@ -47,13 +48,14 @@ class JobStore:
             return False
 
     def close(self) -> None:
-        """Stop serving and remove the socket."""
+        """Stop serving and remove the socket; a store of several hosts goes on."""
+        if self._server is None:
+            return
         if self._client is not None:
             self._client.close()
-        if self._server is not None:
-            self._server.close()
+        self._server.close()
 
     def _ask(self) -> ZmqStore:
         if self._client is None:
-            self._client = ZmqStore(self.address, ANSWER_S, self._key)
+            self._client = ZmqStore(self.address, ANSWER_S)
         return self._client
