@@ -96,7 +96,10 @@ def _watch(
                 return
             ranks = top.rows(before, now)
             late = top.straggler(ranks)
-            table = Table(*top.TITLES, title=f"job {launcher_pid(job)}", highlight=True)
+            table = Table(title=f"job {launcher_pid(job)}", highlight=True)
+            for title in top.TITLES[:-1]:  # where it is narrow, the last column is what gives way
+                table.add_column(title, no_wrap=True, justify="right")
+            table.add_column(top.TITLES[-1], overflow="fold")
             for row in ranks:
                 table.add_row(*row.cells(), style="bold red" if row.rank == late else None)
             live.update(table)
