@@ -81,11 +81,11 @@ def test_top_on_a_terminal_is_a_table_that_is_drawn_again_until_ctrl_c(tmp_path)
         job.process.terminate()
         job.end()
     os.close(ours)
-    assert status == 130, top.stderr
-    text = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", seen).decode()
+    assert status == 130, seen
+    text = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", seen).decode(errors="replace")
     assert f"job {job.process.pid}" in text
     assert re.search(r"│ +0 │ +\d+ │", text)
-    assert "in all_reduce" in text or "after all_reduce" in text
+    assert "all_reduce" in text
 
 
 def watched_end(process, terminal):
