@@ -8,6 +8,7 @@ from disttorch.comm import phases
 from disttorch.comm.status import Record
 from disttorch.distributed import step_times as module
 from disttorch.distributed.world import _World
+from disttorch.utils.data import DataLoader, Dataset
 from tests.comm.ranks import run_ranks
 
 N_STEPS = 4
@@ -91,3 +92,36 @@ def test_the_straggler_is_named(slow_rank):
     assert text.startswith("mean of 4 steps, ms\n")
     assert f"rank {slow_rank} keeps the others waiting" in text
     assert text.endswith("more than another rank in: forward")
+
+
+class Slow(Dataset):
+    """Samples that take about 30 ms where they are slow."""
+
+    def __init__(self, is_slow):
+        self.is_slow = is_slow
+
+    def __len__(self):
+        return N_STEPS + 1
+
+    def __getitem__(self, i):
+        if self.is_slow:
+            busy()
+        return torch.ones(4)
+
+
+def test_waiting_for_data_is_told_without_a_launcher():
+    def body(group):
+        _World.group = dist.GroupMember.WORLD = group
+        phases.clear()
+        model = torch.nn.Linear(4, 4)
+        optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+        for x in DataLoader(Slow(group.rank == 1)):
+            model(x).sum().backward()
+            dist.all_reduce(model.weight.grad)
+            optimiser.step()
+        return dist.step_report(n_steps=N_STEPS)
+
+    report, same = run_ranks(2, body)
+    assert report == same and report.straggler == 1
+    assert report.ranks[1].data_s > 0.02 > report.ranks[0].data_s
+    assert str(report).endswith("more than another rank in: data")

@@ -1,10 +1,7 @@
-"""Calls that both libraries must answer alike; `python -m` runs a rank of PyTorch's under gloo."""
+"""Calls that both libraries must answer alike."""
 
 from __future__ import annotations
 
-import datetime
-import json
-import sys
 from typing import Any
 
 REDUCTIONS = ("SUM", "PRODUCT", "MIN", "MAX", "BAND", "BOR", "BXOR")
@@ -160,7 +157,6 @@ def refusals(torch: Any, dist: Any, r: int) -> dict[str, Any]:
         "no subgroups": lambda: dist.new_subgroups_by_enumeration([]),
         "unknown rank": lambda: dist.new_group([5]),
         "init twice": lambda: dist.init_process_group("gloo"),
-        "splits": lambda: dist.all_to_all_single(t, t, [1, 2], [1, 2]),
         "group rank": lambda: dist.get_group_rank(dist.group.WORLD, 5),
         "global rank": lambda: dist.get_global_rank(dist.group.WORLD, 5),
         "mesh dimension": lambda: dist.init_device_mesh("cpu", (2,)).get_group("x"),
@@ -194,17 +190,3 @@ def answers(torch: Any, dist: Any, rank: int) -> dict[str, Any]:
             if table is refusals:
                 dist.barrier()
     return out
-
-
-def main(rank: str, path: str) -> None:
-    import torch
-    import torch.distributed as dist
-
-    dist.init_process_group(
-        "gloo", f"file://{path}", datetime.timedelta(seconds=60), world_size=2, rank=int(rank)
-    )
-    print(json.dumps(answers(torch, dist, int(rank))))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -1,10 +1,8 @@
-"""Wrong calls that both libraries must refuse alike; `python -m` runs a rank of PyTorch's."""
+"""Wrong calls that both libraries must refuse alike."""
 
 from __future__ import annotations
 
 import datetime
-import json
-import sys
 from typing import Any
 
 # `t` and `d` are the library and its distributed module, `r` the rank, `z` makes zeros.
@@ -294,21 +292,3 @@ def answers(calls: str, space: dict[str, Any], after_each: Any = None) -> dict[s
         if after_each is not None:
             after_each()
     return out
-
-
-def main(rank: str, path: str) -> None:
-    """Print the answers of one rank of PyTorch's under gloo."""
-    import torch
-    import torch.distributed as dist
-
-    space = names(torch, dist, int(rank))
-    out = answers(WITHOUT_A_GROUP, space)
-    dist.init_process_group(
-        "gloo", f"file://{path}", datetime.timedelta(seconds=4), world_size=2, rank=int(rank)
-    )
-    space["only_0"] = dist.new_group([0])
-    print(json.dumps(out | answers(WITH_A_GROUP, space, dist.barrier)))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

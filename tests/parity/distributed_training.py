@@ -1,0 +1,168 @@
+"""Training that both libraries must do alike on two ranks."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from typing import Any
+
+N_STEPS = 20
+N_ROWS, N_IN, N_OUT = 6, 5, 3
+
+
+def numbers(torch: Any, *shape: int, start: int = 0) -> Any:
+    """Values in [-1, 1) that depend on nothing but their places."""
+    n = 1
+    for size in shape:
+        n *= size
+    return ((torch.arange(start, start + n) * 37 % 101).float() / 50.5 - 1).reshape(shape)
+
+
+def filled(torch: Any, model: Any) -> Any:
+    """The model with parameters that are equal in both libraries."""
+    with torch.no_grad():
+        for i, p in enumerate(model.parameters()):
+            p.copy_(numbers(torch, *p.shape, start=7 * i) * 0.5)
+    return model
+
+
+def mlp(torch: Any) -> Any:
+    nn = torch.nn
+    return nn.Sequential(nn.Linear(N_IN, 16), nn.Tanh(), nn.Linear(16, N_OUT))
+
+
+def convolutional(torch: Any) -> Any:
+    nn = torch.nn
+    return nn.Sequential(
+        *(nn.Unflatten(1, (1, N_IN)), nn.Conv1d(1, 4, 3, padding=1), nn.BatchNorm1d(4), nn.ReLU()),
+        *(nn.Flatten(), nn.Linear(4 * N_IN, N_OUT)),
+    )
+
+
+def tied(torch: Any) -> Any:
+    nn = torch.nn
+    first, second = nn.Linear(N_IN, N_IN), nn.Linear(N_IN, N_IN)
+    second.weight = first.weight
+    return nn.Sequential(first, nn.Tanh(), second, nn.Linear(N_IN, N_OUT))
+
+
+def frozen(torch: Any) -> Any:
+    model = mlp(torch)
+    model[0].weight.requires_grad_(False)
+    return model
+
+
+def attentive(torch: Any) -> Any:
+    nn = torch.nn
+    layer = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True)
+    return nn.Sequential(
+        *(nn.Unflatten(1, (N_IN, 1)), nn.Linear(1, 4), layer, nn.Flatten(), nn.Linear(20, N_OUT)),
+    )
+
+
+def partly_used(torch: Any) -> Any:
+    class PartlyUsed(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.never = mlp(torch), torch.nn.Linear(2, 2)
+
+        def forward(self, x: Any) -> Any:
+            return self.used(x)
+
+    return PartlyUsed()
+
+
+def checkpointed(torch: Any) -> Any:
+    checkpoint = importlib.import_module(f"{torch.__name__}.utils.checkpoint").checkpoint
+
+    class Checkpointed(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.last = mlp(torch), torch.nn.Linear(N_OUT, N_OUT)
+
+        def forward(self, x: Any) -> Any:
+            return self.last(checkpoint(self.inner, x, use_reentrant=False))
+
+    return Checkpointed()
+
+
+Run = dict[str, Any]
+# How each run differs from a plain one: the model, DDP's options, what is done in a step.
+RUNS: dict[str, Run] = {
+    "mlp": {"model": mlp},
+    "small buckets": {"model": mlp, "how": {"bucket_cap_mb": 1e-4}},
+    "views": {"model": mlp, "how": {"gradient_as_bucket_view": True}},
+    "batch norm": {"model": convolutional},
+    "batch norm, own buffers": {"model": convolutional, "how": {"broadcast_buffers": False}},
+    "tied": {"model": tied},
+    "frozen": {"model": frozen},
+    "attention": {"model": attentive},
+    "unused": {"model": partly_used, "how": {"find_unused_parameters": True}},
+    "unused, static": {"model": partly_used, "how": {"static_graph": True}},
+    "checkpoint": {"model": checkpointed},
+    "checkpoint, static": {"model": checkpointed, "how": {"static_graph": True}},
+    "accumulate": {"model": mlp, "accumulate": True},
+    "clip": {"model": mlp, "clip": 0.1},
+    "adam": {"model": mlp, "optimizer": "AdamW"},
+    "zero": {"model": mlp, "optimizer": "AdamW", "zero": {}},
+    "zero, views": {
+        "model": mlp,
+        "optimizer": "SGD",
+        "zero": {"parameters_as_bucket_view": True},
+    },
+    "zero, clip": {"model": mlp, "optimizer": "AdamW", "zero": {}, "clip": 0.1},
+    "uneven": {"model": mlp, "uneven": True},
+    "uneven, adam": {"model": mlp, "uneven": True, "optimizer": "AdamW"},
+    "uneven, zero": {"model": mlp, "uneven": True, "optimizer": "AdamW", "zero": {}},
+    "fp16 hook": {"model": mlp, "hook": "fp16_compress_hook"},
+    "float64": {"model": mlp, "dtype": "float64"},
+    "bfloat16": {"model": mlp, "dtype": "bfloat16"},
+}
+
+
+def optimizer_of(torch: Any, run: Run, model: Any) -> Any:
+    kind = getattr(torch.optim, run.get("optimizer", "SGD"))
+    if "zero" not in run:
+        return kind(model.parameters(), lr=0.05)
+    module = importlib.import_module(f"{torch.__name__}.distributed.optim")
+    zero = module.ZeroRedundancyOptimizer
+    return zero(model.parameters(), optimizer_class=kind, lr=0.05, **run["zero"])
+
+
+def trained(torch: Any, rank: int, run: Run) -> Any:
+    """Losses of this rank's steps, then sums over the model's state."""
+    dtype = getattr(torch, run.get("dtype", "float32"))
+    inner = filled(torch, run["model"](torch)).to(dtype)
+    model = torch.nn.parallel.DistributedDataParallel(inner, **run.get("how", {}))
+    if "hook" in run:
+        path = f"{torch.__name__}.distributed.algorithms.ddp_comm_hooks.default_hooks"
+        model.register_comm_hook(None, getattr(importlib.import_module(path), run["hook"]))
+    optimizer = optimizer_of(torch, run, model)
+    losses = []
+    with around(torch, run, model, optimizer):
+        for step in range(N_STEPS - (5 * rank if "uneven" in run else 0)):
+            optimizer.zero_grad()
+            losses.append(one_step(torch, run, model, 2 * step + rank, dtype))
+            if "clip" in run:
+                norm = torch.nn.utils.clip_grad_norm_(model.parameters(), run["clip"])
+                losses.append(norm.item())
+            optimizer.step()
+    state = [v.double().reshape(-1).tolist() for v in inner.state_dict().values()]
+    return {"losses": losses, "state": state, "keys": list(inner.state_dict())}
+
+
+def around(torch: Any, run: Run, model: Any, optimizer: Any) -> Any:
+    if "uneven" not in run:
+        return contextlib.nullcontext()
+    join = importlib.import_module(f"{torch.__name__}.distributed.algorithms.join").Join
+    return join([model, optimizer] if "zero" in run else [model])
+
+
+def one_step(torch: Any, run: Run, model: Any, at: int, dtype: Any) -> float:
+    x = numbers(torch, N_ROWS, N_IN, start=at).to(dtype)
+    if run.get("accumulate"):
+        with model.no_sync():
+            model(x).square().mean().backward()
+    loss = (model(x) - x[:, :N_OUT]).square().mean()
+    loss.backward()
+    return float(loss.item())
