@@ -52,6 +52,18 @@ def test_a_compiled_module_is_the_module():
     assert torch.compile(model, fullgraph=True, dynamic=False) is model
 
 
+@pytest.mark.parametrize("name", ["benchmark", "deterministic", "allow_tf32", "enabled"])
+def test_cudnn_switches_are_kept(name):
+    # Not among the expressions: PyTorch's own test data forbids PyTorch to set them.
+    cudnn = torch.backends.cudnn
+    before = getattr(cudnn, name)
+    try:
+        setattr(cudnn, name, not before)
+        assert getattr(cudnn, name) is (not before)
+    finally:
+        setattr(cudnn, name, before)
+
+
 def test_switches_are_set_back_after_a_block():
     cudnn = torch.backends.cudnn
     before = cudnn.benchmark
