@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from disttorch.autograd.anomaly import STATE as ANOMALY
 from disttorch.autograd.grad_mode import STATE
@@ -296,41 +296,75 @@ def fits_inplace(target: Tensor, other: Any) -> bool:
 
 
 class ViewOp(Op):
-    """A view with one input and one output; `forward` notes on `ctx` what `backward` reads."""
+    """A view with one input and one output; `forward` notes on `ctx` what `backward` reads.
+
+    `look(array, params)`: what `forward` returns, of an op whose notes are the array's shape and
+    the parameters. Such an op has ``of(tensor, params)``: `apply`, cut short.
+    """
 
     view = True
+    look: ClassVar[Callable[[Any, dict[str, Any]], Any] | None] = None
+    of: ClassVar[Callable[[Any, dict[str, Any]], Any]]
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        cls.of = staticmethod(_viewer(cls))
 
     @classmethod
     def apply(cls, x: Any, **params: Any) -> Any:  # type: ignore[override]
-        """View a Tensor and record it if it requires grad: `Op.apply`, cut short."""
-        if not isinstance(x, Tensor) or not STATE.enabled or ANOMALY.enabled:
-            return super().apply(x, **params)
+        """View a Tensor and record it if it requires grad."""
+        return cls.of(x, params) if isinstance(x, Tensor) else super().apply(x, **params)
+
+
+def _viewer(op: type[ViewOp]) -> Compute:
+    """The short `apply` of a view op."""
+    look, may_copy, differentiable = op.look, op.may_copy, op.differentiable
+    general = vars(Op)["apply"].__get__(None, op)
+
+    def of(x: Tensor, params: dict[str, Any]) -> Any:
+        if not STATE.enabled or ANOMALY.enabled:
+            return general(x, **params)
         if x._view is not None:
             x._refresh()
         array = x._array
-        node: Op = _new(cls)
-        node.backend = BACKEND_BY_TYPE[type(array)]
-        out = node.forward(array, **params)
+        if look is None:
+            node: Any = _new(op)
+            node.backend = BACKEND_BY_TYPE[type(array)]
+            out = node.forward(array, **params)
+        else:
+            node, out = None, look(array, params)
         y: Tensor = _new(Tensor)
         y._array = out
-        if out.base is array or not cls.may_copy or shares_memory(array, out):
+        if not may_copy or out.base is array or shares_memory(array, out):
             y._cell = cell = x._cell
-            y._view = (x, cls, params, cell[1])
+            y._view = (x, op, params, cell[1])
         else:
             y._cell, y._view = [0, 0], None
-        y._grad = y._accumulator = None
+        y._grad = y._accumulator = y._grad_fn = None
         y._output_nr = 0
-        if not (x._requires_grad and cls.differentiable):
-            y._requires_grad = False
-            y._grad_fn = None
-            return y
-        node.hooks, node._saved = None, ()
-        fn = x._grad_fn
-        node.edges = (
-            (x._accumulator or accumulator_of(x), 0) if fn is None else (fn, x._output_nr),
-        )
-        node.metas = ((out.shape, out.dtype),)
-        node.seq = next_sequence()
-        y._requires_grad = True
-        y._grad_fn = node
+        y._requires_grad = recorded = x._requires_grad and differentiable
+        if recorded:
+            y._grad_fn = _node_of_view(op, node, params, x, y)
         return y
+
+    return of
+
+
+def _node_of_view(op: type[Op], noted: Any, params: dict[str, Any], x: Tensor, y: Tensor) -> Op:
+    """The history of a view: the node that `forward` has `noted` on, else one with the params."""
+    node: Any = noted
+    if node is None:
+        array = x._array
+        node = _new(op)
+        node.backend = BACKEND_BY_TYPE[type(array)]
+        node.shape = array.shape
+        for name, value in params.items():
+            if name != "shape":  # that is of the output
+                setattr(node, name, value)
+    node.hooks, node._saved = None, ()
+    fn = x._grad_fn
+    node.edges = ((x._accumulator or accumulator_of(x), 0) if fn is None else (fn, x._output_nr),)
+    out = y._array
+    node.metas = ((out.shape, out.dtype),)
+    node.seq = next_sequence()
+    return node  # type: ignore[no-any-return]

@@ -210,9 +210,9 @@ def getitem(input: Tensor, index: Any) -> Tensor:
         n = input._array.shape[0]
         if not -n <= index < n:
             raise IndexError(f"index {index} is out of bounds for dimension 0 with size {n}")
-        return Select.apply(input, index=(index, Ellipsis))
+        return Select.of(input, {"index": (index, Ellipsis)})
     if index is None:
-        return NewAxis.apply(input, index=(None, Ellipsis))
+        return NewAxis.of(input, {"index": (None, Ellipsis)})
     if type(index) is slice or type(index) is tuple:
         plain = plain_index(index if type(index) is tuple else (index,), input._array.shape)
         if plain is not None:

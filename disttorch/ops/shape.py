@@ -9,6 +9,7 @@ from typing import Any
 
 from disttorch.autograd.op import public
 from disttorch.autograd.quick import ViewOp
+from disttorch.backends import BACKEND_BY_TYPE
 from disttorch.dtype import TYPE_NAMES
 from disttorch.dtype import dtype as Dtype
 from disttorch.ops.cast_complex import conj
@@ -37,6 +38,11 @@ class Reshape(ViewOp):
     torch_name = "ViewBackward0"
     may_copy = True
 
+    @staticmethod
+    def look(x: Array, params: dict[str, Any]) -> Array:
+        """The array in the new shape."""
+        return x.reshape(params["shape"])
+
     def forward(ctx, x: Array, shape: tuple[int, ...]) -> Array:
         ctx.shape = x.shape
         return x.reshape(shape)
@@ -49,7 +55,7 @@ class Reshape(ViewOp):
 def reshape(input: Tensor, *args: Any, shape: Any = ()) -> Tensor:
     """Same elements in another shape (one -1 is inferred): a view if possible, else a copy."""
     shape = args or (shape,)
-    return Reshape.apply(input, shape=resolve_shape(sizes(shape), input._array.size))
+    return Reshape.of(input, {"shape": resolve_shape(sizes(shape), input._array.size)})
 
 
 @public(method=True, function=False)
@@ -100,7 +106,7 @@ def view(input: Tensor, *args: Any, size: Any = (), dtype: Dtype | None = None) 
             "view size is not compatible with input tensor's size and stride (at least one "
             "dimension spans across two contiguous subspaces). Use .reshape(...) instead."
         )
-    return Reshape.apply(input, shape=wanted)
+    return Reshape.of(input, {"shape": wanted})
 
 
 @public(method=True, function=False)
@@ -119,7 +125,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     if first == last and shape:
         return input
     merged = math.prod(shape[first : last + 1])
-    return Reshape.apply(input, shape=(*shape[:first], merged, *shape[last + 1 :]))
+    return Reshape.of(input, {"shape": (*shape[:first], merged, *shape[last + 1 :])})
 
 
 @public(method=True)
@@ -178,11 +184,11 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     """View without the dimensions of length 1, or without those of `dim` that are."""
     shape = input._array.shape
     if dim is None:
-        return Squeeze.apply(input, shape=tuple([n for n in shape if n != 1]))
+        return Squeeze.of(input, {"shape": tuple([n for n in shape if n != 1])})
     op, dims = (SqueezeDim, (dim,)) if isinstance(dim, int) else (SqueezeDims, dim)
     dims = distinct_dims(input, dims)
     kept = tuple([n for d, n in enumerate(shape) if n != 1 or d not in dims])
-    return op.apply(input, shape=kept)
+    return op.of(input, {"shape": kept})
 
 
 class Unsqueeze(Reshape):
@@ -201,7 +207,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
             f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})"
         )
     at = dim % n
-    return Unsqueeze.apply(input, shape=(*shape[:at], 1, *shape[at:]))
+    return Unsqueeze.of(input, {"shape": (*shape[:at], 1, *shape[at:])})
 
 
 def _at_least(name: str, ndim: int) -> Callable[..., Any]:
@@ -210,8 +216,7 @@ def _at_least(name: str, ndim: int) -> Callable[..., Any]:
         if n >= ndim:
             return tensor
         if ndim == 3:
-            grown = unsqueeze(raised_to_two(tensor), -1)
-            return grown
+            return unsqueeze(raised_to_two(tensor), -1)
         return reshape(tensor, (1,) * (ndim - n) + tuple(tensor.shape))
 
     def raised_to_two(tensor: Tensor) -> Tensor:
@@ -238,6 +243,11 @@ atleast_3d = _at_least("atleast_3d", 3)
 class Permute(ViewOp):
     """Dimensions in another order, a view."""
 
+    @staticmethod
+    def look(x: Array, params: dict[str, Any]) -> Array:
+        """The array with its dimensions in that order."""
+        return x.transpose(params["dims"])
+
     def forward(ctx, x: Array, dims: tuple[int, ...]) -> Array:
         ctx.dims = dims
         return x.transpose(dims)
@@ -250,21 +260,28 @@ class Permute(ViewOp):
 @public(method=True)
 def permute(input: Tensor, *args: Any, dims: Any = ()) -> Tensor:
     """View with the dimensions in the given order."""
-    order = sizes(args or (dims,))
-    if len(order) != input.ndim:
+    order, ndim = sizes(args or (dims,)), input._array.ndim
+    if len(order) == ndim and {*order} == {*range(ndim)}:  # the usual case, quickly
+        return Permute.of(input, {"dims": order})
+    if len(order) != ndim:
         raise RuntimeError(
             f"permute(sparse_coo): number of dimensions in the tensor input does not match the "
-            f"length of the desired ordering of dimensions i.e. input.dim() = {input.ndim} is not "
+            f"length of the desired ordering of dimensions i.e. input.dim() = {ndim} is not "
             f"equal to len(dims) = {len(order)}"
         )
     order = tuple([input._dim(d) for d in order])
     if len(set(order)) != len(order):
         raise RuntimeError("permute(): duplicate dims are not allowed.")
-    return Permute.apply(input, dims=order)
+    return Permute.of(input, {"dims": order})
 
 
 class Transpose(ViewOp):
     """Two dimensions swapped, a view."""
+
+    @staticmethod
+    def look(x: Array, params: dict[str, Any]) -> Array:
+        """The array with the two swapped."""
+        return x.swapaxes(params["dim0"], params["dim1"])
 
     def forward(ctx, x: Array, dim0: int, dim1: int) -> Array:
         ctx.dim0, ctx.dim1 = dim0, dim1
@@ -285,7 +302,7 @@ def _transpose(name: str) -> Callable[..., Tensor]:
         a, b = input._dim(dim0), input._dim(dim1)
         if not input.ndim:
             return view(input, ())
-        return Transpose.apply(input, dim0=a, dim1=b)
+        return Transpose.of(input, {"dim0": a, "dim1": b})
 
     swap.__name__ = swap.__qualname__ = name
     swap.__doc__ = "View with two dimensions swapped."
@@ -298,11 +315,12 @@ transpose, swapaxes, swapdims = map(_transpose, ("transpose", "swapaxes", "swapd
 @public(method=True)
 def t(input: Tensor) -> Tensor:
     """Transposed matrix, a view; of tensors of fewer dimensions one that shows them as they are."""
-    if input.ndim > 2:
-        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D")
-    if not input.ndim:
+    ndim = input._array.ndim
+    if ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {ndim}D")
+    if not ndim:
         return view(input, ())
-    return T_.apply(input, dim0=0, dim1=input.ndim - 1)
+    return T_.of(input, {"dim0": 0, "dim1": ndim - 1})
 
 
 @public(attribute=True, function=False)
@@ -319,7 +337,7 @@ def T(input: Tensor) -> Tensor:
                 UserWarning,
                 stacklevel=2,
             )
-    return Permute.apply(input, dims=tuple(range(input.ndim))[::-1])
+    return Permute.of(input, {"dims": tuple(range(input.ndim))[::-1]})
 
 
 @public(attribute=True, function=False)
@@ -391,7 +409,7 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
     others = iter([d for d in range(input.ndim) if d not in given])
     places = dict(zip(wanted, given, strict=True))
     order = tuple([places[d] if d in places else next(others) for d in range(input.ndim)])
-    return Permute.apply(input, dims=order)
+    return Permute.of(input, {"dims": order})
 
 
 @public(method=True)
@@ -408,6 +426,11 @@ def moveaxis(
 class Expand(ViewOp):
     """Broadcast to a shape, a view."""
 
+    @staticmethod
+    def look(x: Array, params: dict[str, Any]) -> Array:
+        """The array, broadcast."""
+        return BACKEND_BY_TYPE[type(x)].broadcast_writable(x, params["shape"])
+
     def forward(ctx, x: Array, shape: tuple[int, ...]) -> Array:
         return ctx.backend.broadcast_writable(x, shape)
 
@@ -418,6 +441,12 @@ class Expand(ViewOp):
 def _expanded_shape(input: Tensor, wanted: tuple[int, ...]) -> tuple[int, ...]:
     own = input._array.shape
     lead = len(wanted) - len(own)
+    if lead == 0 or (lead > 0 and min(wanted) >= 0):  # the usual case, quickly
+        for m, n in zip(own, wanted[lead:], strict=True):
+            if n != m and (m != 1 or n < 0):
+                break
+        else:
+            return wanted
     if lead < 0:
         raise RuntimeError(
             f"expand({input.type()}{{{list(own)}}}, size={list(wanted)}): the number of "
@@ -447,7 +476,7 @@ def _expanded_shape(input: Tensor, wanted: tuple[int, ...]) -> tuple[int, ...]:
 @public(method=True, function=False)
 def expand(input: Tensor, *args: Any, size: Any = (), implicit: bool = False) -> Tensor:
     """Repeat dimensions of length 1 without copying; -1 keeps a dimension's length."""
-    return Expand.apply(input, shape=_expanded_shape(input, sizes(args or (size,))))
+    return Expand.of(input, {"shape": _expanded_shape(input, sizes(args or (size,)))})
 
 
 @public(method=True, function=False)

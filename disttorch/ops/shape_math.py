@@ -13,7 +13,11 @@ def sizes(given: tuple[Any, ...]) -> tuple[int, ...]:
     """Accept both spellings of a shape: ``f(2, 3)`` and ``f((2, 3))``."""
     if len(given) == 1 and type(given[0]) is not int:
         first = given[0]
-        if isinstance(first, Sequence) or (isinstance(first, Tensor) and first.ndim):
+        if (
+            type(first) is tuple
+            or isinstance(first, Sequence)
+            or (isinstance(first, Tensor) and first.ndim)
+        ):
             given = tuple(first)
     for n in given:
         if type(n) is not int:
@@ -21,8 +25,13 @@ def sizes(given: tuple[Any, ...]) -> tuple[int, ...]:
     return given
 
 
+_FLAT = (-1,)
+
+
 def resolve_shape(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
     """Fill in one -1; RuntimeError, with PyTorch's text, if the shape does not hold `numel`."""
+    if shape == _FLAT:
+        return (numel,)
     product = math.prod(shape)
     if product == numel and (not shape or min(shape) >= 0):
         return shape

@@ -39,6 +39,11 @@ class Embed(Op):
 class BasicIndex(ViewOp):
     """x[index] with ints, slices, None and one Ellipsis, a view."""
 
+    @staticmethod
+    def look(x: Array, params: dict[str, Any]) -> Array:
+        """x[index]."""
+        return x[params["index"]]
+
     def forward(ctx, x: Array, index: tuple[Any, ...]) -> Array:
         ctx.shape, ctx.index = x.shape, index
         return x[index]
@@ -71,7 +76,7 @@ def view_at(input: Tensor, index: tuple[Any, ...]) -> Tensor:
     for i in index:
         if i is not Ellipsis:
             op = NewAxis if i is None else Slice if type(i) is slice else Select
-    return op.apply(input, index=index)  # type: ignore[no-any-return]
+    return op.of(input, {"index": index})  # type: ignore[no-any-return]
 
 
 @public(method=True)

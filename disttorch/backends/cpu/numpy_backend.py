@@ -184,10 +184,13 @@ class NumpyBackend(Backend):
         # A tenth of the time of np.broadcast_to, which every sum's gradient would have to wait for.
         if type(array) is not np.ndarray or not array.flags.c_contiguous or not array.size:
             return super().broadcast_writable(np.asarray(array), shape)
-        lead = len(shape) - array.ndim
-        strides = (0,) * lead
-        for s, n, wanted in zip(array.strides, array.shape, shape[lead:], strict=True):
-            strides += (s if n == wanted else 0,)
+        own = array.shape
+        lead = len(shape) - len(own)
+        steps = [
+            s if n == m else 0
+            for s, n, m in zip(array.strides, own, shape[lead:] if lead else shape, strict=True)
+        ]
+        strides = (*(0,) * lead, *steps) if lead else tuple(steps)
         return np.ndarray(shape, array.dtype, array, 0, strides)
 
     def accumulate(self, ufunc: str, x: np.ndarray, axis: int) -> np.ndarray:
