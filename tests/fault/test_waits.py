@@ -1,0 +1,19 @@
+"""A rank that fails where the others wait for it: every wait, over both transports.
+
+Faults and numbers of ranks in turn; `python -m tests.fault.waits` tries all of them everywhere.
+"""
+
+import pytest
+
+from tests.fault.waits import FAULTS, WAITS, complaints
+
+pytestmark = pytest.mark.fault
+
+
+@pytest.mark.parametrize("transport", ["shared memory", "tcp"])
+@pytest.mark.parametrize("wait", WAITS)
+def test_the_others_are_told_who_and_in_time(wait, transport, monkeypatch):
+    monkeypatch.setenv("DISTTORCH_TRANSPORT", "tcp" if transport == "tcp" else "")
+    turn = list(WAITS).index(wait) + 3 * (transport == "tcp")
+    fault = list(FAULTS)[turn % len(FAULTS)]
+    assert complaints(wait, fault, n_ranks=2 + turn % 2) == []
