@@ -40,7 +40,15 @@ class Count(int):
     """A number that a call gives as well: ``group.size``, and ``group.size()`` as in PyTorch."""
 
     def __call__(self) -> int:
+        """As PyTorch's method of that name."""
         return int(self)
+
+    def __array_ufunc__(
+        self, ufunc: np.ufunc, method: str, *inputs: object, **options: object
+    ) -> object:
+        """As of a plain int: to NumPy a subclass is an int64, which would widen the arrays."""
+        plain = [int(given) if isinstance(given, Count) else given for given in inputs]
+        return getattr(ufunc, method)(*plain, **options)
 
 
 class Member:
