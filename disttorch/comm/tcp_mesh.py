@@ -23,8 +23,10 @@ from disttorch.comm.transport.process import ProcessWatch
 from disttorch.comm.transport.tcp import Kind, Message, Wire
 
 _OFFSETS = struct.Struct("<q")
-# Of a stream, sent as one message.
+# Of a stream, sent as one message; and told as taken, at the least.
 _CHUNK_BYTES = 1 << 20
+# Of a stream, sent and not yet taken: a rank that leaves must have it out within its linger.
+_WINDOW_BYTES = 4 << 20
 _NAP_MS = 1
 
 
@@ -53,8 +55,8 @@ class TcpMesh(SharedMesh):
         self._routes: Sequence[Sequence[Part]] | None = None
         self._n_used = 0
         self._opened = False
-        self._streams: dict[int, deque[memoryview]] = {
-            peer: deque() for members in hosts if self.rank not in members for peer in members
+        self._streams: dict[int, _Inflow] = {
+            peer: _Inflow() for members in hosts if self.rank not in members for peer in members
         }
         # Two threads that take in messages must not overtake each other.
         self._taking = threading.Lock()
@@ -91,12 +93,13 @@ class TcpMesh(SharedMesh):
 
     def close(self) -> None:
         """Forget all views and close the sockets."""
-        super().close()
+        with self._taking:
+            super().close()
         self.wire.close()
 
     def writer(self, peer: int) -> Writer:
         """The sending end of the stream of bytes to a peer."""
-        return TcpWriter(self.wire, peer) if peer in self._streams else super().writer(peer)
+        return TcpWriter(self, peer) if peer in self._streams else super().writer(peer)
 
     def reader(self, peer: int) -> Reader:
         """The receiving end of the stream of bytes from a peer."""
@@ -112,7 +115,9 @@ class TcpMesh(SharedMesh):
                     # A rank on this host has nothing to say by wire.
                     self.wire.drop()
                 elif message.kind is Kind.STREAM:
-                    self._streams[message.sender].extend(message.frames)
+                    self._streams[message.sender].add(message.frames)
+                elif message.kind is Kind.TAKEN:
+                    self._take_taken(message)
                 elif message.kind is Kind.STEP:
                     self._take_step(message)
                 else:
@@ -159,6 +164,13 @@ class TcpMesh(SharedMesh):
             self.wire.send(peer, Kind.STEP, frames, step)
         self._opened, self._routes, self._n_used = False, None, 0
 
+    def _take_taken(self, message: Message) -> None:
+        word = self.pages[message.sender].received(self.rank)
+        if word[0] <= message.argument <= self.own.sent(message.sender)[0]:
+            word[0] = message.argument
+        else:
+            self.wire.drop()
+
     def _take_leave(self, message: Message) -> None:
         try:
             condition = Condition(message.argument)
@@ -194,43 +206,69 @@ class TcpMesh(SharedMesh):
         page.flag[0] = step
 
 
-class TcpWriter:
-    """A stream of bytes to a peer, as `RingWriter`; takes all at once."""
+class _Inflow:
+    """What came of a stream: added to by one thread, taken from by one, which may be another."""
 
-    def __init__(self, wire: Wire, peer: int) -> None:
-        self._wire = wire
+    def __init__(self) -> None:
+        self.frames: deque[memoryview] = deque()
+        self.n_came = 0
+
+    def add(self, frames: Sequence[memoryview]) -> None:
+        """Add what came; counted last, so that what is counted is there."""
+        self.frames.extend(frames)
+        self.n_came += sum(frame.nbytes for frame in frames)
+
+
+class TcpWriter:
+    """A stream of bytes to a peer, as `RingWriter`; what the peer has not taken is bounded."""
+
+    def __init__(self, mesh: TcpMesh, peer: int) -> None:
+        self._wire = mesh.wire
         self._peer = peer
+        self._sent = mesh.own.sent(peer)
+        self._taken = mesh.pages[peer].received(mesh.rank)
 
     def write(self, data: memoryview) -> int:
-        """Queue a copy of `data`; returns its length."""
-        if data.nbytes:
-            self._wire.send(self._peer, Kind.STREAM, [bytes(data[:_CHUNK_BYTES])])
-        return min(data.nbytes, _CHUNK_BYTES)
+        """Queue a copy of as much of `data` as there is room for; returns how many bytes."""
+        n = min(data.nbytes, _WINDOW_BYTES - (self._sent[0] - self._taken[0]))
+        # Counted first: the peer may have taken it before this goes on.
+        self._sent[0] += n
+        for at in range(0, n, _CHUNK_BYTES):
+            chunk = bytes(data[at : min(n, at + _CHUNK_BYTES)])
+            self._wire.send(self._peer, Kind.STREAM, [chunk])
+        return n
 
 
 class TcpReader:
     """A stream of bytes from a peer, as `RingReader`."""
 
-    def __init__(self, mesh: TcpMesh, peer: int, frames: deque[memoryview]) -> None:
+    def __init__(self, mesh: TcpMesh, peer: int, inflow: _Inflow) -> None:
         self._mesh = mesh
-        self._frames = frames
+        self._peer = peer
+        self._inflow = inflow
+        self._taken = mesh.own.received(peer)
+        self._told = 0
 
     @property
     def n_available(self) -> int:
         """How many bytes can be read now."""
         self._mesh.pump()
-        return sum(frame.nbytes for frame in self._frames)
+        return self._inflow.n_came - self._taken[0]
 
     def read_into(self, space: memoryview) -> int:
         """Take out as much as there is and fits; returns how many bytes that was."""
-        n = 0
-        while n < space.nbytes and self._frames:
-            frame = self._frames[0]
+        n, frames = 0, self._inflow.frames
+        while n < space.nbytes and frames:
+            frame = frames[0]
             part = frame[: space.nbytes - n]
             space[n : n + part.nbytes] = part
             n += part.nbytes
             if part.nbytes == frame.nbytes:
-                self._frames.popleft()
+                frames.popleft()
             else:
-                self._frames[0] = frame[part.nbytes :]
+                frames[0] = frame[part.nbytes :]
+        self._taken[0] += n
+        if self._taken[0] - self._told >= _CHUNK_BYTES:
+            self._told = self._taken[0]
+            self._mesh.wire.send(self._peer, Kind.TAKEN, [], self._told)
         return n

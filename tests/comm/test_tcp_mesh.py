@@ -9,12 +9,14 @@ import time
 import numpy as np
 import pytest
 
+from disttorch.comm.deadline import Deadline
 from disttorch.comm.errors import (
     CollectiveMismatchError,
     CollectiveTimeoutError,
     PeerLostError,
 )
 from disttorch.comm.group import ProcessGroup
+from disttorch.comm.transport import tcp
 from disttorch.comm.transport.tcp import Kind
 from tests.comm import test_collectives, test_group
 from tests.comm.collectives import test_all_to_all
@@ -212,3 +214,39 @@ def test_what_can_be_mended_is(fault: str) -> None:
     assert zero[0] == one[0] == 8.0
     # A step that comes again is not the next one.
     assert zero[1] == (2 if fault == "duplicated" else 0) or zero[1] == 3
+
+
+def test_what_was_sent_comes_although_its_sender_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Far more than a connection holds, to a rank that comes late: a send waits for room."""
+    monkeypatch.setattr(tcp, "_LINGER_MS", 20)
+
+    def body(group: ProcessGroup) -> float:
+        array = np.full(8_000_000, 1.0 + group.rank)
+        if group.rank == 0:
+            group.send(array, 1)
+            # It cannot have ended before the other one took most of it.
+            return group._mesh.own.sent(1)[0] - group._mesh.pages[1].received(0)[0]
+        group._mesh.wait_for(
+            lambda: group._mesh._streams[0].n_came >= 1 << 20, Deadline.after(20), lambda: [0], ""
+        )
+        group.recv(array, 0)
+        return array[-1]
+
+    unread, got = run_ranks(2, body)
+    assert unread <= 4 << 20
+    assert got == 1.0
+
+
+def test_receives_wait_in_the_background_of_collectives() -> None:
+    def body(group: ProcessGroup) -> list[float]:
+        peer, got = 1 - group.rank, np.zeros(4)
+        for i in range(10):
+            receiving = group.irecv(got, peer)
+            for _ in range(50):
+                group.all_reduce(np.ones(100))
+            group.send(np.full(4, float(i)), peer)
+            receiving.wait()
+            assert got[0] == i
+        return got.tolist()
+
+    assert run_ranks(2, body) == [[9.0] * 4] * 2

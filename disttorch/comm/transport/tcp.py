@@ -42,6 +42,7 @@ class Kind(IntEnum):
     STEP = 1
     STREAM = 2
     LEAVE = 3
+    TAKEN = 4
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,7 @@ class Wire:
         except zmq.ZMQError as error:
             self.close()
             raise DistNetworkError(f"cannot listen on {host}: {error}") from None
-        self._arrivals = select.poll()
-        self._arrivals.register(self._inbox.getsockopt(zmq.FD), select.POLLIN)
+        self._arrivals: int = self._inbox.getsockopt(zmq.FD)
         self._ends = self._inbox.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self.address = self._inbox.getsockopt_string(zmq.LAST_ENDPOINT)
 
@@ -157,7 +157,10 @@ class Wire:
 
     def wait(self, timeout_ms: int) -> None:
         """Block until something comes, for `timeout_ms` at most; only after all was received."""
-        self._arrivals.poll(timeout_ms)
+        # A poll object refuses to be polled by two threads at once.
+        poll = select.poll()
+        poll.register(self._arrivals, select.POLLIN)
+        poll.poll(timeout_ms)
 
     def cut_off(self) -> set[int]:
         """The peers whose connection was lost a third of a second ago; does not block."""

@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -178,3 +179,9 @@ def test_a_closed_wire_is_silent(pair):
     zero.close()
     zero.send(1, Kind.STREAM, [b"late"])
     assert zero.receive() == [] and zero.cut_off() == set()
+
+
+def test_two_threads_may_wait_at_once(pair: tuple[Wire, Wire]) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        for waiting in [pool.submit(pair[0].wait, 20) for _ in range(20)]:
+            waiting.result()
