@@ -272,7 +272,8 @@ class Agent:
         if self._link is not None and self._told_attempt != restarts:
             self._told_attempt = restarts
             cause = failures.host_cause(self._link.node, self._job_end(status))
-            self._link.tell_end(HostEnd(self._link.node, status, cause), restarts)
+            end = HostEnd(self._link.node, status, cause, self._state.stop_requested)
+            self._link.tell_end(end, restarts)
 
     def _finish(self, end: failures.JobEnd) -> None:
         self._tell_end(end.status)

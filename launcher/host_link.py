@@ -25,7 +25,7 @@ from disttorch_launcher.supervisor import Event, HostFailed, HostLost, HostsAgre
 
 LOOK_EVERY_S = 0.2
 BEAT_EVERY_S = 1.0
-# Without a beat for so long, a host has gone, or the network to it.
+# Without a beat for so long, while we listened, a host has gone, or the network to it.
 LOST_S = 6.0
 LEAVE_S = 5.0
 STILL_S = 1.0  # for a last word before this process is stopped
@@ -34,6 +34,7 @@ MAX_TEXT_CHARS = 20_000
 KEPT = 2
 GONE = "has gone: its launcher was killed, or the network to it is down"
 LEFT = "has left the job"
+SILENT_STORE = "has lost its store: nothing answers there"
 
 
 def page_key(node: int) -> str:
@@ -54,7 +55,11 @@ class HostLink:
         self._read_fd, self._write_fd = os.pipe()
         self._page: dict[str, Any] = {"beat": 0, "still": False, "left": False}
         self._page |= {"causes": {}, "ends": {}}
-        self._heard: dict[int, tuple[int, float]] = {}  # host -> its beat, and when it was new
+        self._present: set[int] = set()  # hosts whose page has been there
+        self._beats: dict[int, int] = {}
+        self._silent_s = dict.fromkeys((0, *self._others), 0.0)  # since the last beat
+        self._looked_s = time.monotonic()
+        self._store_stands_still = False
         self._gone: set[int] = set()
         self._cut_off = False  # host 0 has gone, with the store; it may say that it leaves, before
         self._told: set[tuple[int, int]] = set()  # causes passed on: host, attempt
@@ -93,11 +98,14 @@ class HostLink:
         self._written.clear()
         self._posts.put(("still", 0, still))
         self._written.wait(STILL_S)
+        if still and self.node == 0:
+            time.sleep(2 * LOOK_EVERY_S)  # once this process stops, nobody can read that page
 
     def leave(self) -> None:
         """Say good-bye: host 0 stays, LEAVE_S at most, until the others have done so."""
         self._posts.put(("left", 0, True))
-        self._thread.join(LEAVE_S)
+        if self._thread.ident is not None:
+            self._thread.join(LEAVE_S)
         os.close(self._read_fd)
         if not self._thread.is_alive():
             os.close(self._write_fd)
@@ -105,17 +113,29 @@ class HostLink:
     # The thread
 
     def _run(self) -> None:
-        self._heard = {node: (-1, time.monotonic()) for node in self._others}
-        store = ZmqStore(self._meeting.near, ANSWER_S, self._meeting.key)
-        with contextlib.closing(store):
-            while not self._is_over():
-                try:
-                    if not self._cut_off:
-                        self._write(store)
-                        self._read(store)
-                except DistStoreError:
-                    self._store_failed()
-                self._take_post(store)
+        try:
+            store = ZmqStore(self._meeting.near, ANSWER_S, self._meeting.key)
+            with contextlib.closing(store):
+                while not self._is_over():
+                    self._look(store)
+                    self._take_post(store)
+        except Exception as error:  # whatever it is: the launcher would wait for our word for ever
+            self._lost(self.node, f"can no longer speak with the others: {error!r}")
+
+    def _look(self, store: ZmqStore) -> None:
+        now_s = time.monotonic()
+        # If this process was stopped meanwhile, it is not the others who were silent.
+        listened_s = min(now_s - self._looked_s, LOST_S / 2)
+        self._looked_s = now_s
+        if self._cut_off:
+            return
+        try:
+            self._write(store)
+            self._read(store, listened_s)
+        except DistStoreError:
+            if not self._store_stands_still:
+                self._silent_s[0] += listened_s
+            self._store_failed()
 
     def _is_over(self) -> bool:
         """Whether this host may go: it has said so, and if it serves, so have the others."""
@@ -152,7 +172,7 @@ class HostLink:
 
     def _put(self, what: str, restarts: int, told: HostCause | HostEnd) -> None:
         kept = self._page[what]
-        kept[str(restarts)] = hosts.pack(told)
+        kept.setdefault(str(restarts), hosts.pack(told))  # of several causes the first counts
         kept.pop(str(restarts - KEPT), None)
 
     def _write(self, store: ZmqStore, *, now: bool = False) -> None:
@@ -164,22 +184,34 @@ class HostLink:
     def _beat(self) -> int:
         return int(time.monotonic() / BEAT_EVERY_S)
 
-    def _read(self, store: ZmqStore) -> None:
+    def _read(self, store: ZmqStore, listened_s: float) -> None:
         """Look at the other hosts' pages, and tell what is new."""
-        keys = [page_key(node) for node in self._others]
-        pages = dict(zip(self._others, map(json.loads, store.multi_get(keys)), strict=True))
-        now_s = time.monotonic()
-        for node, page in pages.items():
-            beat, since_s = self._heard[node]
-            if page["beat"] != beat or page["still"]:
-                self._heard[node] = page["beat"], now_s
-            elif now_s - since_s > LOST_S:
+        pages = self._pages(store)
+        if self.node == 0:
+            self._silent_s[0] = 0.0  # the store has answered
+        for node in self._others:
+            page = pages.get(node, {"beat": None, "still": False})
+            beat, is_still = page["beat"], page["still"]
+            self._silent_s[node] += listened_s
+            if beat != self._beats.get(node) or is_still:
+                self._beats[node], self._silent_s[node] = beat, 0.0
+            elif self._silent_s[node] > LOST_S:
                 self._lost(node, GONE)
+            if node == 0:
+                self._store_stands_still = is_still
         self._pass_on_causes(pages)
         self._decide(pages)
         for node, page in pages.items():
             if page["left"]:
                 self._lost(node, LEFT)
+
+    def _pages(self, store: ZmqStore) -> dict[int, dict[str, Any]]:
+        """The others' pages; a host that went after the meeting may never have written one."""
+        new = set(self._others) - self._present
+        self._present |= {node for node in new if store.check([page_key(node)])}
+        nodes = sorted(self._present)
+        values = store.multi_get([page_key(node) for node in nodes])
+        return dict(zip(nodes, map(json.loads, values), strict=True))
 
     def _pass_on_causes(self, pages: Mapping[int, Mapping[str, Any]]) -> None:
         restarts = self._restarts
@@ -194,7 +226,8 @@ class HostLink:
     def _decide(self, pages: Mapping[int, Mapping[str, Any]]) -> None:
         name = str(self._restarts)
         all_pages = [self._page, *pages.values()]
-        if not all(name in page["ends"] for page in all_pages):
+        ended = [name in page["ends"] for page in all_pages]
+        if len(ended) <= len(self._others) or not all(ended):
             return
         ends = [hosts.unpack_end(page["ends"][name]) for page in all_pages]
         causes = [hosts.unpack_cause(p["causes"][name]) for p in all_pages if name in p["causes"]]
@@ -208,19 +241,21 @@ class HostLink:
     def _store_failed(self) -> None:
         """Whether host 0 has gone, or this was a hiccup of the network."""
         if self.node == 0:
+            if self._silent_s[0] > LOST_S:
+                self._lost(0, SILENT_STORE)
             return
+        address = self._meeting.hosts.address, self._meeting.hosts.port
+        refused = False
         try:
-            address = self._meeting.hosts.address, self._meeting.hosts.port
-            with socket.create_connection(address, timeout=ANSWER_S):
-                return
-        except ConnectionRefusedError:
+            # Somebody listens even while its process is stopped: that is no proof of life.
+            socket.create_connection(address, timeout=ANSWER_S).close()
+        except OSError as error:
+            refused = isinstance(error, ConnectionRefusedError)
+        if refused or self._silent_s[0] > LOST_S:
             self._lost(0, GONE)
-        except OSError:
-            if time.monotonic() - self._heard[0][1] > LOST_S:
-                self._lost(0, GONE)
 
     def _lost(self, node: int, why: str) -> None:
-        self._cut_off |= node == 0 and why == GONE
+        self._cut_off |= node == 0 and why in (GONE, SILENT_STORE)
         if node not in self._gone:
             self._gone.add(node)
             self._tell(HostLost(hosts.lost(node, why), time.monotonic()))

@@ -31,11 +31,15 @@ class HostCause:
 
 @dataclass(frozen=True)
 class HostEnd:
-    """How all ranks of one host have ended in one attempt; no cause if none of them failed."""
+    """How all ranks of one host have ended in one attempt; no cause if none of them failed.
+
+    `stop_requested` says that its user asked for the end, perhaps after something had failed.
+    """
 
     host: int
     status: int
     cause: HostCause | None = None
+    stop_requested: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,9 @@ def agree(ends: Iterable[HostEnd], told: Iterable[HostCause], *, restarts_left: 
     any_status = next((end.status for end in ends if end.status), 0)
     if cause is None:
         return Verdict(False, any_status)
-    return Verdict(cause.restartable and restarts_left > 0, cause.status or any_status, cause)
+    stopped = any(end.stop_requested for end in ends)
+    restart = cause.restartable and restarts_left > 0 and not stopped
+    return Verdict(restart, cause.status or any_status, cause)
 
 
 def _numbered(final: HostCause, early: HostCause | None) -> HostCause:

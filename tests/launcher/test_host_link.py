@@ -3,10 +3,12 @@
 import json
 import select
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
 from disttorch.comm.curve import JobKey
+from disttorch.comm.errors import StoreTimeoutError
 from disttorch.comm.store import StoreServer, ZmqStore
 from disttorch_launcher import host_link
 from disttorch_launcher.config import Hosts
@@ -27,7 +29,7 @@ def _quick(monkeypatch):
 
 
 @contextmanager
-def linked(nodes=(0, 1), max_restarts=0):
+def linked(nodes=(0, 1), max_restarts=0, *, start=True):
     with StoreServer("tcp://127.0.0.1:*", KEY) as server:
         server.start()
         port = int(server.address.rpartition(":")[2])
@@ -38,9 +40,11 @@ def linked(nodes=(0, 1), max_restarts=0):
             meeting = Meeting(hosts, KEY, [], server.address, server.address, client, None)
             links.append(HostLink(meeting, max_restarts))
             client.close()
-        for link in links:
+        for link in links if start else ():
             link.start()
         yield links, server
+        for link in () if start else links:
+            link.leave()
 
 
 def next_news(link):
@@ -105,4 +109,96 @@ def test_host_0_goes_with_the_store():
         server.close()
         (missed,) = next_news(links[0])
         assert missed.cause.how == host_link.GONE
+        all_leave(links)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that only the test lets pass."""
+    now = SimpleNamespace(s=1000.0)
+    frozen = SimpleNamespace(monotonic=lambda: now.s, sleep=lambda s: None)
+    monkeypatch.setattr(host_link, "time", frozen)
+    return now
+
+
+def looks(link, store, clock, for_s):
+    """What a link that looks every half second learns in `for_s` seconds."""
+    for _ in range(int(for_s / 0.5)):
+        clock.s += 0.5
+        link._look(store)
+    return link.news() if select.select([link], [], [], 0)[0] else []
+
+
+def test_host_that_went_before_it_wrote_a_page_is_lost(clock):
+    with (
+        linked(nodes=(0,), start=False) as ((link,), server),
+        ZmqStore(server.address, 5.0, KEY) as store,
+    ):
+        assert looks(link, store, clock, host_link.LOST_S) == []
+        (missed,) = looks(link, store, clock, 1.0)
+        assert missed.cause.how == host_link.GONE
+
+
+def test_time_in_which_this_process_was_stopped_is_no_silence_of_the_others(clock):
+    with linked(start=False) as (links, server), ZmqStore(server.address, 5.0, KEY) as store:
+        looks(links[1], store, clock, 1.0)
+        assert looks(links[0], store, clock, 1.0) == []
+        clock.s += 3600.0
+        assert looks(links[0], store, clock, 0.5) == []
+        looks(links[1], store, clock, 0.5)
+        assert looks(links[0], store, clock, host_link.LOST_S) == []
+        (missed,) = looks(links[0], store, clock, 1.0)
+        assert missed.cause.how == host_link.GONE
+
+
+class Frozen:
+    """The store of a host whose process is stopped: connections are taken, nothing answers."""
+
+    def set(self, key, value):
+        raise StoreTimeoutError("no answer")
+
+    check = multi_get = set
+
+
+@pytest.mark.parametrize(("node", "how"), [(1, host_link.GONE), (0, host_link.SILENT_STORE)])
+def test_store_that_never_answers_is_lost(node, how, clock):
+    with linked(start=False) as (links, server), ZmqStore(server.address, 5.0, KEY) as store:
+        for link in links:
+            looks(link, store, clock, 1.0)
+        assert looks(links[node], Frozen(), clock, host_link.LOST_S - 2.0) == []
+        (missed,) = looks(links[node], Frozen(), clock, 3.0)
+        assert missed.cause.how == how
+
+
+def test_host_0_that_said_it_stands_still_may_be_silent(clock):
+    with (
+        linked(nodes=(1,), start=False) as ((link,), server),
+        ZmqStore(server.address, 5.0, KEY) as store,
+    ):
+        page = {"beat": 1, "still": True, "left": False, "causes": {}, "ends": {}}
+        store.set(host_link.page_key(0), json.dumps(page))
+        assert looks(link, store, clock, 1.0) == []
+        assert looks(link, Frozen(), clock, 100.0) == []
+
+
+def test_whatever_ends_the_thread_is_told():
+    with linked(nodes=(0,), start=False) as ((link,), server):
+        with ZmqStore(server.address, 5.0, KEY) as store:
+            store.set(host_link.page_key(1), "no page")
+        link.start()
+        (missed,) = next_news(link)
+        assert missed.cause.host == 0
+        assert missed.cause.how.startswith("can no longer speak with the others: JSONDecodeError")
+
+
+def test_of_several_causes_of_a_host_the_first_counts():
+    with linked() as (links, _):
+        links[1].tell_cause(BOOM, 0)
+        links[1].tell_cause(HostCause(1, "stopped by SIGINT", 130), 0)
+        links[1].tell_end(HostEnd(1, 3), 0)
+        links[0].tell_end(HostEnd(0, 0), 0)
+        found = []
+        while not found:
+            found = [e for e in next_news(links[0]) if isinstance(e, HostsAgreed)]
+        assert found[0].verdict.cause.how == BOOM.how
         all_leave(links)

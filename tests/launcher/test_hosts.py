@@ -33,6 +33,9 @@ CASES = {
     "no restarts left": ([HostEnd(0, 4, LATE)], [TOLD_LATE], 0, 4, "late", False),
     "stopped by its user": (
         [HostEnd(1, 0, STOPPED), HostEnd(2, 1, MISSED)], [], 3, 1, "", False),
+    "stopped by its user after a failure elsewhere": (
+        [HostEnd(0, 1, MISSED, stop_requested=True), HostEnd(1, 137, EARLY)], [], 3,
+        137, "early", False),
 }  # fmt: skip
 
 
