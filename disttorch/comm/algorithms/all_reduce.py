@@ -1,10 +1,11 @@
-"""Three ways to reduce over all ranks. Each reduces in rank order, so all ranks get equal bits.
+"""Ways to reduce over all ranks. Each reduces in rank order, so all ranks get equal bits.
 
 In each the first `sync` is the one that compares headers. P ranks, n bytes, chunks of c bytes:
 
 | way         | steps       | copied and reduced by each rank                               |
 |-------------|-------------|---------------------------------------------------------------|
 | direct      | n / c       | copies n in, reduces P n                                      |
+| streamed    | 2           | the same, without waiting for others at every chunk           |
 | scattered   | n / c + 1   | copies n (P - 1) / P in, reduces n, copies n (P - 1) / P out  |
 | in place    | 2           | reduces n, writes n                                           |
 """
@@ -14,24 +15,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-import numpy as np
-
+from disttorch.comm.algorithms.copying import address_of, copier, copy
+from disttorch.comm.algorithms.pipe import DEPTH, Pipe
+from disttorch.comm.algorithms.slices import ALIGN, cuts
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.mesh import Part, SharedMesh
 from disttorch.comm.reduce_op import Reduce
 from disttorch.comm.transport.arena import Array
 
-# Elements a slice boundary is rounded to, so that ranks do not share cache lines.
-_ALIGN = 64
 # Bytes of each rank's slice reduced before the result is spread, so that they stay in L2.
 _IN_PLACE_BLOCK_BYTES = 128 << 10
-
-
-def cuts(n_items: int, n_parts: int) -> list[int]:
-    """`n_parts` + 1 bounds that split `n_items` into aligned, nearly equal slices."""
-    width = -(-n_items // n_parts)
-    width = -(-width // _ALIGN) * _ALIGN
-    return [min(i * width, n_items) for i in range(n_parts)] + [n_items]
 
 
 def direct(mesh: SharedMesh, flat: Array, reduce: Reduce, deadline: Deadline) -> None:
@@ -45,6 +38,28 @@ def direct(mesh: SharedMesh, flat: Array, reduce: Reduce, deadline: Deadline) ->
         reduce(out, parts)
 
 
+def streamed(mesh: SharedMesh, flat: Array, reduce: Reduce, deadline: Deadline) -> None:
+    """Reduce `flat` in place as `direct`; chunk k is put in before chunk k - 1 is reduced."""
+    pipe = Pipe(mesh, flat.dtype, deadline)
+    rank, width = mesh.rank, pipe.width
+    n_chunks = -(-flat.size // width)
+    copy_in = copier(address_of(pipe.slots[rank][0]), address_of(flat))
+    out = flat[:0]
+    for k in range(n_chunks + 1):
+        chunk = flat[k * width : (k + 1) * width]
+        copy_in(pipe.slots[rank][k % DEPTH][: chunk.size], chunk)
+        pipe.post(k + 1)
+        if k > 0:
+            pipe.wait(k)
+            parts = [slots[(k - 1) % DEPTH][: out.size] for slots in pipe.slots]
+            if rank < 2:
+                # Nearer to the core than the copy in the stage.
+                parts[rank] = out
+            reduce(out, parts)
+        out = chunk
+    mesh.sync(deadline)
+
+
 def scattered(mesh: SharedMesh, flat: Array, reduce: Reduce, deadline: Deadline) -> None:
     """Reduce `flat` in place: each rank reduces one slice of a chunk and the others copy it out.
 
@@ -53,14 +68,14 @@ def scattered(mesh: SharedMesh, flat: Array, reduce: Reduce, deadline: Deadline)
     rank, size = mesh.rank, mesh.size
     # The results of the last chunk lie in the stage behind the next chunk.
     room = mesh.stage_items(flat.dtype)
-    width = (room - 2 * _ALIGN) * size // (size + 1) // _ALIGN * _ALIGN
+    width = (room - 2 * ALIGN) * size // (size + 1) // ALIGN * ALIGN
     n_chunks = max(1, -(-flat.size // width))
     before: list[Array] = []
     for k in range(n_chunks + 1):
         stages = mesh.stages(flat.dtype)
         chunk = flat[k * width : (k + 1) * width]
         own, bounds = stages[rank], cuts(min(width, flat.size - (k - 1) * width), size)
-        own[: chunk.size] = chunk
+        copy(own[: chunk.size], chunk)
         low, high = bounds[rank], bounds[rank + 1]
         if k > 0:
             reduce(own[width : width + high - low], [stage[low:high] for stage in before])
@@ -83,7 +98,7 @@ def in_place(mesh: SharedMesh, arrays: Sequence[Array], reduce: Reduce, deadline
         blocks = [array[start : min(start + step, high)] for array in arrays]
         reduce(blocks[0], blocks)
         for block in blocks[1:]:
-            np.copyto(block, blocks[0])
+            copy(block, blocks[0])
     mesh.sync(deadline)
 
 
@@ -100,4 +115,4 @@ def _routes(
 
 def _copy_out(out: Array, stages: Sequence[Array], bounds: Sequence[int], at: int) -> None:
     for stage, low, high in zip(stages, bounds[:-1], bounds[1:], strict=True):
-        out[low:high] = stage[at : at + high - low]
+        copy(out[low:high], stage[at : at + high - low])

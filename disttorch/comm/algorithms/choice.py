@@ -1,9 +1,9 @@
-"""Which way a collective takes: one table for all, filled from what `benchmarks.crossovers` found.
+"""Which way a collective takes: one table for all.
 
 A row holds, for groups of at most so many ranks, the ways in order of size: each up to so many
 bytes of the array that is given, the last without limit. Ranks must choose alike, so the choice
-depends on nothing but what their headers compare. `tests/comm/algorithms/test_choice.py` compares
-the rows for one host with docs/crossovers.json.
+depends on nothing but what their headers compare. The limits come from timings of each way with 2,
+4 and 8 ranks on two cores, 256 KB to 100 MB.
 """
 
 from __future__ import annotations

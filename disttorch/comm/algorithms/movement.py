@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from disttorch.comm.algorithms.copying import copy
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.mesh import Part, SharedMesh
 from disttorch.comm.transport.arena import Array
@@ -32,12 +33,12 @@ def broadcast(mesh: SharedMesh, flat: Array, root: int, deadline: Deadline) -> N
         chunk = flat[start : start + width]
         stage = mesh.stages(flat.dtype, chunk.size)[root]
         if mesh.rank == root:
-            stage[...] = chunk
+            copy(stage, chunk)
         else:
             mesh.send_only([()] * mesh.size)
         mesh.sync(deadline)
         if mesh.rank != root:
-            chunk[...] = stage
+            copy(chunk, stage)
 
 
 def gather(
@@ -55,11 +56,11 @@ def gather(
     for start in range(0, (flat.size if longest is None else longest) or 1, width):
         chunk = flat[start : start + width]
         stages = mesh.stages(flat.dtype, chunk.size if longest is None else None)
-        stages[mesh.rank][: chunk.size] = chunk
+        copy(stages[mesh.rank][: chunk.size], chunk)
         mesh.sync(deadline)
         for out, stage in zip(outs, stages, strict=False):
             part = out[start : start + width]
-            part[...] = stage[: part.size]
+            copy(part, stage[: part.size])
 
 
 def pieces(
@@ -85,7 +86,7 @@ def pieces(
         own = stages[mesh.rank]
         for rank, array in enumerate(inputs):
             part = array[where]
-            own[rank * width : rank * width + part.size] = part
+            copy(own[rank * width : rank * width + part.size], part)
         mesh.send_only(_routes(mesh.size, inputs, where, width))
         mesh.sync(deadline)
         drain(where, [stage[at : at + n_items] for stage in stages])

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from disttorch.comm.algorithms import movement
+from disttorch.comm.algorithms import movement, reach
+from disttorch.comm.algorithms.choice import Way, choose
+from disttorch.comm.algorithms.copying import copy
 from disttorch.comm.collectives.context import (
     Context,
     FlatOutputs,
@@ -76,10 +78,20 @@ def all_to_all_single(
 
     def run(deadline: Deadline) -> None:
         outs = FlatOutputs([output])
-        mesh.open(call)
-        flats = split_blocks(array.reshape(-1), size)
-        drain = _into(split_blocks(outs.flats[0], size))
-        movement.pieces(mesh, flats, array.dtype, flats[0].size, drain, deadline)
+        whole = array.reshape(-1)
+        sent, received = split_blocks(whole, size), split_blocks(outs.flats[0], size)
+        way = choose("all_to_all", whole.nbytes, size, shared=mesh.shared)
+        places = None
+        if way is Way.REACH and context.reach.possible is not False:
+            places = reach.begin(mesh, context.reach, call, whole, outs.flats[0], deadline)
+        else:
+            mesh.open(call)
+        if places:
+            own = sent[mesh.rank]
+            reach.all_to_all(mesh, context.reach, received, own, places, deadline)
+        else:
+            drain = _into(received)
+            movement.pieces(mesh, sent, array.dtype, sent[0].size, drain, deadline)
         outs.commit()
 
     return run
@@ -146,6 +158,6 @@ def _into(outs: Sequence[Array]) -> movement.Drain:
     def drain(where: slice, parts: Sequence[Array]) -> None:
         for out, part in zip(outs, parts, strict=True):
             piece = out[where]
-            piece[...] = part[: piece.size]
+            copy(piece, part[: piece.size])
 
     return drain

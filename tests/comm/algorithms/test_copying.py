@@ -1,0 +1,31 @@
+"""Copies are right wherever the arrays lie to each other and to pages."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from disttorch.comm.algorithms.copying import PAGE, address_of, clashes, copy
+
+
+def at_page_offset(offset: int, size: int) -> np.ndarray:
+    memory = np.zeros(size + 2 * PAGE, np.uint8)
+    start = (offset - address_of(memory)) % PAGE
+    return memory[start : start + size]
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f4", "c16", "M8[s]", "?"])
+@pytest.mark.parametrize("distance", [0, 16, 48, 64, 4080])
+@pytest.mark.parametrize("nbytes", [0, 48, 96_000])
+def test_copies_at_all_distances(dtype: str, distance: int, nbytes: int) -> None:
+    source = at_page_offset(16, nbytes)
+    source[...] = np.arange(nbytes) % 2
+    target = at_page_offset(16 + distance, nbytes + 16)
+    copy(target[:nbytes].view(dtype), source.view(dtype))
+    assert target[:nbytes].tobytes() == source.tobytes()
+    assert not target[nbytes:].any()
+
+
+def test_a_clash_is_a_target_less_than_a_line_ahead_in_the_page() -> None:
+    found = [d for d in range(-128, 128) if clashes(10 * PAGE + 100 + d, 100)]
+    assert found == list(range(1, 64))
