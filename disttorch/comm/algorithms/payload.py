@@ -15,14 +15,16 @@ _LENGTH = np.dtype(np.uint64)
 
 
 def exchange(
-    mesh: SharedMesh, payload: Sequence[memoryview], wanted: bool, deadline: Deadline
+    mesh: SharedMesh, payload: Sequence[memoryview], root: int | None, deadline: Deadline
 ) -> list[Array]:
-    """The payloads of all ranks in order, each a flat uint8 array; empty ones if not `wanted`.
+    """The payloads of all ranks in order, each a flat uint8 array; if to a `root`, empty elsewhere.
 
     A payload is given in parts, which are copied straight into the stage. Lengths travel with the
     first chunk, so small payloads take one step.
     """
     source = _Source(payload)
+    wanted = root is None or root == mesh.rank
+    length = (0, _LENGTH.itemsize)
     width = mesh.stage_bytes - _LENGTH.itemsize
     incoming: list[Array] = []
     at, longest = 0, 1
@@ -32,7 +34,7 @@ def exchange(
         lengths[mesh.rank][0] = source.nbytes
         used = (0, _LENGTH.itemsize + min(width, max(0, source.nbytes - at)))
         source.fill(stages[mesh.rank][:width])
-        mesh.send_only([[used]] * mesh.size)
+        mesh.send_only([[used if root in (None, peer) else length] for peer in range(mesh.size)])
         mesh.sync(deadline)
         if at == 0:
             sizes = [int(length[0]) for length in lengths]

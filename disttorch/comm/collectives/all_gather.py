@@ -7,6 +7,7 @@ from types import ModuleType
 
 from disttorch.comm.algorithms import between_hosts, movement
 from disttorch.comm.algorithms.choice import by_hosts
+from disttorch.comm.algorithms.to_root import to_root
 from disttorch.comm.collectives.context import (
     Context,
     FlatOutputs,
@@ -70,7 +71,20 @@ def gather(context: Context, array: Array, outputs: Sequence[Array] | None, root
         outputs = []
     else:
         check_list(outputs or [], array, context.mesh.size, "outputs", written=True)
-    return _to_list(context, context.call("gather", array, root=root), outputs or [], array)
+    mesh, call, wanted = context.mesh, context.call("gather", array, root=root), outputs or []
+
+    def run(deadline: Deadline) -> None:
+        mesh.open(call)
+        outs = FlatOutputs(wanted)
+
+        def drain(where: slice, parts: Sequence[Array]) -> None:
+            for out, part in zip(outs.flats, parts, strict=True):
+                out[where] = part
+
+        to_root(mesh, array.reshape(-1), root, drain, deadline)
+        outs.commit()
+
+    return run
 
 
 def _to_list(
@@ -81,9 +95,7 @@ def _to_list(
     longest: int | None = None,
 ) -> Run:
     mesh = context.mesh
-    # Of a gather only the root has outputs.
-    largest = max((output.nbytes for output in outputs), default=0)
-    way = _way(context, largest) if call.call.root < 0 else movement
+    way = _way(context, max(output.nbytes for output in outputs))
 
     def run(deadline: Deadline) -> None:
         mesh.open(call)

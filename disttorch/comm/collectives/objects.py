@@ -34,8 +34,7 @@ def all_gather_object(context: Context, arrived: list[Array], obj: object) -> Ru
 def gather_object(context: Context, arrived: list[Array], obj: object, root: int) -> Run:
     """Bring the objects of all ranks to `root`; empty bytes arrive at the others."""
     context.check_rank(root, "root")
-    wanted = context.mesh.rank == root
-    return _exchange(context, "gather_object", arrived, dumps(obj), root, wanted)
+    return _exchange(context, "gather_object", arrived, dumps(obj), root, to_root=True)
 
 
 def broadcast_object(context: Context, arrived: list[Array], obj: object, root: int) -> Run:
@@ -115,12 +114,13 @@ def _exchange(
     arrived: list[Array],
     parts: list[memoryview],
     root: int = -1,
-    wanted: bool = True,
+    *,
+    to_root: bool = False,
 ) -> Run:
     mesh, call = context.mesh, context.calls.find(operation, root=root)
 
     def run(deadline: Deadline) -> None:
         mesh.open(call)
-        arrived[:] = payload.exchange(mesh, parts, wanted, deadline)
+        arrived[:] = payload.exchange(mesh, parts, root if to_root else None, deadline)
 
     return run

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from disttorch.comm.algorithms import all_reduce as ways
-from disttorch.comm.algorithms import movement
+from collections.abc import Sequence
+
+from disttorch.comm.algorithms.to_root import to_root
 from disttorch.comm.collectives.context import Context, FlatOutputs, Run, check_array
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.reduce_op import Reduction, reducer
@@ -20,11 +21,13 @@ def reduce(context: Context, array: Array, root: int, op: Reduction) -> Run:
 
     def run(deadline: Deadline) -> None:
         mesh.open(call)
-        if mesh.rank != root:
-            movement.gather(mesh, [], array.reshape(-1), deadline)
-            return
-        outputs = FlatOutputs([array], keep=True)
-        ways.direct(mesh, outputs.flats[0], fold, deadline)
+        outputs = FlatOutputs([array] if mesh.rank == root else [], keep=True)
+        flat = outputs.flats[0] if outputs.flats else array.reshape(-1)
+
+        def drain(where: slice, parts: Sequence[Array]) -> None:
+            fold(flat[where], parts)
+
+        to_root(mesh, flat, root, drain, deadline)
         outputs.commit()
 
     return run
