@@ -1,9 +1,7 @@
 """`disttorch.distributed`: process groups and collectives on Tensors, under PyTorch's names."""
 
-from datetime import timedelta
 from importlib import import_module
 
-from disttorch.comm.env import DEFAULT_TIMEOUT_S
 from disttorch.comm.errors import (
     CollectiveMismatchError,
     CollectiveTimeoutError,
@@ -17,6 +15,7 @@ from disttorch.comm.group import ProcessGroup
 from disttorch.comm.reduce_op import PremulSum, ReduceOp
 from disttorch.comm.store import FileStore, HashStore, PrefixStore, Store
 from disttorch.comm.work import Work
+from disttorch.distributed.absent import INSTEAD, explain_imports, text_of
 from disttorch.distributed.backend import (
     Backend,
     get_default_backend_for_device,
@@ -51,6 +50,13 @@ from disttorch.distributed.collectives import (
     reduce_scatter_single,
     reduce_scatter_tensor,
     scatter,
+)
+from disttorch.distributed.constants import default_pg_timeout
+from disttorch.distributed.debug_level import (
+    DebugLevel,
+    get_debug_level,
+    set_debug_level,
+    set_debug_level_from_env,
 )
 from disttorch.distributed.grad_bucket import GradBucket
 from disttorch.distributed.objects import (
@@ -99,13 +105,17 @@ from disttorch.distributed.world import (
     resolve_group,
 )
 
-default_pg_timeout = timedelta(seconds=DEFAULT_TIMEOUT_S)
+explain_imports()
 _LAZY = {"DeviceMesh": "device_mesh", "init_device_mesh": "device_mesh"}
+
+_ROOMS = {"device_mesh", "distributed_c10d", "elastic", "nn"}
 
 
 def __getattr__(name: str) -> object:
     if name in _LAZY:
         return getattr(import_module(f"disttorch.distributed.{_LAZY[name]}"), name)
-    if name in {"device_mesh", "nn"}:
+    if name in _ROOMS:
         return import_module(f"disttorch.distributed.{name}")
+    if name in INSTEAD:
+        raise AttributeError(text_of(name))
     raise AttributeError(f"module 'disttorch.distributed' has no attribute {name!r}")
