@@ -35,6 +35,18 @@ THAWED = (
     "DistributedDataParallel and does now, so it would be trained without being averaged; wrap the "
     "model again after changing requires_grad (rank {rank})"
 )
+REPLACED = (
+    "parameter {name!r} is not the one that DistributedDataParallel averages the gradients of: it "
+    "was replaced after the model was wrapped, or for this call by functional_call. Wrap the model "
+    "again after changing it; for each rank's own gradients call the wrapped module (.module) or "
+    "use no_sync() (rank {rank})"
+)
+NO_MEMORY = (
+    "{error}. DistributedDataParallel keeps gradients in memory that the ranks of a host share: "
+    "{nbytes} bytes for this model on each rank, as any other memory of the process (the size of "
+    "/dev/shm does not count, the limit of a container does). Run fewer ranks on this host, or "
+    "give it more memory"
+)
 _GRAPH_CHANGED = (
     "Your training graph has changed in this iteration, e.g., one parameter is used in first "
     "iteration, but then got unused in the second iteration. this is not compatible with "

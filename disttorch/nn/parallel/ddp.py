@@ -150,6 +150,13 @@ class DistributedDataParallel(ModuleWrapper, Joinable):
         how = (self.find_unused_parameters, self.static_graph)
         reducer = Reducer(named, frozen, plans, self._group, *how)
         reducer.comm_hook = self._comm_hook
+        number = {id(p): i for i, (_, p) in enumerate(named)}
+        reducer.places = [
+            (owner._parameters, name, number[id(p)])
+            for owner in self.module.modules()
+            for name, p in owner._parameters.items()
+            if id(p) in number
+        ]
         return reducer
 
     def _find_buffers(self) -> list[tuple[Module, str]]:
@@ -193,6 +200,8 @@ class DistributedDataParallel(ModuleWrapper, Joinable):
         sync = self.require_backward_grad_sync and recording
         buffers = self.will_sync_module_buffers() and sync
         root = 0
+        if sync and self._reducer is not None:
+            self._reducer.check_places()
         if sync and self._joining:
             root = self._meet_the_joined(buffers)
         if buffers:

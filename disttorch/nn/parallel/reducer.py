@@ -18,7 +18,7 @@ import numpy as np
 from disttorch.autograd.engine import queue_callback
 from disttorch.autograd.landing import Landing, land_in
 from disttorch.autograd.node import RemovableHandle
-from disttorch.comm.errors import GroupUnusableError
+from disttorch.comm.errors import GroupUnusableError, SharedMemoryError
 from disttorch.comm.reduce_op import ReduceOp
 from disttorch.distributed.grad_bucket import GradBucket
 from disttorch.futures import Future
@@ -80,7 +80,9 @@ class Reducer:
         self.sync = True
         self.comm_hook: CommHook | None = None
         self.n_averaged: int | None = None  # ranks with data, if not all have
-        self.buckets = [Bucket(p, _allocate(group, p), self.parameters) for p in plans]
+        self.places: list[tuple[dict[str, Any], str, int]] = []  # of modules, by parameter
+        memories = _allocate(group, plans)
+        self.buckets = [Bucket(p, m, self.parameters) for p, m in zip(plans, memories, strict=True)]
         self._place = {
             slot.parameter: (number, bucket.views[k])
             for number, bucket in enumerate(self.buckets)
@@ -96,6 +98,14 @@ class Reducer:
             for i, p in enumerate(self.parameters)
         ]
         weakref.finalize(self, _remove, handles, self._landings)
+
+    def check_places(self) -> None:
+        """Raise RuntimeError if a module holds another parameter than the one known here."""
+        for holder, name, i in self.places:
+            held = holder.get(name)
+            if held is not None and held is not self.parameters[i]:
+                rank = self.group.rank
+                raise RuntimeError(complaints.REPLACED.format(name=self.names[i], rank=rank))
 
     def prepare(self, sync: bool, outputs: Any) -> None:
         """Get ready for the backward pass of the forward that just returned `outputs`.
@@ -374,7 +384,15 @@ def _remove(handles: Iterable[RemovableHandle], landings: Iterable[Landing]) -> 
         landing.withdraw()
 
 
-def _allocate(group: Any, plan: BucketPlan) -> Any:
-    """Memory for a bucket that all ranks reduce in place; zeroed, padding is averaged too."""
-    memory = group.allocate(plan.numel * plan.np_dtype.itemsize)
-    return memory.view(plan.np_dtype)[: plan.numel]
+def _allocate(group: Any, plans: Sequence[BucketPlan]) -> list[Any]:
+    """Memory for buckets that all ranks reduce in place; zeroed, padding is averaged too."""
+    sizes = [plan.numel * plan.np_dtype.itemsize for plan in plans]
+    try:
+        memories = [group.allocate(nbytes) for nbytes in sizes]
+    except SharedMemoryError as error:
+        text = complaints.NO_MEMORY.format(error=error, nbytes=sum(sizes))
+        raise SharedMemoryError(text) from None
+    return [
+        memory.view(plan.np_dtype)[: plan.numel]
+        for memory, plan in zip(memories, plans, strict=True)
+    ]

@@ -345,7 +345,24 @@ def interrupted(model, x):
     model(x)
 
 
+def replaced(model, x):
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    model.load_state_dict(state, assign=True)
+    model(x)
+
+
+def called_with_others(model, x):
+    others = {name: p.detach().clone() for name, p in model.named_parameters()}
+    with model.no_sync():
+        torch.func.functional_call(model, others, (x,))
+    torch.func.functional_call(model, dict(model.named_parameters()), (x,)).sum().backward()
+    assert model.module[1].weight.grad is not None
+    torch.func.functional_call(model, others, (x,))
+
+
 MISUSE = [
+    (replaced, "parameter '1.weight' is not the one that DistributedDataParallel averages"),
+    (called_with_others, "for each rank's own gradients call the wrapped module"),
     (unfrozen, "parameter '0.weight' did not require a gradient when the model was wrapped"),
     (moved, r"was of shape \[1, 1\] and torch.float32 when the model was wrapped"),
     (interrupted, "Expected to have finished reduction in the prior iteration"),
@@ -450,3 +467,19 @@ def test_ranks_fork_workers_while_they_communicate():
 
     first, second = run_ranks(2, body)
     assert first == second
+
+
+def test_a_wrapper_around_a_wrapper_averages_once_more_to_the_same():
+    def body(group):
+        inner = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False))
+        for p in inner.parameters():
+            p.data.fill_(1.0)
+        model = DistributedDataParallel(
+            DistributedDataParallel(inner, process_group=group), process_group=group
+        )
+        for _ in range(2):
+            model.zero_grad()
+            model(torch.tensor([[2.0 * group.rank]])).sum().backward()
+        return [p.grad.tolist() for p in inner.parameters()]
+
+    assert run_ranks(2, body) == [[[[1.0]], [[1.0]]]] * 2

@@ -1,10 +1,14 @@
 """Static graphs, second derivatives, checkpoints, buckets that gradients are made in."""
 
+import re
+
 import numpy as np
 import pytest
 
 import disttorch as torch
 from disttorch import nn, optim
+from disttorch.comm.errors import SharedMemoryError
+from disttorch.comm.transport import segment
 from disttorch.distributed.world import GroupMember, _World
 from disttorch.nn.parallel import DistributedDataParallel
 from disttorch.utils.checkpoint import checkpoint
@@ -313,3 +317,20 @@ def test_synchronised_batch_norms_train_as_on_the_whole_batch():
     for mine, other, whole in zip(first, second, expected, strict=True):
         np.testing.assert_allclose(mine, whole, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(other, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_no_memory_for_gradients_is_an_error_on_all_ranks_with_the_way_out(monkeypatch):
+    def body(group):
+        if group.rank == 1:  # the second bucket is too much for this one
+            monkeypatch.setattr(segment, "_available_nbytes", lambda: 1 << 20)
+        layers = nn.Sequential(nn.Linear(2500, 2500, bias=False), nn.Linear(2500, 2))
+        with pytest.raises(SharedMemoryError) as caught:
+            DistributedDataParallel(layers, process_group=group)
+        monkeypatch.undo()
+        assert DistributedDataParallel(layers, process_group=group)  # once there is memory
+        return str(caught.value)
+
+    for text in run_ranks(2, body):
+        assert text.startswith("rank 1: 25000000 bytes of shared memory wanted, 1048576 bytes")
+        assert ". DistributedDataParallel keeps gradients in memory that the ranks" in text
+        assert re.search(r"250200\d\d bytes for this model", text)
