@@ -40,7 +40,7 @@ class ControlServer:
             request = json.loads(caller.recv(MAX_REQUEST_NBYTES))
             if isinstance(request, dict):
                 return caller, request
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):  # the last for brackets in brackets
             pass
         caller.close()
         return None

@@ -1,8 +1,11 @@
-"""The two `prctl` calls that tie a job's processes together; no-ops where they do not exist."""
+"""The two `prctl` calls that tie a job's processes together, no-ops where they do not exist, and
+what a process does with signals.
+"""
 
 import ctypes
 import os
 import signal
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -19,6 +22,16 @@ def die_with_parent(parent_pid: int) -> None:
 def adopt_orphans() -> None:
     """Become the parent of orphaned descendants: in a container nobody else would reap them."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def catches(pid: int, signum: int) -> bool:
+    """Whether the process has a handler for the signal, which else might end it."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return False
+    masks = [int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:")]
+    return any(mask >> (signum - 1) & 1 for mask in masks)
 
 
 def _prctl(option: int, argument: int) -> None:

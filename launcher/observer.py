@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from disttorch.comm import status
-from disttorch_launcher import control, stall
+from disttorch_launcher import control, linux, stall
 from disttorch_launcher.job_store import JobStore
 from disttorch_launcher.snapshot import snapshot
 from disttorch_launcher.stacks import STACK_SIGNAL, StackRequest, all_lines
@@ -87,8 +87,9 @@ class Observer:
             control.answer(caller, {"error": "unknown request"})
 
     def close(self) -> None:
-        """Answer nobody any more."""
+        """Answer nobody any more, and say nothing: the job's report is the last on the screen."""
         self.server.close()
+        self._note = lambda text: None
         for _, done in self._requests:
             done({})
         self._requests.clear()
@@ -131,7 +132,9 @@ class Observer:
 
     def _ask(self, ranks: frozenset[int], done: Done) -> None:
         request = StackRequest(str(self._run_dir), self._restarts, ranks, time.monotonic())
-        self._send(frozenset(request.asked), STACK_SIGNAL)
+        # A rank that has become another program (exec) has lost its handler, and would die.
+        asked = [r for r in request.asked if linux.catches(self._pids.get(r, 0), STACK_SIGNAL)]
+        self._send(frozenset(asked), STACK_SIGNAL)
         self._requests.append((request, done))
 
     def _tell_stacks(self, caller: socket.socket, answers: Mapping[int, str]) -> None:

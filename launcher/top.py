@@ -44,14 +44,14 @@ class Row:
 
 
 def rows(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Row]:
-    """A row for each rank that is in both snapshots."""
+    """A row for each process that is in both snapshots; a restarted rank counts from 0 again."""
     earlier = {rank["rank"]: rank for rank in before["ranks"]}
     dt_s = max(1e-3, now["now_s"] - before["now_s"])
     late = lateness(now)
     return [
         _row(earlier[rank["rank"]], rank, dt_s, now["now_s"], late.get(rank["rank"], 0.0))
         for rank in now["ranks"]
-        if rank["rank"] in earlier
+        if earlier.get(rank["rank"], {}).get("pid") == rank["pid"]
     ]
 
 

@@ -1,3 +1,4 @@
+import socket
 import threading
 
 import pytest
@@ -32,3 +33,12 @@ def test_launcher_that_has_ended(job):
     control.ControlServer(job).close()
     with pytest.raises(OSError, match="refused"):
         control.ask(job, {"op": "x"})
+
+
+def test_request_of_nothing_but_brackets_is_no_request(job):
+    server = control.ControlServer(job)
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(str(job / control.NAME))
+        caller.sendall(b"[" * (control.MAX_REQUEST_NBYTES - 1))
+        assert server.accept() is None
+    server.close()

@@ -38,3 +38,9 @@ def test_straggler_comes_last_to_collectives():
 def test_rank_that_has_just_come_has_no_row_yet():
     assert [row.rank for row in rows({"now_s": 1.0, "ranks": [rank(0, [])]}, NOW)] == [0]
     assert lateness({"ranks": [rank(0, []), rank(1, [])]}) == {}
+
+
+def test_restarted_rank_is_compared_with_nothing_of_the_attempt_before():
+    before = {"now_s": 10.0, "ranks": [rank(0, [], steps=500), rank(1, [], steps=500)]}
+    again = {"now_s": 12.0, "ranks": [rank(0, [], pid=300, steps=2), rank(1, [], steps=520)]}
+    assert [(row.rank, row.steps_per_s) for row in rows(before, again)] == [(1, 10.0)]
