@@ -299,12 +299,13 @@ class ViewOp(Op):
     """A view with one input and one output; `forward` notes on `ctx` what `backward` reads.
 
     `look(array, params)`: what `forward` returns, of an op whose notes are the array's shape and
-    the parameters. Such an op has ``of(tensor, params)``: `apply`, cut short.
+    those parameters that `notes` names. ``of(tensor, params)`` is `apply`, cut short.
     """
 
     view = True
     look: ClassVar[Callable[[Any, dict[str, Any]], Any] | None] = None
     of: ClassVar[Callable[[Any, dict[str, Any]], Any]]
+    notes: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -358,9 +359,8 @@ def _node_of_view(op: type[Op], noted: Any, params: dict[str, Any], x: Tensor, y
         node = _new(op)
         node.backend = BACKEND_BY_TYPE[type(array)]
         node.shape = array.shape
-        for name, value in params.items():
-            if name != "shape":  # that is of the output
-                setattr(node, name, value)
+        for name in op.notes:  # type: ignore[attr-defined]
+            setattr(node, name, params[name])
     node.hooks, node._saved = None, ()
     fn = x._grad_fn
     node.edges = ((x._accumulator or accumulator_of(x), 0) if fn is None else (fn, x._output_nr),)

@@ -182,6 +182,10 @@ class Backend(Kernels, LinearAlgebra, SpecialFunctions):
         """Return the sum of the squares of real x over `axis` (None: all)."""
         return self.add_up(x * x, axis, keepdims)
 
+    def truth(self, x: Array, name: str) -> Array:
+        """Return ``x.any()`` or ``x.all()`` of bools, as `name` says."""
+        return getattr(x, name)()
+
     def extreme(
         self, x: Array, name: str, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
     ) -> Array:

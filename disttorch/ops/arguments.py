@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from disttorch.ops.out import without_out
 from disttorch.tensor import Tensor
 
 Function = Callable[..., Any]
@@ -35,11 +36,12 @@ OVERLOADED = frozenset(
 
 def explained(function: Function) -> Function:
     """Return `function`, raising PyTorch's TypeError where an argument should be a Tensor."""
+    plain = without_out(function)
 
     @functools.wraps(function)
     def call(*args: Any, **keywords: Any) -> Any:
         try:
-            return function(*args, **keywords)
+            return function(*args, **keywords) if keywords else plain(*args)
         except AttributeError:
             message = wrong_argument(function, args, keywords)
             if message is None:

@@ -78,7 +78,14 @@ def accepts_out(function: Fn, casts: bool = True, shares: bool = True) -> Fn:
         written = [write_out(o, r, name, casts) for o, r in zip(out, result, strict=True)]
         return type(result)(written)
 
+    call.computes = (call, function)  # type: ignore[attr-defined]
     return call  # type: ignore[return-value]
+
+
+def without_out(function: Fn) -> Fn:
+    """What `function` does where it is given no keywords: without the detour of `accepts_out`."""
+    made, computes = getattr(function, "computes", (None, None))
+    return computes if made is function else function  # type: ignore[return-value]
 
 
 def _refuse_shared(out: Any, inputs: tuple[Any, ...]) -> None:
@@ -89,4 +96,4 @@ def _refuse_shared(out: Any, inputs: tuple[Any, ...]) -> None:
                 raise RuntimeError(OVERLAP)
 
 
-__all__ = ["accepts_out", "write_out"]
+__all__ = ["accepts_out", "without_out", "write_out"]

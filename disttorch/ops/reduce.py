@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -306,7 +305,8 @@ class WholeTruth(Op):
     @classmethod
     def array_function(cls, backend: Backend) -> Callable[..., Any]:
         """Return the test of all elements, for bools."""
-        return operator.methodcaller(cls.ufunc)
+        truth, name = backend.truth, cls.ufunc
+        return lambda x: truth(x, name)
 
     def forward(ctx, x: Array) -> Array:
         result = getattr(x != 0, ctx.ufunc)()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import operator
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -61,8 +60,9 @@ class ExtremeOfAll(Op):
 
     @classmethod
     def array_function(cls, backend: Backend) -> Callable[..., Any]:
-        """Return the method of arrays."""
-        return operator.methodcaller(cls.ufunc)
+        """Return the extreme of all elements."""
+        extreme, name = backend.extreme, cls.ufunc
+        return lambda x: extreme(x, name)
 
     def forward(ctx, x: Array) -> Array:
         refuse_kinds(x, "c", ctx.kernel)

@@ -37,11 +37,7 @@ class Reshape(ViewOp):
 
     torch_name = "ViewBackward0"
     may_copy = True
-
-    @staticmethod
-    def look(x: Array, params: dict[str, Any]) -> Array:
-        """The array in the new shape."""
-        return x.reshape(params["shape"])
+    look = staticmethod(lambda x, params: x.reshape(params["shape"]))
 
     def forward(ctx, x: Array, shape: tuple[int, ...]) -> Array:
         ctx.shape = x.shape
@@ -243,10 +239,8 @@ atleast_3d = _at_least("atleast_3d", 3)
 class Permute(ViewOp):
     """Dimensions in another order, a view."""
 
-    @staticmethod
-    def look(x: Array, params: dict[str, Any]) -> Array:
-        """The array with its dimensions in that order."""
-        return x.transpose(params["dims"])
+    notes = ("dims",)
+    look = staticmethod(lambda x, params: x.transpose(params["dims"]))
 
     def forward(ctx, x: Array, dims: tuple[int, ...]) -> Array:
         ctx.dims = dims
@@ -278,10 +272,8 @@ def permute(input: Tensor, *args: Any, dims: Any = ()) -> Tensor:
 class Transpose(ViewOp):
     """Two dimensions swapped, a view."""
 
-    @staticmethod
-    def look(x: Array, params: dict[str, Any]) -> Array:
-        """The array with the two swapped."""
-        return x.swapaxes(params["dim0"], params["dim1"])
+    notes = ("dim0", "dim1")
+    look = staticmethod(lambda x, params: x.swapaxes(params["dim0"], params["dim1"]))
 
     def forward(ctx, x: Array, dim0: int, dim1: int) -> Array:
         ctx.dim0, ctx.dim1 = dim0, dim1
@@ -385,15 +377,15 @@ def H(input: Tensor) -> Tensor:
     return conj(t(input))
 
 
+def _several(dims: int | Sequence[int]) -> tuple[int, ...]:
+    return (dims,) if isinstance(dims, int) else tuple(dims)
+
+
 def _as_dims(input: Tensor, dims: int | Sequence[int], name: str) -> tuple[int, ...]:
     positions = tuple([input._dim(d) for d in _several(dims)])
     if len(set(positions)) != len(positions):
         raise RuntimeError(f"movedim: repeated dim in `{name}` ({list(_several(dims))})")
     return positions
-
-
-def _several(dims: int | Sequence[int]) -> tuple[int, ...]:
-    return (dims,) if isinstance(dims, int) else tuple(dims)
 
 
 @public(method=True)

@@ -39,10 +39,8 @@ class Embed(Op):
 class BasicIndex(ViewOp):
     """x[index] with ints, slices, None and one Ellipsis, a view."""
 
-    @staticmethod
-    def look(x: Array, params: dict[str, Any]) -> Array:
-        """x[index]."""
-        return x[params["index"]]
+    notes = ("index",)
+    look = staticmethod(lambda x, params: x[params["index"]])
 
     def forward(ctx, x: Array, index: tuple[Any, ...]) -> Array:
         ctx.shape, ctx.index = x.shape, index
