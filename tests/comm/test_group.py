@@ -1,4 +1,4 @@
-"""Process groups whose ranks die, leave, lag, disagree, fork, or work in the background."""
+"""Process groups whose ranks lag, disagree, fork, or work in the background."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import gc
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,199 +14,17 @@ import numpy as np
 import pytest
 
 from disttorch.comm import lifecycle
-from disttorch.comm.deadline import Deadline
 from disttorch.comm.env import RankEnv
 from disttorch.comm.errors import (
     CollectiveMismatchError,
     CollectiveTimeoutError,
     GroupUnusableError,
-    PeerLostError,
     SharedMemoryError,
 )
 from disttorch.comm.group import ProcessGroup
 from disttorch.comm.reduce_op import ReduceOp
-from disttorch.comm.work import Work
-from tests.comm.ranks import outcomes_of, run_ranks
-
-LARGE = 1_000_000
-BIG = np.zeros(LARGE)
-SMALL = np.zeros(3)
-
-CALLS: dict[str, Callable[[ProcessGroup], object]] = {
-    "all_reduce small": lambda g: g.all_reduce(SMALL),
-    "all_reduce large": lambda g: g.all_reduce(BIG),
-    "broadcast": lambda g: g.broadcast(BIG, g.size - 1),
-    "reduce": lambda g: g.reduce(BIG),
-    "all_gather": lambda g: g.all_gather([BIG.copy() for _ in range(g.size)], BIG),
-    "gather": lambda g: g.gather(SMALL, [SMALL.copy()] * g.size if g.rank == 0 else None),
-    "scatter": lambda g: g.scatter(SMALL, [SMALL.copy()] * g.size if g.rank == 0 else None),
-    "reduce_scatter": lambda g: g.reduce_scatter(BIG, [BIG] * g.size),
-    "all_to_all": lambda g: g.all_to_all([BIG.copy() for _ in range(g.size)], [BIG] * g.size),
-    "barrier": lambda g: g.barrier(),
-    "recv": lambda g: g.recv(SMALL, 1),
-    "recv from any": lambda g: g.recv(SMALL),
-    "send": lambda g: g.send(BIG, 1),
-    "all_gather_object": lambda g: g.all_gather_object("x"),
-    "broadcast_object": lambda g: g.broadcast_object("x", 1),
-    "allocate": lambda g: g.allocate(1 << 20),
-    "new_group": lambda g: g.new_group([0]),
-    "all_reduce in the background": lambda g: waited(g.all_reduce(SMALL, async_op=True)),
-    "irecv": lambda g: waited(g.irecv(SMALL, 1)),
-}
-
-
-def waited(work: Work | None) -> None:
-    assert work is not None
-    work.wait()
-
-
-def raise_uncaught() -> None:
-    with open(os.devnull, "w") as null, contextlib.redirect_stderr(null):
-        sys.excepthook(ValueError, ValueError("bad sample"), None)
-    os._exit(1)
-
-
-def return_from_script() -> None:
-    lifecycle._at_exit()
-    os._exit(0)
-
-
-DEATHS: dict[str, tuple[Callable[[], None], str]] = {
-    "killed": (lambda: os.kill(os.getpid(), signal.SIGKILL), "died (killed or crashed)"),
-    "exit 0": (return_from_script, "exited without joining"),
-    "_exit": (lambda: os._exit(0), "died (killed or crashed)"),
-    "raised": (raise_uncaught, "raised ValueError: bad sample"),
-}
-
-
-def lost_after(call: Callable[[], object]) -> tuple[str, tuple[int, ...], float]:
-    """Message and ranks of the PeerLostError of a call, and after how many seconds it came."""
-    start_s = time.monotonic()
-    with pytest.raises(PeerLostError) as caught:
-        call()
-    return str(caught.value), caught.value.ranks, time.monotonic() - start_s
-
-
-@pytest.mark.parametrize("name", CALLS)
-def test_a_dead_peer_ends_every_wait(name: str) -> None:
-    def body(group: ProcessGroup) -> tuple[str, tuple[int, ...], float] | None:
-        group.barrier()
-        if group.rank == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        lost = lost_after(lambda: CALLS[name](group))
-        with pytest.raises(GroupUnusableError, match="broken by an earlier error: PeerLostError"):
-            group.barrier()
-        return lost
-
-    survivor, victim = outcomes_of(2, body)
-    assert victim.status == -signal.SIGKILL
-    assert survivor.error is None, survivor.trace
-    message, ranks, seconds = survivor.result
-    assert seconds < 1.0
-    assert ranks == (1,)
-    assert "test_group.py:" in message
-    assert "rank 1 (pid" in message
-    assert "its last collective being barrier #1 at" in message
-
-
-ENDS: dict[str, Callable[[ProcessGroup], None]] = {
-    "close": lambda group: group.close(),
-    "exit": lambda group: lifecycle._at_exit(),
-}
-
-
-@pytest.mark.parametrize("end", ENDS)
-def test_messages_that_were_not_waited_for_arrive(end: str) -> None:
-    def body(group: ProcessGroup) -> str | float:
-        if group.rank == 0:
-            group.send(np.full(LARGE, 7.0), 1, async_op=True)
-            with pytest.warns(UserWarning) as warned:
-                ENDS[end](group)
-            return str(warned[0].message)
-        got = np.zeros(LARGE)
-        group.recv(got, 0)
-        return float(got.min())
-
-    warning, got = run_ranks(2, body)
-    assert got == 7.0
-    assert warning.startswith("send to rank 1 at ")
-    assert warning.endswith("was never waited for: it was delivered late")
-
-
-def test_a_message_to_a_rank_that_died_does_not_hold_up_the_end() -> None:
-    def body(group: ProcessGroup) -> tuple[str, float]:
-        if group.rank == 1:
-            os._exit(0)
-        group.send(np.full(LARGE, 7.0), 1, async_op=True)
-        started_s = time.monotonic()
-        with pytest.warns(UserWarning) as warned:
-            group.flush()
-        return str(warned[0].message), time.monotonic() - started_s
-
-    message, seconds = outcomes_of(2, body)[0].result
-    assert "is lost" in message and seconds < 1.0
-
-
-@pytest.mark.parametrize("death", DEATHS)
-def test_the_message_says_how_the_peer_ended(death: str) -> None:
-    end, words = DEATHS[death]
-
-    def body(group: ProcessGroup) -> tuple[str, tuple[int, ...], float]:
-        if group.rank == 2:
-            end()
-        return lost_after(lambda: group.all_reduce(SMALL))
-
-    *survivors, _ = outcomes_of(3, body)
-    for outcome in survivors:
-        assert outcome.error is None, outcome.trace
-        message, ranks, seconds = outcome.result
-        assert seconds < 1.0
-        # A survivor may also hear first that the other survivor gave up for the same reason.
-        assert 2 in ranks or "PeerLostError" in message
-        assert words in message
-
-
-def test_a_peer_that_dies_amid_large_collectives() -> None:
-    def body(group: ProcessGroup) -> float:
-        array = np.zeros(4 * LARGE)
-        if group.rank == 1:
-            threading.Timer(0.05, lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
-        with pytest.raises(PeerLostError):
-            while True:
-                group.all_reduce(array)
-        return time.monotonic()
-
-    outcomes = outcomes_of(3, body)
-    assert outcomes[1].status == -signal.SIGKILL
-    for outcome in (outcomes[0], outcomes[2]):
-        assert outcome.error is None, outcome.trace
-    assert abs(outcomes[0].result - outcomes[2].result) < 1.0
-
-
-def test_closing_early_is_told_to_those_who_wait() -> None:
-    def body(group: ProcessGroup) -> str:
-        if group.rank == 1:
-            group.close()
-            return ""
-        return lost_after(group.barrier)[0]
-
-    message = run_ranks(2, body)[0]
-    assert "rank 1" in message
-    assert "closed the process group without joining" in message
-
-
-def test_a_rank_may_leave_right_after_its_last_collective() -> None:
-    def body(group: ProcessGroup) -> None:
-        for i in range(50):
-            made = group.new_group([0, 1, 2])
-            assert made is not None
-            made.all_reduce(np.zeros(LARGE // 10))
-            # Whoever is last still reads what the others wrote.
-            made.close()
-            group.barrier()
-            assert made.rank == group.rank, i
-
-    run_ranks(3, body)
+from tests.comm.calls import BIG, SMALL, lost_after, waited
+from tests.comm.ranks import run_ranks
 
 
 def test_a_late_rank_is_named_at_the_deadline() -> None:
@@ -519,11 +336,6 @@ class _Unloadable:
         return int, ("not a number",)
 
 
-class _Wordless(Exception):
-    def __str__(self) -> str:
-        raise RuntimeError("no words")
-
-
 def test_objects_that_cannot_be_unpickled_leave_the_group_usable() -> None:
     def body(group: ProcessGroup) -> None:
         with pytest.raises(ValueError, match="invalid literal"):
@@ -531,39 +343,3 @@ def test_objects_that_cannot_be_unpickled_leave_the_group_usable() -> None:
         assert group.all_gather_object(group.rank) == [0, 1]
 
     run_ranks(2, body)
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (ValueError("\udcff"), "gave up: ValueError: \\udcff"),
-        (_Wordless(), "gave up: _Wordless"),
-        (ValueError("é" * 3000), "gave up: ValueError: éé"),
-    ],
-)
-def test_an_error_with_any_text_is_told_to_the_others(error: Exception, words: str) -> None:
-    def body(group: ProcessGroup) -> str:
-        if group.rank == 1:
-            with pytest.raises(type(error)):
-                group._guard(fail, Deadline.after(20))
-            return ""
-        return lost_after(group.barrier)[0]
-
-    def fail(_: Deadline) -> None:
-        raise error
-
-    assert words in run_ranks(2, body)[0]
-
-
-def test_a_subgroup_notices_deaths_after_its_parent_was_closed() -> None:
-    def body(group: ProcessGroup) -> float:
-        sub = group.new_group([0, 1])
-        assert sub is not None
-        group.close()
-        if group.rank == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return lost_after(sub.barrier)[2]
-
-    survivor = outcomes_of(2, body)[0]
-    assert survivor.error is None, survivor.trace
-    assert survivor.result < 1.0

@@ -18,7 +18,7 @@ from disttorch.comm.errors import (
 from disttorch.comm.group import ProcessGroup
 from disttorch.comm.transport import tcp
 from disttorch.comm.transport.tcp import Kind
-from tests.comm import test_collectives, test_group
+from tests.comm import calls, test_collectives
 from tests.comm.collectives import test_all_to_all
 from tests.comm.ranks import outcomes_of, run_ranks
 
@@ -100,7 +100,7 @@ def test_a_mismatch_is_a_table_on_all_ranks() -> None:
 DEATHS = {
     "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "exited": lambda: os._exit(0),
-    "raised": test_group.raise_uncaught,
+    "raised": calls.raise_uncaught,
 }
 
 
@@ -115,7 +115,7 @@ def test_a_lost_peer_is_noticed_within_a_second(death: str, call: str) -> None:
         group.send(np.ones(1), 1)
         started_s = time.monotonic()
         with pytest.raises(PeerLostError) as caught:
-            test_group.CALLS[call](group)
+            calls.CALLS[call](group)
         return caught.value.ranks, time.monotonic() - started_s
 
     survivor = outcomes_of(2, body)[0]
