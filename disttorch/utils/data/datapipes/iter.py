@@ -7,16 +7,15 @@ import fnmatch
 import functools
 import itertools
 import os
-import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from disttorch.utils.data.collate import default_collate
 from disttorch.utils.data.datapipes.datapipe import DataChunk, IterDataPipe
 from disttorch.utils.data.datapipes.decorators import functional_datapipe
+from disttorch.utils.data.datapipes.random_order import RandomOrder
 from disttorch.utils.data.datapipes.split import Demultiplexer, Forker
 from disttorch.utils.data.sampler import SequentialSampler
-from disttorch.utils.data.seeding import draw_seed
 
 __all__ = [
     "Batcher",
@@ -147,7 +146,7 @@ class Filter(IterDataPipe[Any]):
 
 
 @functional_datapipe("shuffle")
-class Shuffler(IterDataPipe[Any]):
+class Shuffler(RandomOrder, IterDataPipe[Any]):
     """Samples in random order, drawn from a buffer of the next `buffer_size`."""
 
     def __init__(self, datapipe: Any, *, buffer_size: int = 10000, unbatch_level: int = 0) -> None:
@@ -155,25 +154,7 @@ class Shuffler(IterDataPipe[Any]):
             raise AssertionError("buffer_size should be larger than 0")
         self.datapipe = UnBatcher(datapipe, unbatch_level) if unbatch_level else datapipe
         self.buffer_size = buffer_size
-        self._enabled = True
-        self._seed: int | None = None
-        self._rng = random.Random()
-
-    def set_shuffle(self, shuffle: bool = True) -> Shuffler:
-        """Switch shuffling on or off."""
-        self._enabled = shuffle
-        return self
-
-    def set_seed(self, seed: int) -> Shuffler:
-        """Choose the next pass's order; otherwise the default generator does."""
-        self._seed = seed
-        return self
-
-    def reset(self) -> None:
-        """Seed the next pass."""
-        if self._enabled:
-            self._rng.seed(draw_seed(None) if self._seed is None else self._seed)
-            self._seed = None
+        super().__init__()
 
     def __iter__(self) -> Iterator[Any]:
         if not self._enabled:

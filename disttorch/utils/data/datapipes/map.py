@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from disttorch.utils.data.datapipes.datapipe import DataChunk, IterDataPipe, MapDataPipe
 from disttorch.utils.data.datapipes.decorators import functional_datapipe
-from disttorch.utils.data.seeding import draw_seed
+from disttorch.utils.data.datapipes.random_order import RandomOrder
 
 __all__ = ["Batcher", "Concater", "Mapper", "SequenceWrapper", "Shuffler", "Zipper"]
 
@@ -41,32 +40,19 @@ class Mapper(MapDataPipe[Any]):
         return len(self.datapipe)
 
 
-class Shuffler(IterDataPipe[Any]):
+class Shuffler(RandomOrder, IterDataPipe[Any]):
     """The samples of a map at `indices` (0, 1, ... by default) in random order."""
 
     def __init__(self, datapipe: Any, *, indices: list[Any] | None = None) -> None:
         self.datapipe = datapipe
         self.indices = list(range(len(datapipe))) if indices is None else indices
-        self._enabled = True
-        self._seed: int | None = None
-        self._rng = random.Random()
+        super().__init__()
         self._order = self.indices
-
-    def set_shuffle(self, shuffle: bool = True) -> Shuffler:
-        """Switch shuffling on or off."""
-        self._enabled = shuffle
-        return self
-
-    def set_seed(self, seed: int) -> Shuffler:
-        """Choose the next pass's order; otherwise the default generator does."""
-        self._seed = seed
-        return self
 
     def reset(self) -> None:
         """Draw the next pass's order."""
+        super().reset()
         if self._enabled:
-            self._rng.seed(draw_seed(None) if self._seed is None else self._seed)
-            self._seed = None
             self._order = self._rng.sample(self.indices, len(self.indices))
 
     def __iter__(self) -> Iterator[Any]:
