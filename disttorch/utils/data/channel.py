@@ -10,12 +10,16 @@ import os
 import pickle
 import socket
 import struct
+import threading
+import time
 import weakref
 from collections import deque
 from typing import Any
 
 _HEADER = struct.Struct("=Q")  # bytes of the message that follows
 _READ_NBYTES = 1 << 20
+_HELD_S = 1e-3  # answers wait so long for others, to wake the loader up less often
+_LOOK_EVERY_S = 4e-3  # at answers that are held back by a slow sample
 
 
 def _frame(messages: list[Any]) -> bytes:
@@ -126,13 +130,22 @@ def close_inherited() -> None:
 
 
 class WorkerEnd:
-    """The worker's end; both directions block."""
+    """The worker's end; both directions block.
+
+    Answers that are `put` wait for others, but not for long: if the next sample is slow, or waits
+    for what the loader's user does with these, a thread sends them.
+    """
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
         self._reader = end.makefile("rb", buffering=1 << 16)
         self._received: deque[Any] = deque()
-        self._put: list[Any] = []
+        self._put: list[bytes] = []
+        self._sent_s = 0.0
+        self._sending = threading.Lock()
+        self._watcher: threading.Thread | None = None
+        self._is_watched = False
+        self._wake = threading.Semaphore(0)
 
     def receive(self) -> Any:
         """Return the next message, having sent what was put before waiting for it.
@@ -158,15 +171,56 @@ class WorkerEnd:
         return messages
 
     def put(self, message: Any) -> None:
-        """Keep a message until the next `flush`, or until nothing is left to do."""
-        self._put.append(message)
+        """Pickle a message as it is now, for the next `flush`; raises what pickling raises."""
+        frame = _frame([message])
+        with self._sending:
+            self._put.append(frame)
 
     def send(self, message: Any) -> None:
         """Send a message; BrokenPipeError when the loader has closed its end."""
-        self._put.append(message)
+        self.put(message)
         self.flush()
 
     def flush(self) -> None:
         """Send what was put; BrokenPipeError when the loader has closed its end."""
-        messages, self._put = self._put, []
-        self._socket.sendall(_frame(messages))
+        with self._sending:
+            frames, self._put = self._put, []
+            if frames:
+                self._socket.sendall(b"".join(frames))
+                self._sent_s = time.monotonic()
+
+    def flush_soon(self) -> None:
+        """Send what was put now or, if something was sent just now, within milliseconds."""
+        if time.monotonic() - self._sent_s > _HELD_S:
+            self.flush()
+        elif not self._is_watched:
+            self._is_watched = True
+            if self._watcher is None:
+                self._watcher = threading.Thread(
+                    target=self._watch, name="DataLoader answers", daemon=True
+                )
+                self._watcher.start()
+            self._wake.release()
+
+    def close(self) -> None:
+        """End the conversation; what was put and not sent is lost."""
+        self._reader.close()
+        self._socket.close()
+        self._wake.release()
+        if self._watcher is not None:
+            self._watcher.join()
+
+    def _watch(self) -> None:
+        """Send what is held for too long, as long as anything is held."""
+        while True:
+            self._wake.acquire()
+            if self._socket.fileno() < 0:
+                return  # closed
+            while self._is_watched:
+                time.sleep(_LOOK_EVERY_S)
+                self._is_watched = bool(self._put)
+                if self._put and time.monotonic() - self._sent_s > _LOOK_EVERY_S:
+                    try:
+                        self.flush()
+                    except OSError:
+                        return  # the loader has gone: the worker sees it, too

@@ -30,6 +30,7 @@ class Lookahead:
     def delivered(self, n_most: int) -> None:
         """Count a batch that was taken; never more than `n_most` are to be under way."""
         self._n_delivered += 1
+        self.n = max(self._n_least, min(n_most, self.n))
         if self._n_delivered % _EVERY or n_most == self._n_least:
             return
         now_s = time.monotonic()

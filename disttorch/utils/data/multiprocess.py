@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import pickle
 import sys
@@ -83,6 +84,7 @@ class MultiprocessIterator(BatchIterator):
         self._persistent = persistent
         n_slots = self._n_ahead + MAX_LENT
         n_further = _MAX_FURTHER * len(pool) if looks_further else 0
+        self._n_most = self._n_ahead + n_further
         store = kept.pop() if kept else None
         if store is None or not store.is_for(n_slots, n_further):
             store = Store(n_slots, n_further)
@@ -91,7 +93,7 @@ class MultiprocessIterator(BatchIterator):
         self._slots = store.slots
         self._epoch = 0
         self._batches: dict[int, _Batch] = {}
-        self.closed = False
+        self._closed = False
         try:
             known = store.begin()
             if known is not None and store.current.ring is not None:
@@ -100,6 +102,11 @@ class MultiprocessIterator(BatchIterator):
         except BaseException:
             self.close()
             raise
+
+    @property
+    def closed(self) -> bool:
+        """Whether there are no workers, or none that are this process's own: in a forked copy."""
+        return self._closed or self._pid != os.getpid()
 
     def _begin(self, requests: Iterator[Any], progress: Progress) -> None:
         """Start a pass and ask for the first batches."""
@@ -111,6 +118,7 @@ class MultiprocessIterator(BatchIterator):
         self._lookahead = Lookahead(self._n_ahead)
         self._live = set(range(self._n_workers))
         self._turn = progress.turn
+        self._whole_from: float = math.inf  # number of the first batch that is not made by rows
         self._ask_ahead()
 
     def restart(self, requests: Iterator[Any], progress: Progress) -> None:
@@ -125,6 +133,8 @@ class MultiprocessIterator(BatchIterator):
         self._begin(requests, progress)
 
     def _next_batch(self) -> Any:
+        if self._pid != os.getpid():
+            raise RuntimeError("an iterator of a DataLoader with workers was used after a fork")
         deadline = self._deadline()
         while self._next in self._batches:
             number = self._await_next(deadline)
@@ -141,6 +151,9 @@ class MultiprocessIterator(BatchIterator):
                 larger = self._store.grow_for(answers)
                 if larger is not None:
                     self._pool.tell_all(larger)
+                if not self._store.can_use_rows:
+                    # A number, not when the next is asked for, for the same reason.
+                    self._whole_from = min(self._whole_from, number + self._n_most)
                 result = self._store.put_together(batch.slot, batch.bounds, answers)
                 self._lookahead.delivered(self._n_ahead + self._store.n_further)
                 self._ask_ahead()
@@ -226,7 +239,7 @@ class MultiprocessIterator(BatchIterator):
             self._turn = (self._turn + 1) % self._n_workers
         worker_id = self._turn
         self._turn = (worker_id + 1) % self._n_workers
-        if not self._by_rows or not self._store.can_use_rows:
+        if not self._by_rows or number >= self._whole_from:
             self._batches[number] = _Batch(request, [0, 0], slot, worker_id)
             self._pool.submit(worker_id, Task(number, 0, 0, request, slot, True))
             return
@@ -250,10 +263,10 @@ class MultiprocessIterator(BatchIterator):
 
     def close(self) -> None:
         """End the workers and let go of the slots; batches in use stay valid."""
-        if self.closed or self._pid != os.getpid():
-            return  # a forked copy: nothing of this is its own
+        if self.closed:
+            return
         self._pool.close()
-        self.closed = True
+        self._closed = True
         for batch in self._batches.values():
             self._slots.give_back(batch.slot)
         self._batches = {}

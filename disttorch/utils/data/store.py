@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import warnings
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class Store:
 
     def __init__(self, n_slots: int, max_further: int = 0) -> None:
         self._asked = (n_slots, max_further)
+        self._pid = os.getpid()
         self.slots = Slots(n_slots)
         self.sized = False  # whether the memory has been asked for
         self.can_use_rows = True  # whether samples have had the shapes of the first ones
@@ -55,13 +57,20 @@ class Store:
         return self._stages[-1]
 
     def is_for(self, n_slots: int, max_further: int) -> bool:
-        """Whether it was made with these numbers."""
-        return self._asked == (n_slots, max_further)
+        """Whether it was made with these numbers, by this process: a fork's memory is shared."""
+        return self._asked == (n_slots, max_further) and self._pid == os.getpid()
 
     @property
     def n_further(self) -> int:
-        """How many slots there are beyond those asked for."""
-        return self.slots.n_slots - self._asked[0]
+        """How many slots beyond those asked for are to be used: fewer when batches have grown.
+
+        None if the samples' shapes change: the next may be of any size.
+        """
+        if not self.can_use_rows:
+            return 0
+        ring = self.current.ring
+        n = self.slots.n_slots - self._asked[0]
+        return min(n, _FURTHER_NBYTES // ring.slot_nbytes) if ring is not None else n
 
     @property
     def is_worth_keeping(self) -> bool:

@@ -8,7 +8,6 @@ import pickle
 import signal
 import socket
 import sys
-import time
 import traceback
 import warnings
 from collections import deque
@@ -42,7 +41,13 @@ from disttorch.utils.data.shards import share_out
 from disttorch.utils.data.worker_info import WorkerInfo, set_worker_info
 
 _PR_SET_PDEATHSIG = 1
-_HELD_S = 1e-3  # answers wait so long for others, to wake the loader up less often
+
+
+_GONE = (EOFError, BrokenPipeError, ConnectionResetError)
+
+
+class _LoaderGone(BaseException):
+    """The loader closed the channel while a batch was made; not an error of the dataset."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +88,11 @@ def run_worker(
     if loader_pid is not None:
         _die_with(loader_pid)
     set_num_threads(1)
+    channel = WorkerEnd(end)
     try:
-        _Worker(setup, place, WorkerEnd(end)).serve()
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass  # the loader has gone, or wants no more
+        _Worker(setup, place, channel).serve()
+    except (*_GONE, _LoaderGone):
+        channel.close()  # the loader has gone, or wants no more
 
 
 def make_fetcher(
@@ -142,7 +148,6 @@ class _Worker:
         self.layout: Layout | None = None
         self.collate_rows = RowCollate()
         self.fetcher: Any = None
-        self.sent_s = 0.0
         self._start(place.epoch)
 
     def _start(self, epoch: int) -> None:
@@ -168,16 +173,19 @@ class _Worker:
         while True:
             message = self.put_off.popleft() if self.put_off else self.channel.receive()
             if type(message) is Task:
-                self.channel.put(self._answer(message))
-                now_s = time.monotonic()
-                if now_s - self.sent_s > _HELD_S:
-                    self.channel.flush()
-                    self.sent_s = now_s
+                self._put_answer(message)
+                self.channel.flush_soon()
             elif type(message) is UseRing:
                 self._use_ring(message)
             else:
                 assert type(message) is NewEpoch
                 self._start(message.epoch)
+
+    def _put_answer(self, task: Task) -> None:
+        try:
+            self.channel.put(self._answer(task))
+        except Exception as error:  # a user's object may refuse to be pickled in any way
+            self.channel.put(self._failed(task, error, traceback.format_exc()))
 
     def _use_ring(self, message: UseRing) -> None:
         self.ring_known = True
@@ -196,9 +204,12 @@ class _Worker:
 
     def _await_ring(self, size: Sized) -> None:
         """Tell the loader how large batches are and wait for the slots."""
-        self.channel.send(size)
+        self.channel.put(size)
         while not self.ring_known:
-            message = self.channel.receive()
+            try:
+                message = self.channel.receive()
+            except _GONE as error:
+                raise _LoaderGone from error
             if type(message) is UseRing:
                 self._use_ring(message)
             else:
@@ -215,10 +226,6 @@ class _Worker:
             if self.setup.stream:
                 return Exhausted(task.batch, task.part)
             return self._failed(task, stop, traceback.format_exc())
-        except (EOFError, BrokenPipeError, ConnectionResetError) as error:
-            if not self.ring_known:
-                raise  # not the dataset's: the loader has gone
-            return self._failed(task, error, traceback.format_exc())
         except Exception as error:  # a user's dataset; the main process raises it
             return self._failed(task, error, traceback.format_exc())
 

@@ -1,5 +1,7 @@
 import os
+import select
 import socket
+import threading
 
 import pytest
 
@@ -12,8 +14,7 @@ def ends():
     loader, worker = LoaderEnd(ours), WorkerEnd(theirs)
     yield loader, worker
     loader.close()
-    worker._reader.close()
-    theirs.close()
+    worker.close()
 
 
 def test_a_loader_never_waits_for_a_worker_that_does_not_read(ends):
@@ -76,3 +77,30 @@ def test_nothing_is_raised_for_a_worker_that_died(ends):
     assert loader.receive() == []
     assert loader.ended
     assert not loader.has_unsent
+
+
+def test_answers_that_are_held_are_sent_also_while_the_worker_is_busy(ends):
+    loader, worker = ends
+    for k in range(3):  # sent at once, held for others, sent by the thread
+        worker.put(k)
+        worker.flush_soon()
+    received = []
+    while len(received) < 3:
+        assert select.select([loader], [], [], 5)[0], f"only {received} came"
+        received += loader.receive()
+    assert received == [0, 1, 2]
+    loader.close()
+    worker.put(3)
+    with pytest.raises(BrokenPipeError):
+        worker.flush()
+
+
+def test_messages_are_as_they_were_when_they_were_put(ends):
+    loader, worker = ends
+    state = {"position": 1}
+    worker.put(state)
+    state["position"] = 2
+    with pytest.raises(TypeError):
+        worker.put(threading.Lock())  # costs the others nothing
+    worker.flush()
+    assert loader.receive() == [{"position": 1}]

@@ -1,8 +1,11 @@
+import warnings
+
 import pytest
 
 import disttorch as torch
 from disttorch.utils.data import (
     DataLoader,
+    Dataset,
     RandomSampler,
     SequentialSampler,
     TensorDataset,
@@ -93,3 +96,33 @@ def test_small_batches_come_once_and_in_order_however_far_ahead_they_are_made(pe
             samples += batch.tolist()
         assert samples == list(range(6000))
         assert 4 <= furthest <= 32
+
+
+def test_fewer_are_made_ahead_as_soon_as_there_is_room_for_fewer(clock):
+    ahead = Lookahead(4)
+    deliver(ahead, clock, 8, 1e-4, 32)
+    deliver(ahead, clock, 1, 1e-4, 6)
+    assert ahead.n == 6
+
+
+class Growing(Dataset):
+    """A kilobyte a sample at first, a megabyte later."""
+
+    def __len__(self):
+        return 260
+
+    def __getitem__(self, i):
+        return torch.zeros(1 << (18 if i >= 200 else 8))
+
+
+def test_batches_that_have_grown_are_not_made_as_far_ahead(monkeypatch):
+    monkeypatch.setattr(lookahead, "_SPAN_S", 1e6)  # as if they took no time
+    loader = DataLoader(Growing(), 1, num_workers=2)
+    iterator = iter(loader)
+    under_way = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in iterator:
+            under_way.append(len(iterator._batches))
+    assert max(under_way[:200]) == 32
+    assert max(under_way[232:]) <= 4

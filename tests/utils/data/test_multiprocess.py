@@ -1,5 +1,7 @@
 import gc
 import os
+import pickle
+from collections import namedtuple
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from disttorch.utils.data import (
     Subset,
     default_collate_fn_map,
     get_worker_info,
+    lookahead,
 )
 from disttorch.utils.data.multiprocess import split_rows
 
@@ -256,3 +259,110 @@ def test_warnings_point_at_the_line_that_asked_for_a_batch(workers):
 def test_numbers_that_are_too_large_are_refused_as_without_workers(workers):
     with pytest.raises(ValueError, match="Overflow when unpacking long"):
         list(DataLoader([0, 2**64], 2, num_workers=workers))
+
+
+class Truncated(Dataset):
+    def __len__(self):
+        return N
+
+    def __getitem__(self, i):
+        raise EOFError("Ran out of input")
+
+
+@pytest.mark.parametrize("collate", [None, list])
+def test_an_eof_error_of_the_first_sample_is_the_datasets(collate):
+    with pytest.raises(EOFError, match=r"(?s)DataLoader worker process 0.*Ran out of input"):
+        next(iter(DataLoader(Truncated(), 4, num_workers=2, collate_fn=collate)))
+
+
+def local_pair():
+    return namedtuple("LocalPair", "first second")
+
+
+@pytest.mark.parametrize("collate", [None, list])
+def test_batches_that_cannot_be_pickled_are_an_error_of_that_batch(collate):
+    pair = local_pair()  # its class is found nowhere
+    data = Made(lambda i: pair("a", "b") if i == 9 else ("c", "d"))
+    iterator = iter(DataLoader(data, 1, num_workers=1, collate_fn=collate))
+    outcomes = []
+    for _ in range(N):
+        try:
+            outcomes.append(len(next(iterator)))
+        except pickle.PicklingError as error:
+            outcomes.append("LocalPair" in str(error))
+    assert outcomes == [len(next(iter(DataLoader(data, 1, collate_fn=collate))))] * 9 + [
+        True,
+        *outcomes[:1] * 14,
+    ]
+
+
+class Answering(IterableDataset):
+    """Each sample but the first two waits until the user has had the one before."""
+
+    def __init__(self, descriptor):
+        self.descriptor = descriptor
+
+    def __iter__(self):
+        for i in range(6):
+            if i >= 2:
+                os.read(self.descriptor, 1)
+            yield i
+
+
+def test_samples_may_wait_for_what_is_done_with_those_before():
+    reader, writer = os.pipe()
+    seen = []
+    data = Answering(reader)
+    for i in DataLoader(data, None, num_workers=1, prefetch_factor=6, timeout=5):
+        seen.append(i)
+        if i >= 1:
+            os.write(writer, b"1")
+    assert seen == list(range(6))
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_forked_copies_of_a_used_loader_share_nothing(persistent):
+    data = Made(lambda i: torch.full((100,), i))
+    loader = DataLoader(data, 2, num_workers=1, persistent_workers=persistent)
+    live = iter(loader)
+    live.first = next(live)
+    kept = loader if persistent else DataLoader(data, 2, num_workers=1)
+    if not persistent:
+        list(kept)
+    children = []
+    for _ in range(2):
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                if not persistent:
+                    with pytest.raises(RuntimeError, match="after a fork"):
+                        list(live)
+                seen = [b[:, 0].tolist() for _ in range(20) for b in kept]
+                status = int(seen != 20 * [[i, i + 1] for i in range(0, N, 2)])
+            finally:
+                os._exit(status)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+    assert [b[0, 0].item() for b in live] == list(range(2, N, 2))
+    live.close()
+
+
+class ByWhom(Dataset):
+    """Samples of half a megabyte, of another length from the tenth batch on, and their worker."""
+
+    def __len__(self):
+        return 160
+
+    def __getitem__(self, i):
+        return np.zeros((1 << 19) + (i >= 40), np.uint8), get_worker_info().id
+
+
+def test_who_fetches_a_sample_does_not_depend_on_how_far_ahead_it_is(monkeypatch):
+    fetched = []
+    for span_s in (0, 1e6):
+        monkeypatch.setattr(lookahead, "_SPAN_S", span_s)
+        fetched.append([ids.tolist() for _, ids in DataLoader(ByWhom(), 4, num_workers=2)])
+    assert fetched[0] == fetched[1]
