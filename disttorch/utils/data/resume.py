@@ -6,6 +6,7 @@ samples were delivered. Skipped samples are not fetched, except those of streams
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class Share:
     def prepare(self, dataset: Any) -> None:
         """Give a stateful dataset its state back."""
         if self.dataset_state is not None:
-            dataset.load_state_dict(self.dataset_state)
+            dataset.load_state_dict(copy.deepcopy(self.dataset_state))  # which it may keep
 
     def after(self, request: Any, dataset_state: Any) -> Share:
         """The share when one more request has been answered, with the state that came of it."""
@@ -119,7 +120,7 @@ def state_of(loader: Any) -> dict[str, Any]:
         "n_batches": progress.n_batches,
         "ahead": sorted(progress.ahead),
         "n_samples": dict(progress.n_samples),
-        "dataset_states": dict(progress.dataset_states),
+        "dataset_states": copy.deepcopy(progress.dataset_states),  # they may be its own
         "turn": progress.turn,
         "num_workers": loader.num_workers,
         "batch_size": loader.batch_size,

@@ -129,7 +129,9 @@ class _ThreadWorker:
             return failed(*place, *self.start_failure, "thread")
         try:
             batch = self.fetcher.fetch(task.indices)
-            return Made(task.batch, task.part, batch, self.fetcher.dataset_state())
+            # A copy: the thread reads on before the batch is delivered.
+            state = copy.deepcopy(self.fetcher.dataset_state())
+            return Made(task.batch, task.part, batch, state)
         except StopIteration as stop:
             if self.setup.stream:
                 return Exhausted(task.batch, task.part)

@@ -365,3 +365,36 @@ def test_map_style_datasets_are_told_their_state(workers):
     assert taken + rows(resumed) == whole
     with pytest.raises(ValueError, match=r"workers' copies of a dataset"):
         loader(3).load_state_dict(state)
+
+
+class Unguarded(IterableDataset):
+    """Its state is not a copy: it changes as samples are read."""
+
+    def __init__(self):
+        self.state = {"position": 0}
+
+    def __iter__(self):
+        while self.state["position"] < N:
+            self.state["position"] += 1
+            yield self.state["position"] - 1
+
+    def state_dict(self):
+        return self.state
+
+    def load_state_dict(self, state):
+        self.state = state
+
+
+@pytest.mark.parametrize("method", [None, "multiprocessing", "thread"])
+def test_states_are_those_of_the_batch_also_if_the_dataset_goes_on_with_them(method):
+    kinds = {} if method is None else {"worker_method": method, "num_workers": 1}
+    kinds |= {} if method is None else {"prefetch_factor": 8}
+    loader = DataLoader(Unguarded(), 2, **kinds)
+    iterator = iter(loader)
+    delivered = [i for _ in range(5) for i in next(iterator).tolist()]
+    state = loader.state_dict()
+    assert delivered + [i for b in iterator for i in b.tolist()] == list(range(N))
+    for _ in range(2):  # nor does going on from it change it
+        resumed = DataLoader(Unguarded(), 2, **kinds)
+        resumed.load_state_dict(state)
+        assert [i for b in resumed for i in b.tolist()] == list(range(10, N))
