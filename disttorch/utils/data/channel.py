@@ -218,7 +218,8 @@ class WorkerEnd:
                 return  # closed
             while self._is_watched:
                 time.sleep(_LOOK_EVERY_S)
-                self._is_watched = bool(self._put)
+                with self._sending:  # or what is put in between would not be watched
+                    self._is_watched = bool(self._put)
                 if self._put and time.monotonic() - self._sent_s > _LOOK_EVERY_S:
                     try:
                         self.flush()
