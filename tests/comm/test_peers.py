@@ -34,7 +34,7 @@ def test_as_on_one_host(check, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(test_collectives, "LARGE", 200_003)
     monkeypatch.setattr(test_collectives, "SIZES", (0, 1001))
     monkeypatch.setattr(test_collectives, "DTYPES", test_collectives.DTYPES[::6])
-    monkeypatch.setattr(test_collectives, "cases", lambda *args: cases(*args)[::6])
+    monkeypatch.setattr(test_collectives, "cases", lambda *a, **kw: cases(*a, **kw)[::6])
     check(3)
 
 
