@@ -1,4 +1,4 @@
-"""Process groups whose ranks die, leave or give up: the others are told who and how."""
+"""A rank of a group dies, leaves or gives up: the others are told who and how, and at once."""
 
 from __future__ import annotations
 
