@@ -2,8 +2,8 @@
 
 A row holds, for groups of at most so many ranks, the ways in order of size: each up to so many
 bytes of the array that is given, the last without limit. Ranks must choose alike, so the choice
-depends on nothing but what their headers compare. The limits come from timings of each way with 2,
-4 and 8 ranks on two cores, 256 KB to 100 MB.
+depends on nothing but what their headers compare. The limits come from docs/crossovers.json:
+timings of each way with 2, 4 and 8 ranks on two cores, by `benchmarks.crossovers`.
 """
 
 from __future__ import annotations
@@ -29,18 +29,21 @@ Row = tuple[int, tuple[tuple[int, Way], ...]]
 
 SHARED: dict[str, tuple[Row, ...]] = {
     "all_reduce": (
-        (2, ((MB, Way.DIRECT), (_ANY, Way.STREAMED))),
-        (4, ((256 * KB, Way.DIRECT), (32 * MB, Way.SCATTERED), (_ANY, Way.REACH))),
-        (_ANY, ((128 * KB, Way.DIRECT), (4 * MB, Way.SCATTERED), (_ANY, Way.REACH))),
+        (2, ((2 * MB, Way.DIRECT), (25 * MB, Way.STREAMED), (_ANY, Way.REACH))),
+        (4, ((4 * MB, Way.DIRECT), (_ANY, Way.REACH))),
+        (_ANY, ((2 * MB, Way.DIRECT), (_ANY, Way.REACH))),
     ),
-    "all_to_all": ((_ANY, ((MB, Way.STAGED), (_ANY, Way.REACH))),),
+    "all_to_all": (
+        (2, ((128 * KB, Way.STAGED), (_ANY, Way.REACH))),
+        (_ANY, ((MB, Way.STAGED), (_ANY, Way.REACH))),
+    ),
 }
 # Between hosts one step with all data to all is quicker than two with a part up to here; with two
 # ranks both send the same.
 WIRE: dict[str, tuple[Row, ...]] = {
     "all_reduce": (
         (2, ((_ANY, Way.DIRECT),)),
-        (_ANY, ((16 * KB, Way.DIRECT), (_ANY, Way.SCATTERED))),
+        (_ANY, ((64 * KB, Way.DIRECT), (_ANY, Way.SCATTERED))),
     ),
     "all_to_all": ((_ANY, ((_ANY, Way.STAGED),)),),
 }
@@ -50,12 +53,12 @@ INSTEAD_OF_REACH = {"all_reduce": Way.SCATTERED, "all_to_all": Way.STAGED}
 
 # Array or piece of more than so many bytes: then it pays that each host adds up its own first and
 # is sent everything once, in one to three more steps (`hierarchical`, `between_hosts`). Measured
-# with two and three hosts of two and four ranks, which were one machine.
+# with two hosts of two and four ranks, which were one machine.
 BY_HOSTS_ABOVE = {
     "all_reduce": 512 * KB,
-    "broadcast": 2 * MB,
-    "all_gather": 512 * KB,
-    "reduce_scatter": 512 * KB,
+    "broadcast": 512 * KB,
+    "all_gather": 128 * KB,
+    "reduce_scatter": 256 * KB,
 }
 
 
