@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import cache, partial
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.footprint import import_cost, installed_bytes
 from benchmarks.launchers import BodyError, command, output_of
-from benchmarks.rows import ROWS, Imported, Installed, Launched, Printed, Timed
+from benchmarks.rows import ROWS, Imported, Installed, Launched, Printed, Share, Timed
 from benchmarks.session import session
 
 # A sample lasts about this long, or one step if that is longer.
@@ -64,6 +65,8 @@ def _sampler(row: str, library: str, stack: contextlib.ExitStack) -> Sampler:
         case Printed(module=module):
             # Memory does not vary as times do, and takes long to fill.
             return cache(lambda: float(output_of([sys.executable, "-m", module, library])))
+        case Share(nbytes=nbytes):
+            return cache(partial(_share, library, nbytes))
         case Installed():
             # It is the same in every round.
             return cache(lambda: float(sum(installed_bytes(library).values())))
@@ -76,6 +79,14 @@ def _n_steps(seconds: Callable[[int], float]) -> int:
     while n < MAX_STEPS and (taken := seconds(n) * n) < SAMPLE_S:
         n = min(MAX_STEPS, max(2 * n, int(n * SAMPLE_S / max(taken, 1e-9))))
     return n
+
+
+def _share(library: str, nbytes: int) -> float:
+    """Per cent of the memory's speed; medians are taken within the one run."""
+    with tempfile.TemporaryDirectory(prefix="bench") as folder:
+        path, found = Path(__file__).with_name("bandwidth.py"), Path(folder, "share")
+        output_of(command(library, 2, [str(path), library, str(nbytes), str(found)]))
+        return float(found.read_text())
 
 
 def _run_to_end(library: str, script: str, n_ranks: int) -> float:

@@ -15,6 +15,7 @@ from statistics import median
 UNITS = {
     "s": ((1, "s"), (1e-3, "ms"), (1e-6, "us"), (0, "us")),
     "B": ((1e6, "MB"), (0, "MB")),
+    "%": ((1, "%"), (0, "%")),
 }
 
 
@@ -35,7 +36,12 @@ class Result:
 
     @property
     def ratio(self) -> float | None:
-        """How many times less disttorch needs than torch; None unless both were measured."""
+        """How many times less disttorch needs than torch; None unless both were measured.
+
+        Shares have none, since more of them is better.
+        """
+        if self.unit == "%":
+            return None
         ours, theirs = self.typical("disttorch"), self.typical("torch")
         return theirs / ours if ours and theirs else None
 

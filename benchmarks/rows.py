@@ -52,11 +52,19 @@ class Printed:
 
 
 @dataclass(frozen=True)
+class Share:
+    """Per cent of the memory's speed that an all-reduce of `nbytes` with two ranks reaches."""
+
+    nbytes: int
+    unit: str = field(default="%", init=False)
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of the table: what users read, and how it is measured."""
 
     title: str
-    kind: Timed | Launched | Imported | Installed | Printed
+    kind: Timed | Launched | Imported | Installed | Printed | Share
 
 
 KB, MB = 1 << 10, 1 << 20
@@ -105,6 +113,12 @@ ROWS: dict[str, Row] = {
             f"{name.replace('_', '-')} {size}B, 2 ranks", _collective(name, _SIZES[size])
         )
         for name in ("broadcast", "all_gather", "reduce_scatter", "all_to_all")
+        for size in ("1M", "25M", "100M")
+    },
+    **{
+        f"all-reduce-{size}-share": Row(
+            f"all-reduce {size}B, 2 ranks, of read-add-write speed", Share(_SIZES[size])
+        )
         for size in ("1M", "25M", "100M")
     },
     "ddp-lenet": Row("DDP step of LeNet, 2 ranks", _ddp(parallel.lenet, True)),

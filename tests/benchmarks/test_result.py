@@ -6,6 +6,7 @@ from benchmarks.result import Result, load, markdown_table, quantity, save, text
 
 BOTH = Result("tiny-op", "x * y", "s", {"torch": [4e-6, 9e-6, 5e-6], "disttorch": [2e-6]}, {})
 ALONE = Result("import-rss", "memory", "B", {"disttorch": [33e6]}, {"torch": "not installed"})
+SHARE = Result("share", "of the memory's speed", "%", {"torch": [20], "disttorch": [80]}, {})
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,8 @@ ALONE = Result("import-rss", "memory", "B", {"disttorch": [33e6]}, {"torch": "no
         (88.25e6, "B", "88.2 MB"),
         (1234e6, "B", "1,234 MB"),
         (2e5, "B", "0.20 MB"),
+        (43.21, "%", "43.2 %"),
+        (0.5, "%", "0.50 %"),
     ],
 )
 def test_quantity(value, unit, text):
@@ -27,7 +30,8 @@ def test_quantity(value, unit, text):
 
 
 @pytest.mark.parametrize(
-    ("result", "theirs", "ours", "ratio"), [(BOTH, 5e-6, 2e-6, 2.5), (ALONE, None, 33e6, None)]
+    ("result", "theirs", "ours", "ratio"),
+    [(BOTH, 5e-6, 2e-6, 2.5), (ALONE, None, 33e6, None), (SHARE, 20, 80, None)],
 )
 def test_medians_and_ratio(result, theirs, ours, ratio):
     assert (result.typical("torch"), result.typical("disttorch")) == (theirs, ours)
