@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-import numpy as np
-
-from disttorch.comm.algorithms import movement, reach
+from disttorch.comm.algorithms import exchange, movement, reach
 from disttorch.comm.algorithms.choice import Way, choose
 from disttorch.comm.algorithms.copying import copy
 from disttorch.comm.collectives.context import (
@@ -23,7 +20,11 @@ from disttorch.comm.collectives.context import (
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.errors import CollectiveMismatchError
 from disttorch.comm.header import EncodedCall
+from disttorch.comm.mesh import SharedMesh
 from disttorch.comm.transport.arena import Array
+
+# In fewer steps `movement.pieces` has carried everything before a pipe is open.
+_STEPS = 2
 
 Pieces = Callable[[FlatOutputs], tuple[list[Array], list[Array]]]
 """From the flat outputs, the pieces to send and those to receive, one for each rank."""
@@ -42,7 +43,7 @@ def all_to_all(context: Context, outputs: Sequence[Array], inputs: Sequence[Arra
     def pieces(outs: FlatOutputs) -> tuple[list[Array], list[Array]]:
         return [array.reshape(-1) for array in inputs], outs.flats
 
-    return _uneven(context, context.calls.find("all_to_all", dtype=dtype), dtype, outputs, pieces)
+    return _uneven(context, context.calls.find("all_to_all", dtype=dtype), outputs, pieces)
 
 
 def all_to_all_single(
@@ -70,7 +71,7 @@ def all_to_all_single(
             return sent, split_sizes(outs.flats[0], n_received)
 
         call = context.calls.find("all_to_all_single (uneven)", dtype=array.dtype)
-        return _uneven(context, call, array.dtype, [output], pieces)
+        return _uneven(context, call, [output], pieces)
     if array.size % size:
         raise ValueError(f"array of {array.size} elements cannot be split among {size} ranks")
     check_blocks(output, array, 1, ("output", "array"))
@@ -90,8 +91,7 @@ def all_to_all_single(
             own = sent[mesh.rank]
             reach.all_to_all(mesh, context.reach, received, own, places, deadline)
         else:
-            drain = _into(received)
-            movement.pieces(mesh, sent, array.dtype, sent[0].size, drain, deadline)
+            _carry(mesh, sent, received, sent[0].size, deadline)
         outs.commit()
 
     return run
@@ -100,7 +100,6 @@ def all_to_all_single(
 def _uneven(
     context: Context,
     call: EncodedCall,
-    dtype: np.dtype[Any],
     outputs: Sequence[Array],
     pieces: Pieces,
 ) -> Run:
@@ -112,7 +111,7 @@ def _uneven(
         sent, received = pieces(outs)
         counts = [piece.size for piece in (*sent, *received)]
         longest = _agree(movement.exchange_counts(mesh, counts, deadline), mesh.ranks)
-        movement.pieces(mesh, sent, dtype, longest, _into(received), deadline)
+        _carry(mesh, sent, received, longest, deadline)
         outs.commit()
 
     return run
@@ -152,6 +151,22 @@ def _items(array: Array, sizes: Sequence[int] | None, n_ranks: int, name: str) -
             f"Split sizes doesn't match total dim 0 size: {name} splits {list(sizes)} of {length}"
         )
     return [size * (array.size // max(length, 1)) for size in sizes]
+
+
+def _carry(
+    mesh: SharedMesh,
+    sent: Sequence[Array],
+    received: Sequence[Array],
+    longest: int,
+    deadline: Deadline,
+) -> None:
+    """Copy `sent[r]` of rank s to `received[s]` of rank r, `longest` being equal on all ranks."""
+    dtype = sent[0].dtype
+    nbytes = longest * dtype.itemsize
+    if mesh.shared and mesh.size > 1 and nbytes * mesh.size > _STEPS * mesh.stage_bytes:
+        exchange.streamed(mesh, sent, received, nbytes, deadline)
+    else:
+        movement.pieces(mesh, sent, dtype, longest, _into(received), deadline)
 
 
 def _into(outs: Sequence[Array]) -> movement.Drain:

@@ -121,6 +121,24 @@ def test_all_to_all_over_its_own_input_in_every_way(in_place: list[int]) -> None
     run_ranks(3, body)
 
 
+@pytest.mark.parametrize("dtype", ["u1", "f4", "S7", "V4096"])
+def test_large_pieces_of_elements_of_any_size_are_streamed(dtype: str) -> None:
+    def body(group: ProcessGroup) -> None:
+        n_items = 1_300_007 // np.dtype(dtype).itemsize
+        rows = [pattern(3 * r + group.rank, n_items) for r in range(3)]
+        array = np.concatenate([pattern(3 * group.rank + r, n_items) for r in range(3)])
+        output = np.zeros_like(array)
+        with forced("all_to_all", Way.STAGED):
+            group.all_to_all_single(output, array)
+        assert output.tobytes() == b"".join(row.tobytes() for row in rows)
+
+    def pattern(seed: int, n_items: int) -> np.ndarray:
+        nbytes = n_items * np.dtype(dtype).itemsize
+        return np.frombuffer(np.random.default_rng(seed).bytes(nbytes), dtype)
+
+    run_ranks(3, body)
+
+
 def test_ranks_that_may_not_read_each_other_take_another_way(monkeypatch) -> None:
     def body(group: ProcessGroup) -> tuple[bool | None, bool]:
         if group.rank == 1:
