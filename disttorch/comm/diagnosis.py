@@ -54,10 +54,7 @@ def lost_text(rank: int, doing: str, reports: Sequence[PeerReport]) -> str:
 
 def late_text(rank: int, doing: str, timeout_s: float, reports: Sequence[PeerReport]) -> str:
     """The message of a CollectiveTimeoutError on `rank`, which was `doing` something."""
-    late = "; ".join(
-        f"rank {report.rank} (pid {report.pid}) has not arrived, {_last(report)}"
-        for report in reports
-    )
+    late = "; ".join(f"{_who(report)} has not arrived, {_last(report)}" for report in reports)
     return (
         f"rank {rank}: {doing} timed out after {timeout_s:g} s: {late}. Look at what that rank is "
         f"doing (`{_stack_command(reports)}`), or raise the time-out of the group or "
@@ -70,12 +67,17 @@ def _stack_command(reports: Sequence[PeerReport]) -> str:
     run_dir = os.environ.get("DISTTORCH_RUN_DIR", "")
     if run_dir:
         return f"disttorch stack {run_dir}"
-    return f"py-spy dump --pid {reports[0].pid if reports else 0}"
+    return f"py-spy dump --pid {(reports[0].pid if reports else 0) or 'PID'}"
 
 
 def _fate(report: PeerReport) -> str:
     fate = _FATE[report.condition].format(text=report.text)
-    return f"rank {report.rank} (pid {report.pid}) {fate}, {_last(report)}"
+    return f"{_who(report)} {fate}, {_last(report)}"
+
+
+def _who(report: PeerReport) -> str:
+    """A rank with its process number, where that is known: on this host."""
+    return f"rank {report.rank} (pid {report.pid})" if report.pid else f"rank {report.rank}"
 
 
 def _last(report: PeerReport) -> str:

@@ -13,11 +13,13 @@ import pytest
 
 from disttorch.comm import lifecycle
 from disttorch.comm.deadline import Deadline
+from disttorch.comm.diagnosis import PeerReport, late_text
 from disttorch.comm.errors import (
     GroupUnusableError,
     PeerLostError,
 )
 from disttorch.comm.group import ProcessGroup
+from disttorch.comm.transport.arena import Condition
 from tests.comm.calls import CALLS, LARGE, SMALL, lost_after, raise_uncaught
 from tests.comm.ranks import outcomes_of, run_ranks
 
@@ -196,3 +198,11 @@ def test_a_subgroup_notices_deaths_after_its_parent_was_closed() -> None:
     survivor = outcomes_of(2, body)[0]
     assert survivor.error is None, survivor.trace
     assert survivor.result < 1.0
+
+
+def test_a_process_number_is_told_where_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISTTORCH_RUN_DIR", raising=False)
+    for pid, who, number in ((0, "rank 1 has not", "PID"), (77, "rank 1 (pid 77) has not", "77")):
+        report = PeerReport(1, pid, False, Condition.ACTIVE, "", "")
+        text = late_text(0, "barrier #1", 1.0, [report])
+        assert f": {who} arrived" in text and f"--pid {number}`" in text

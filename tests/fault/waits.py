@@ -188,6 +188,11 @@ FAULTS: dict[str, tuple[Callable[[Any], None], tuple[type[Exception], ...], floa
 }
 
 
+def is_tried(wait: str, fault: str, n_ranks: int) -> bool:
+    """Whether the others are to be told: who takes from any may go on while one can still send."""
+    return not (wait == "recv from any" and fault in {"exited", "left"} and n_ranks > 2)
+
+
 def complaints(wait: str, fault: str, n_ranks: int) -> list[str]:
     """Run one job; what is wrong with how the survivors heard of it, nothing if all is right."""
     fail, expected, limit_s = FAULTS[fault]
@@ -239,7 +244,8 @@ def main(names: list[str]) -> int:
     for transport, n_ranks in itertools.product(("", "tcp"), (2, 3)):
         os.environ["DISTTORCH_TRANSPORT"] = transport
         for wait, fault in itertools.product(WAITS, FAULTS):
-            if names and not any(name in wait or name == fault for name in names):
+            asked = not names or any(name in wait or name == fault for name in names)
+            if not asked or not is_tried(wait, fault, n_ranks):
                 continue
             n += 1
             for text in complaints(wait, fault, n_ranks):
