@@ -254,6 +254,10 @@ class Agent:
                 self._console.note(note)
             case supervisor.TellEnd(status):
                 self._tell_end(status)
+            case supervisor.TellStop(signum):
+                self._tell_stop(signum)
+            case supervisor.AnnounceWait() if self._link is not None:
+                self._console.note(failures.wait_note(self._link.running))
             case supervisor.Finish(status):
                 self._finish(self._job_end(status))
 
@@ -274,6 +278,10 @@ class Agent:
             cause = failures.host_cause(self._link.node, self._job_end(status))
             end = HostEnd(self._link.node, status, cause, self._state.stop_requested)
             self._link.tell_end(end, restarts)
+
+    def _tell_stop(self, signum: int) -> None:
+        if self._link is not None:
+            self._link.tell_stop(failures.stop_cause(self._link.node, signum, 128 + signum))
 
     def _finish(self, end: failures.JobEnd) -> None:
         self._tell_end(end.status)

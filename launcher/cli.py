@@ -117,6 +117,7 @@ def _preload() -> None:
 
 def _launch(config: LaunchConfig, outer: dict[str, str], signal_mask: Iterable[int]) -> int:
     from disttorch.comm import counters  # noqa: PLC0415 - imports NumPy, after `_preload`
+    from disttorch.comm.errors import DistStoreError  # noqa: PLC0415 - the same
     from disttorch_launcher.agent import Agent  # noqa: PLC0415 - the same
 
     try:
@@ -144,8 +145,18 @@ def _launch(config: LaunchConfig, outer: dict[str, str], signal_mask: Iterable[i
         ours.close()
         os.waitpid(pid, 0)  # it removes the run directory
         return _refuse(error, EXIT_USAGE)
-    agent = Agent(config, ours, pid, run_directory, outer, board, folder, meeting)
-    return agent.run(signal_mask)
+    try:
+        agent = Agent(config, ours, pid, run_directory, outer, board, folder, meeting)
+    except OSError as error:  # no room for a socket in the run directory
+        if meeting is not None:
+            meeting.close()
+        ours.close()
+        os.waitpid(pid, 0)  # it removes the run directory
+        return _refuse(f"run directory {run_directory.path}: {error.strerror}", EXIT_FAILURE)
+    try:
+        return agent.run(signal_mask)
+    except DistStoreError as error:  # the same for the store; the agent has tidied up
+        return _refuse(error, EXIT_FAILURE)
 
 
 def _meet(config: LaunchConfig, outer: Mapping[str, str], signal_mask: Iterable[int]) -> "Meeting":

@@ -5,14 +5,18 @@ object, and then the connection ends. Only the user who owns the directory can r
 """
 
 import contextlib
+import errno
 import json
 import os
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
 NAME = "control.sock"
 MAX_REQUEST_NBYTES = 1 << 12
+EXHAUSTED = (errno.EMFILE, errno.ENFILE)
+PAUSE_S = 0.05
 
 
 class ControlServer:
@@ -21,8 +25,13 @@ class ControlServer:
     def __init__(self, run_dir: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self._socket.setblocking(False)
-        self._socket.bind(str(run_dir / NAME))
+        try:
+            self._socket.bind(str(run_dir / NAME))
+        except OSError:
+            self._socket.close()
+            raise
         self._socket.listen(8)
+        self._spare_fd: int | None = _spare()
 
     def fileno(self) -> int:
         """The descriptor that becomes readable when somebody calls."""
@@ -32,7 +41,9 @@ class ControlServer:
         """One caller and its request; None if there was none worth an answer."""
         try:
             caller, _ = self._socket.accept()
-        except OSError:
+        except OSError as error:
+            if error.errno in EXHAUSTED:
+                self._turn_away()
             return None
         # The request is sent with the connection; who dawdles is let down, not waited for.
         caller.settimeout(0.2)
@@ -48,6 +59,26 @@ class ControlServer:
     def close(self) -> None:
         """Stop listening."""
         self._socket.close()
+        if self._spare_fd is not None:
+            os.close(self._spare_fd)
+            self._spare_fd = None
+
+    def _turn_away(self) -> None:
+        """Without descriptors left, a caller that nobody accepts would wake the loop for ever."""
+        if self._spare_fd is None:
+            time.sleep(PAUSE_S)
+        else:
+            os.close(self._spare_fd)
+            with contextlib.suppress(OSError):
+                self._socket.accept()[0].close()
+        self._spare_fd = _spare()
+
+
+def _spare() -> int | None:
+    try:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
 
 
 def answer(caller: socket.socket, content: dict[str, Any]) -> None:

@@ -84,8 +84,7 @@ def host_cause(host: int, end: JobEnd) -> HostCause | None:
     if end.zygote_lost:
         return HostCause(host, "the process that starts the ranks was killed", end.status)
     if end.stop_signal is not None:
-        how = f"stopped by {signal_name(end.stop_signal)}"
-        return HostCause(host, how, end.status, f"{how}; exit status {end.status}")
+        return stop_cause(host, end.stop_signal, end.status)
     cause = first_cause(end.exits)
     if cause is None:
         return None
@@ -97,6 +96,18 @@ def host_cause(host: int, end: JobEnd) -> HostCause | None:
         is_consequence=cause.is_consequence,
         restartable=cause.joined,
     )
+
+
+def stop_cause(host: int, signum: int, status: int) -> HostCause:
+    """What the other hosts are told of a host that its user has stopped."""
+    how = f"stopped by {signal_name(signum)}"
+    return HostCause(host, how, status, f"{how}; exit status {status}")
+
+
+def wait_note(running: Sequence[int]) -> str:
+    """One line, printed when the ranks here have ended and other hosts take their time."""
+    whose = f"those of host {', '.join(map(str, running))}" if running else "the other hosts' word"
+    return f"{NAME}: the ranks of this host have ended; waiting for {whose}"
 
 
 def report(end: JobEnd) -> str:

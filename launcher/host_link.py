@@ -53,7 +53,7 @@ class HostLink:
         self._posts: queue.SimpleQueue[tuple[str, int, Any]] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._read_fd, self._write_fd = os.pipe()
-        self._page: dict[str, Any] = {"beat": 0, "still": False, "left": False}
+        self._page: dict[str, Any] = {"beat": 0, "still": False, "left": False, "stop": None}
         self._page |= {"causes": {}, "ends": {}}
         self._present: set[int] = set()  # hosts whose page has been there
         self._beats: dict[int, int] = {}
@@ -64,6 +64,7 @@ class HostLink:
         self._cut_off = False  # host 0 has gone, with the store; it may say that it leaves, before
         self._told: set[tuple[int, int]] = set()  # causes passed on: host, attempt
         self._restarts = 0
+        self._running = tuple(self._others)  # replaced, never changed: both threads read it
         self._written = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -83,6 +84,15 @@ class HostLink:
         """Tell the others how the ranks of this host ended in attempt `restarts`."""
         cause = end.cause and replace(end.cause, text=end.cause.text[-MAX_TEXT_CHARS:])
         self._posts.put(("ends", restarts, replace(end, cause=cause)))
+
+    def tell_stop(self, cause: HostCause) -> None:
+        """Tell the others that this host leaves, for its user's sake, without their word."""
+        self._posts.put(("stop", 0, hosts.pack(cause)))
+
+    @property
+    def running(self) -> tuple[int, ...]:
+        """The hosts whose ranks had not all ended when they were last looked at."""
+        return self._running
 
     def news(self) -> list[Event]:
         """What has been learnt since the last call, in order."""
@@ -149,7 +159,7 @@ class HostLink:
             what, restarts, told = self._posts.get(timeout=LOOK_EVERY_S)
         except queue.Empty:
             return
-        if what in ("left", "still"):
+        if what in ("left", "still", "stop"):
             self._page[what] = told
         elif what == "causes":
             self._put(what, restarts, replace(told, order=self._number(store, restarts)))
@@ -199,7 +209,13 @@ class HostLink:
                 self._lost(node, GONE)
             if node == 0:
                 self._store_stands_still = is_still
+        name = str(self._restarts)
+        ended = {n for n, page in pages.items() if name in page["ends"]}
+        self._running = tuple(n for n in self._others if n not in ended)
         self._pass_on_causes(pages)
+        for page in pages.values():
+            if page.get("stop"):
+                self._stopped(hosts.unpack_cause(page["stop"]))
         self._decide(pages)
         for node, page in pages.items():
             if page["left"]:
@@ -259,6 +275,11 @@ class HostLink:
         if node not in self._gone:
             self._gone.add(node)
             self._tell(HostLost(hosts.lost(node, why), time.monotonic()))
+
+    def _stopped(self, cause: HostCause) -> None:
+        if cause.host not in self._gone:
+            self._gone.add(cause.host)
+            self._tell(HostLost(cause, time.monotonic()))
 
     def _tell(self, event: Event) -> None:
         self._news.put(event)

@@ -9,6 +9,7 @@ import contextlib
 import os
 import socket
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ LOOK_EVERY_S = 0.25
 ANSWER_S = 2.0
 # After a refusal host 0 serves so long for hosts that have come and have not read it.
 TELL_S = 2.0
+# A waiting host that has not been heard of for so long has died: another may take its place.
+HELD_S = 3.0
 REFUSED = "job/refused"
 N_CAME = "job/came"
 N_TOLD = "job/told"
@@ -92,15 +95,28 @@ def meet(hosts: Hosts, n_ranks: int, key: JobKey, max_restarts: int = 0) -> Meet
 
 def _key_text(path: Path, *, make: bool) -> str:
     if make and not path.exists():
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(fd, "w") as file:
-            file.write(JobKey.new().to_text() + "\n")
+        _make_key(path)
     if not path.exists():
         raise UsageError(f"key file {path} is not there: copy it from host 0, which makes it")
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
         raise UsageError(f"key file {path} may be read by others (mode {mode:o}): chmod 600 {path}")
     return path.read_text().strip()
+
+
+def _make_key(path: Path) -> None:
+    """A new key at `path`, whole from its first moment there; one that is there already stays."""
+    making = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    fd = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(fd, "w") as file:
+            file.write(JobKey.new().to_text() + "\n")
+            file.flush()
+            os.fsync(fd)
+        with contextlib.suppress(FileExistsError):
+            os.link(making, path)
+    finally:
+        making.unlink()
 
 
 def _serve(hosts: Hosts, key: JobKey) -> StoreServer:
@@ -144,8 +160,8 @@ def _agree(client: ZmqStore, hosts: Hosts, n_ranks: int, max_restarts: int) -> l
             f"hosts, and the port must be that of host 0"
         ) from None
     try:
-        _claim(client, hosts, n_ranks, max_restarts)
-        return _wait_for_all(client, hosts)
+        own = _claim(client, hosts, n_ranks, max_restarts)
+        return _wait_for_all(client, hosts, own)
     except UsageError:
         with contextlib.suppress(DistStoreError):
             _wait_until_told(client, hosts)
@@ -166,16 +182,47 @@ def _wait_until_told(client: ZmqStore, hosts: Hosts) -> None:
         n_told = client.add(N_TOLD, 0)
 
 
-def _claim(client: ZmqStore, hosts: Hosts, n_ranks: int, max_restarts: int) -> None:
-    own = f"{socket.gethostname()} (pid {os.getpid()})"
+def _claim(client: ZmqStore, hosts: Hosts, n_ranks: int, max_restarts: int) -> str:
+    """Take this host's number; returns what stands for the claim, equal to no other host's."""
+    who = f"{socket.gethostname()} (pid {os.getpid()})"
+    own = f"{who}\n{uuid.uuid4().hex}"
     for option, number in (("--nnodes", hosts.n_nodes), ("--max-restarts", max_restarts)):
         first = client.compare_set(f"job/{option}", "", str(number)).decode()
         if first != str(number):
-            _refuse(client, f"{option} is {number} on {own} and {first} on another host")
-    held = client.compare_set(f"host/{hosts.node}", "", own).decode()
+            _refuse(client, f"{option} is {number} on {who} and {first} on another host")
+    name = f"host/{hosts.node}"
+    held = client.compare_set(name, "", own).decode()
+    if held != own and _is_given_up(client, hosts):
+        held = client.compare_set(name, held, own).decode()
     if held != own:
-        _refuse(client, f"--node-rank {hosts.node} is claimed by both {held} and {own}")
-    client.set(f"host/{hosts.node}/ranks", str(n_ranks))
+        _refuse_both(client, hosts.node, held, own)
+    client.set(f"{name}/ranks", str(n_ranks))
+    return own
+
+
+def _is_given_up(client: ZmqStore, hosts: Hosts) -> bool:
+    """Whether the host that has claimed this number died while it waited: HELD_S without a beat.
+
+    Once all have met nobody beats any more, and nobody is replaced.
+    """
+    beats = f"host/{hosts.node}/beats"
+    before, until_s = client.add(beats, 0), time.monotonic() + HELD_S
+    while client.add(beats, 0) == before:
+        if client.check(_rank_keys(hosts)):
+            return False
+        if time.monotonic() > until_s:
+            return True
+        time.sleep(LOOK_EVERY_S)
+    return False
+
+
+def _rank_keys(hosts: Hosts) -> list[str]:
+    return [f"host/{node}/ranks" for node in range(hosts.n_nodes)]
+
+
+def _refuse_both(client: ZmqStore, node: int, *claims: str) -> None:
+    first, second = (claim.partition("\n")[0] for claim in claims)
+    _refuse(client, f"--node-rank {node} is claimed by both {first} and {second}")
 
 
 def _refuse(client: ZmqStore, why: str) -> None:
@@ -184,13 +231,17 @@ def _refuse(client: ZmqStore, why: str) -> None:
     raise UsageError(text)
 
 
-def _wait_for_all(client: ZmqStore, hosts: Hosts) -> list[int]:
-    keys = [f"host/{node}/ranks" for node in range(hosts.n_nodes)]
+def _wait_for_all(client: ZmqStore, hosts: Hosts, own: str) -> list[int]:
+    keys, name = _rank_keys(hosts), f"host/{hosts.node}"
     deadline_s = time.monotonic() + hosts.join_s
     while True:
         try:
             if client.check([REFUSED]):
                 raise UsageError(client.get(REFUSED).decode())
+            client.add(f"{name}/beats", 1)
+            held = client.compare_set(name, own, own).decode()
+            if held != own:  # this process had been stopped for longer than HELD_S
+                _refuse_both(client, hosts.node, own, held)
             return [int(text) for text in client.multi_get(keys, LOOK_EVERY_S)]
         except StoreTimeoutError:
             missing = [str(n) for n, key in enumerate(keys) if not client.check([key])]

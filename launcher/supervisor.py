@@ -45,6 +45,7 @@ class Policy:
     grace_s: float = 30.0
     settle_s: float = 1.0
     reap_s: float = 5.0
+    quiet_s: float = 2.0  # that hosts wait for each other before they say so
 
 
 @dataclass(frozen=True)
@@ -201,6 +202,18 @@ class TellEnd:
 
 
 @dataclass(frozen=True)
+class TellStop:
+    """Tell the other hosts that this one, whose ranks have ended, was asked to leave."""
+
+    signum: int
+
+
+@dataclass(frozen=True)
+class AnnounceWait:
+    """Say that the ranks here have ended and that the other hosts decide what comes next."""
+
+
+@dataclass(frozen=True)
 class Finish:
     """The job is over: report it and leave with `status`."""
 
@@ -209,7 +222,7 @@ class Finish:
 
 Action = (
     StartRanks | SendSignal | Announce | AnnounceStop | AnnounceHost | AnnounceRestart | TellEnd
-    | Finish
+    | TellStop | AnnounceWait | Finish
 )  # fmt: skip
 Step = tuple[State, Sequence[Action]]
 
@@ -260,7 +273,7 @@ def _rank_exited(state: State, rank_exit: RankExit, now_s: float) -> Step:
         state, actions = _first_failure(state, rank_exit, now_s)
     if state.alive:
         return state, actions
-    state, final = _all_ended(state)
+    state, final = _all_ended(state, now_s)
     return state, [*actions, *final]
 
 
@@ -294,7 +307,8 @@ def _stop_requested(state: State, reason: int, signum: int, now_s: float) -> Ste
     """End the job because of signal `reason`, by sending `signum` to the ranks."""
     state = replace(state, stop_requested=True)
     if state.phase is Phase.AWAITING:  # nothing runs here any more
-        return _finish(state, exit_status(state.exits, reason) or 128 + reason)
+        state, actions = _finish(state, exit_status(state.exits, reason) or 128 + reason)
+        return state, [TellStop(reason), *actions]
     if state.phase is Phase.RUNNING:
         state = replace(state, stop_signal=reason)
     if state.phase in (Phase.RUNNING, Phase.SETTLING):
@@ -318,6 +332,8 @@ def _deadline_reached(state: State, now_s: float) -> Step:
             signum = state.stop_signal or signal.SIGKILL
             status = exit_status(state.exits, state.stop_signal) or 128 + signum
             return _finish(state, status)
+        case Phase.AWAITING:
+            return replace(state, deadline_s=math.inf), [AnnounceWait()]
     return state, []
 
 
@@ -393,12 +409,12 @@ def _hosts_agreed(state: State, agreed: HostsAgreed) -> Step:
     return _finish(state, own if stopped else agreed.verdict.status)
 
 
-def _all_ended(state: State) -> Step:
+def _all_ended(state: State, now_s: float) -> Step:
     status = exit_status(state.exits, state.stop_signal)
     if state.host_lost:
         return _finish_lost(state)
     if state.policy.several_hosts:
-        state = replace(state, phase=Phase.AWAITING, deadline_s=math.inf)
+        state = replace(state, phase=Phase.AWAITING, deadline_s=now_s + state.policy.quiet_s)
         return state, [TellEnd(status)]
     cause = first_cause(state.exits)
     if cause is not None and _may_restart(state, cause):

@@ -1,7 +1,9 @@
 """Output that goes wrong: too much of it, nowhere to write it, logs that cannot be made."""
 
 import os
+import re
 import subprocess
+import sys
 
 import pytest
 
@@ -83,3 +85,28 @@ def test_error_of_a_rank_that_is_not_shown_is_still_reported(tmp_path):
     script = "import os\nif os.environ['RANK'] == '1': raise ValueError('boom')\n"
     ended = run(tmp_path, script, "--nproc", "2", "--show", "0")
     assert ended.stderr.endswith("ValueError: boom\n")
+
+
+FULL = """
+import errno, os, socket, sys
+class Full(socket.socket):
+    def bind(self, address):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+socket.socket = Full
+from disttorch_launcher.cli import main
+sys.exit(main(["--nproc", "2", "job.py"]))
+"""
+
+
+def test_run_directory_without_room_for_a_socket_is_one_line(tmp_path):
+    (tmp_path / "job.py").write_text("")
+    env = os.environ | {"XDG_RUNTIME_DIR": "", "TMPDIR": str(tmp_path)}
+    ended = subprocess.run(
+        [sys.executable, "-c", FULL], cwd=tmp_path, env=env, capture_output=True, text=True,
+        timeout=30, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert re.fullmatch(
+        r"disttorch-launch: error: run directory /\S+: No space left on device\n", ended.stderr
+    )
+    assert os.listdir(tmp_path) == ["job.py"]

@@ -69,7 +69,8 @@ def test_top_on_a_terminal_is_a_table_that_is_drawn_again_until_ctrl_c(tmp_path)
         job.lines(1)
         top = subprocess.Popen(
             [*TOOLS, "top", "--interval", "0.2", str(job.process.pid)],
-            stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, env=os.environ | {"TERM": "xterm"},
+            stdin=theirs, stdout=theirs, stderr=subprocess.PIPE,
+            env=os.environ | {"TERM": "xterm", "COLUMNS": "120", "LINES": "40"},
         )  # fmt: skip
         os.close(theirs)
         seen, until_s = b"", time.monotonic() + 20.0

@@ -1,3 +1,6 @@
+import os
+import resource
+import select
 import socket
 import threading
 
@@ -42,3 +45,31 @@ def test_request_of_nothing_but_brackets_is_no_request(job):
         caller.sendall(b"[" * (control.MAX_REQUEST_NBYTES - 1))
         assert server.accept() is None
     server.close()
+
+
+def test_caller_is_turned_away_where_no_descriptor_is_left(job):
+    server = control.ControlServer(job)
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(str(job / control.NAME))
+        highest = max(map(int, os.listdir("/proc/self/fd")))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, limit[1]))
+        filled = list(fill())
+        try:
+            assert server.accept() is None
+            assert not select.select([server], [], [], 0)[0]
+        finally:
+            for fd in filled:
+                os.close(fd)
+            resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+        assert caller.recv(1) == b""
+    server.close()
+
+
+def fill():
+    """Take every descriptor that is left."""
+    while True:
+        try:
+            yield os.dup(0)
+        except OSError:
+            return

@@ -191,6 +191,20 @@ def test_whatever_ends_the_thread_is_told():
         assert missed.cause.how.startswith("can no longer speak with the others: JSONDecodeError")
 
 
+def test_host_that_is_stopped_while_it_waits_says_why_it_leaves():
+    stopped = HostCause(1, "stopped by SIGTERM", 143, "stopped by SIGTERM; exit status 143")
+    with linked(max_restarts=2) as (links, _):
+        links[1].tell_end(HostEnd(1, 3, BOOM), 0)
+        next_news(links[0])
+        assert links[0].running == ()
+        assert links[1].running == (0,)
+        links[1].tell_stop(stopped)
+        (missed,) = next_news(links[0])
+        assert isinstance(missed, HostLost)
+        assert missed.cause == stopped
+        all_leave(links)
+
+
 def test_of_several_causes_of_a_host_the_first_counts():
     with linked() as (links, _):
         links[1].tell_cause(BOOM, 0)

@@ -1,5 +1,8 @@
+import os
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 
 import pytest
 
@@ -49,12 +52,63 @@ def test_hosts_agree_on_the_ranks(port):
         meeting.close()
 
 
+@contextmanager
+def beating(store, key):
+    """Somebody who is heard of all the time."""
+    end = threading.Event()
+
+    def beat():
+        while not end.wait(0.02):
+            store.add(key, 1)
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    yield
+    end.set()
+    thread.join()
+
+
+def test_host_that_died_while_it_waited_is_replaced(port, monkeypatch):
+    monkeypatch.setattr(rendezvous, "HELD_S", 0.3)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(attend, Hosts(2, 0, "127.0.0.1", port, join_s=20), 1)
+        with ZmqStore(f"tcp://127.0.0.1:{port}", 5.0, KEY) as dead:
+            dead.set("host/1", f"{socket.gethostname()} (pid 1)")
+            second = attend(Hosts(2, 1, "127.0.0.1", port, join_s=20), 3)
+        found = [first.result(timeout=20), second]
+    assert [[slot.rank for slot in m.slots] for m in found] == [[0], [1, 2, 3]]
+    for meeting in reversed(found):
+        meeting.close()
+
+
+def test_nobody_is_replaced_once_all_have_met(port, monkeypatch):
+    monkeypatch.setattr(rendezvous, "HELD_S", 0.3)
+    with StoreServer(f"tcp://*:{port}", KEY) as server:
+        server.start()
+        with ZmqStore(f"tcp://127.0.0.1:{port}", 3.0, KEY) as store:
+            store.set("host/1", "other (pid 1)")
+            store.multi_set(["host/0/ranks", "host/1/ranks"], ["1", "1"])
+            told = attend(Hosts(2, 1, "127.0.0.1", port))
+    assert told.startswith("--node-rank 1 is claimed by both other (pid 1) and ")
+
+
+def test_host_that_was_replaced_while_it_stood_still_leaves(port):
+    with ThreadPoolExecutor(1) as pool, StoreServer(f"tcp://*:{port}", KEY) as server:
+        server.start()
+        second = pool.submit(attend, Hosts(2, 1, "127.0.0.1", port, join_s=20))
+        with ZmqStore(f"tcp://127.0.0.1:{port}", 5.0, KEY) as store:
+            store.wait(["host/1/ranks"])
+            store.set("host/1", "other (pid 1)")
+            assert second.result(timeout=20).startswith("--node-rank 1 is claimed by both ")
+
+
 def test_two_hosts_claim_one_number(port):
     with StoreServer(f"tcp://*:{port}", KEY) as server:
         server.start()
         with ZmqStore(f"tcp://127.0.0.1:{port}", 3.0, KEY) as store:
             store.set("host/1", "other (pid 1)")
-            told = attend(Hosts(2, 1, "127.0.0.1", port))
+            with beating(store, "host/1/beats"):
+                told = attend(Hosts(2, 1, "127.0.0.1", port))
             assert told.startswith("--node-rank 1 is claimed by both other (pid 1) and ")
             # Host 0, which waits, is told as well.
             assert store.get(rendezvous.REFUSED).decode() == told
@@ -142,6 +196,24 @@ def test_host_0_makes_the_key_file(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o600
     assert read_key(Hosts(2, 1, "a", 1, str(path)), "") == key
     assert read_key(first, KEY.to_text()) == KEY
+
+
+def test_key_file_is_whole_from_its_first_moment_and_never_overwritten(tmp_path, monkeypatch):
+    path = tmp_path / "key"
+
+    class Rival:
+        from_text = staticmethod(JobKey.from_text)
+
+        @staticmethod
+        def new():
+            assert not path.exists()
+            path.touch(0o600)
+            path.write_text(OTHER_KEY.to_text())
+            return KEY
+
+    monkeypatch.setattr(rendezvous, "JobKey", Rival)
+    assert read_key(Hosts(2, 0, "a", 1, str(path)), "") == OTHER_KEY
+    assert os.listdir(tmp_path) == ["key"]
 
 
 def told_of_key(hosts, text=""):

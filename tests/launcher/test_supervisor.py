@@ -15,6 +15,7 @@ from disttorch_launcher.supervisor import (
     AnnounceHost,
     AnnounceRestart,
     AnnounceStop,
+    AnnounceWait,
     Finish,
     HostFailed,
     HostLost,
@@ -28,6 +29,7 @@ from disttorch_launcher.supervisor import (
     SignalReceived,
     StartRanks,
     TellEnd,
+    TellStop,
     Tick,
     ZygoteLost,
     begin,
@@ -292,7 +294,12 @@ HISTORIES_OF_HOSTS = {
     ],
     "Ctrl-C while the other still runs": [
         (ended(0), []), (ended(1), []), (ended(2), [TellEnd(0)]),
-        (told(SIGINT, 5.0), [Finish(130)]),
+        (told(SIGINT, 5.0), [TellStop(SIGINT), Finish(130)]),
+    ],
+    "the other takes its time": [
+        (ended(0), []), (ended(1), []), (ended(2, 0, 1.0), [TellEnd(0)]),
+        (Tick(2.9), []), (Tick(3.0), [AnnounceWait()]), (Tick(9.0), []),
+        (HostsAgreed(Verdict(False, 0), 0), [Finish(0)]),
     ],
     "stopped here; the status is this host's own": [
         (told(SIGTERM, 1.0), [AnnounceStop(SIGTERM), send(RANKS, SIGTERM)]),
