@@ -19,12 +19,13 @@ from disttorch.comm.deadline import Deadline
 from disttorch.comm.errors import CollectiveMismatchError, DistBackendError
 from disttorch.comm.header import HEADER_BYTES, EncodedCall
 from disttorch.comm.mesh import Reader, SharedMesh, Writer
-from disttorch.comm.transport.arena import Array
+from disttorch.comm.transport.arena import Array, Condition
 from disttorch.comm.work import Work
 
 # Tag, number of bytes, digest of the dtype. The description of the call lies where a collective's
 # header has it, with long names cut.
 _HEAD = struct.Struct("<qQQ")
+_LEFT = (Condition.CLOSED, Condition.EXITED)
 
 
 class Message:
@@ -187,9 +188,9 @@ class Mailbox:
             return [message.peer]
         others = list(self._arrivals)
         reports = self._mesh.reports(others, set())
-        # A receive from any rank is lost only when all are.
-        active = [p for p, report in zip(others, reports, strict=True) if not report.lost]
-        return active or others
+        # Ranks that left in peace send no more, but others may; one that failed fails the group.
+        waited = [p for p, r in zip(others, reports, strict=True) if r.condition not in _LEFT]
+        return waited or others
 
     def _writer(self, peer: int) -> Writer:
         if peer not in self._writers:

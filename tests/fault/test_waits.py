@@ -18,3 +18,9 @@ def test_the_others_are_told_who_and_in_time(wait, transport, monkeypatch):
     fault = list(FAULTS)[turn % len(FAULTS)]
     n_ranks = 2 + turn % 2 if is_tried(wait, fault, 3) else 2
     assert complaints(wait, fault, n_ranks) == []
+
+
+@pytest.mark.parametrize("fault", ["raised", "killed"])
+def test_a_receive_from_any_rank_ends_when_one_fails(fault, monkeypatch):
+    monkeypatch.setenv("DISTTORCH_TRANSPORT", "")
+    assert complaints("recv from any", fault, 3) == []
