@@ -23,6 +23,7 @@ from disttorch.utils.data import (
     ShardedDataset,
     get_worker_info,
 )
+from tests.fault.data_kills import KINDS, kill_workers
 
 pytestmark = pytest.mark.fault
 
@@ -74,6 +75,13 @@ def test_kill_9_costs_no_sample_and_repeats_none(collate):
         assert all("was lost: killed by SIGKILL" in text for text in texts)
         assert {w.filename for w in seen} <= {__file__}  # the line that asked for a batch
         assert len(texts) <= len(at)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_more_workers_may_die_in_a_pass_than_without_an_answer(kind):
+    delivered, n_samples, killed, lost = kill_workers(kind, 12)
+    assert sorted(delivered) == list(range(n_samples))
+    assert killed == lost == 12
 
 
 class Stuck(Rows):

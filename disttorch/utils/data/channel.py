@@ -142,10 +142,10 @@ class WorkerEnd:
         self._received: deque[Any] = deque()
         self._put: list[bytes] = []
         self._sent_s = 0.0
-        self._sending = threading.Lock()
+        self._sending = threading.Condition(threading.Lock())  # guards all that follows
         self._watcher: threading.Thread | None = None
-        self._is_watched = False
-        self._wake = threading.Semaphore(0)
+        self._is_watched = False  # else what is put has to wake the watcher up
+        self._closed = False
 
     def receive(self) -> Any:
         """Return the next message, having sent what was put before waiting for it.
@@ -184,44 +184,60 @@ class WorkerEnd:
     def flush(self) -> None:
         """Send what was put; BrokenPipeError when the loader has closed its end."""
         with self._sending:
-            frames, self._put = self._put, []
-            if frames:
-                self._socket.sendall(b"".join(frames))
-                self._sent_s = time.monotonic()
+            self._flush()
+
+    def _flush(self) -> None:
+        frames, self._put = self._put, []
+        if frames:
+            self._socket.sendall(b"".join(frames))
+            self._sent_s = time.monotonic()
 
     def flush_soon(self) -> None:
         """Send what was put now or, if something was sent just now, within milliseconds."""
-        if time.monotonic() - self._sent_s > _HELD_S:
-            self.flush()
-        elif not self._is_watched:
-            self._is_watched = True
-            if self._watcher is None:
-                self._watcher = threading.Thread(
-                    target=self._watch, name="DataLoader answers", daemon=True
-                )
-                self._watcher.start()
-            self._wake.release()
+        with self._sending:
+            if time.monotonic() - self._sent_s > _HELD_S or not self._has_watcher():
+                self._flush()
+            elif not self._is_watched:
+                self._is_watched = True
+                self._sending.notify()
+
+    def _has_watcher(self) -> bool:
+        """Start the watcher if need be; False where the process may have no more threads."""
+        if self._watcher is None:
+            watcher = threading.Thread(target=self._watch, name="DataLoader answers", daemon=True)
+            try:
+                watcher.start()
+            except RuntimeError:
+                return False
+            self._watcher = watcher
+        return True
 
     def close(self) -> None:
         """End the conversation; what was put and not sent is lost."""
         self._reader.close()
         self._socket.close()
-        self._wake.release()
+        with self._sending:
+            self._closed = True
+            self._sending.notify()
         if self._watcher is not None:
             self._watcher.join()
 
     def _watch(self) -> None:
         """Send what is held for too long, as long as anything is held."""
-        while True:
-            self._wake.acquire()
-            if self._socket.fileno() < 0:
-                return  # closed
-            while self._is_watched:
-                time.sleep(_LOOK_EVERY_S)
-                with self._sending:  # or what is put in between would not be watched
-                    self._is_watched = bool(self._put)
-                if self._put and time.monotonic() - self._sent_s > _LOOK_EVERY_S:
+        while self._await_held():
+            time.sleep(_LOOK_EVERY_S)
+            with self._sending:
+                if time.monotonic() - self._sent_s > _LOOK_EVERY_S:
                     try:
-                        self.flush()
+                        self._flush()
                     except OSError:
                         return  # the loader has gone: the worker sees it, too
+
+    def _await_held(self) -> bool:
+        """Wait until something is held; False when the end was closed."""
+        with self._sending:
+            while not self._put and not self._closed:
+                self._is_watched = False
+                self._sending.wait()
+            self._is_watched = True
+            return not self._closed

@@ -19,7 +19,7 @@ from typing import Any
 # Our own threads take no locks that a worker needs.
 _OWN_THREADS = ("DataLoader", "disttorch", "collectives of ", "store-server")
 _MAX_DEPTH = 8
-_PRELOAD = ["disttorch.utils.data.worker"]
+_PRELOAD = ("disttorch.utils.data.pool", "cloudpickle")
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,15 @@ def why_not_fork() -> str:
 def choose_start(chosen: Any = None) -> Start:
     """How to start workers: as the user `chosen` (a context), else as is safe now."""
     if chosen is not None:
+        _preload(chosen)
         return Start(chosen, "it was asked for")
     of_process = multiprocessing.get_start_method(allow_none=True)
     methods = multiprocessing.get_all_start_methods()
     # Whoever asks for the method without `allow_none` sets it to the platform's first.
     if of_process is not None and of_process != methods[0]:
-        return Start(multiprocessing.get_context(of_process), "set_start_method says so")
+        context = multiprocessing.get_context(of_process)
+        _preload(context)
+        return Start(context, "set_start_method says so")
     if "fork" not in methods:
         return Start(multiprocessing.get_context("spawn"), "this platform cannot fork")
     why = why_not_fork()
@@ -82,8 +85,17 @@ def choose_start(chosen: Any = None) -> Start:
 
 def _server(reason: str, may_fork: bool = False) -> Start:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOAD)
+    _preload(context)
     return Start(context, reason, may_fork)
+
+
+def _preload(context: Any) -> None:
+    """Have a fork server import what every worker needs, once; it keeps what else it was told."""
+    if context.get_start_method() == "forkserver":
+        from multiprocessing import forkserver  # noqa: PLC0415 - where there are fork servers
+
+        told = getattr(forkserver._forkserver, "_preload_modules", [])  # type: ignore[attr-defined]
+        context.set_forkserver_preload([*told, *(name for name in _PRELOAD if name not in told)])
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from disttorch.utils.data import channel
 from disttorch.utils.data.channel import LoaderEnd, WorkerEnd
 
 
@@ -104,3 +105,15 @@ def test_messages_are_as_they_were_when_they_were_put(ends):
         worker.put(threading.Lock())  # costs the others nothing
     worker.flush()
     assert loader.receive() == [{"position": 1}]
+
+
+def test_answers_are_not_held_where_no_thread_can_be_had(ends, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(channel, "_HELD_S", 1e9)
+    loader, worker = ends
+    worker.put("alone")
+    worker.flush_soon()
+    assert loader.receive() == ["alone"]
