@@ -113,7 +113,7 @@ def _objects(group: Any) -> list[Any]:
 # What the ranks do together: each makes, from a group, the step that one of them will not join.
 WAITS: dict[str, Callable[[Any], Step]] = {
     "all_reduce small": _simple(lambda g, x: dist.all_reduce(x, group=g)),
-    "all_reduce scattered": _simple(lambda g, x: dist.all_reduce(x, group=g), 200_000),
+    "all_reduce medium": _simple(lambda g, x: dist.all_reduce(x, group=g), 200_000),
     "all_reduce large": _simple(lambda g, x: dist.all_reduce(x, group=g), 9_000_000),
     "all_reduce in place": _in_place,
     "broadcast": _simple(lambda g, x: dist.broadcast(x, group_src=VICTIM, group=g)),
