@@ -1,7 +1,8 @@
-"""Put a stored run into README.md and draw it: `python -m benchmarks.report docs/benchmarks.json`.
+"""Put a stored run into the documents and draw it.
 
-The table replaces what stands between the two markers in README.md; the drawing goes beside the
-JSON file as SVG and needs Matplotlib.
+`python -m benchmarks.report docs/benchmarks.json`. Tables replace what stands between two markers:
+README.md has the headlines, benchmarks.md beside the JSON file has all rows. The drawing goes
+there, too, as SVG, and needs Matplotlib.
 """
 
 from __future__ import annotations
@@ -13,15 +14,23 @@ from pathlib import Path
 from benchmarks.result import Result, load, markdown_table
 
 README = Path(__file__).parent.parent / "README.md"
+HEADLINES = frozenset(
+    """
+    tiny-op chain mlp lenet all-reduce-1K all-reduce-64K all-reduce-1M all-reduce-100M
+    all-reduce-64K-8 all-gather-25M ddp-lenet ddp-mlp load-image-0 load-image-2 load-digit-0
+    load-digit-2 load-tensor-0 load-memory first-image launch launch-16 import-time import-rss
+    installed-size
+    """.split()
+)
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 
 
-def with_table(readme: str, machine: dict[str, str], results: Sequence[Result]) -> str:
-    """`readme` with the table between its markers replaced; ValueError where they are missing."""
-    head, begin, rest = readme.partition(BEGIN)
+def with_table(text: str, machine: dict[str, str], results: Sequence[Result]) -> str:
+    """`text` with the table between its markers replaced; ValueError where they are missing."""
+    head, begin, rest = text.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not (begin and end):
-        raise ValueError(f"README.md has no '{BEGIN}' followed by '{END}'")
+        raise ValueError(f"there is no '{BEGIN}' followed by '{END}'")
     about = (
         f"Medians on {machine['processor']}, {machine['date']}; Python {machine['python']}, "
         f"torch {machine['torch']}, NumPy {machine['numpy']}."
@@ -57,11 +66,13 @@ def draw(path: Path, results: Sequence[Result]) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Update README.md and draw."""
+    """Update both documents and draw the headlines."""
     stored = Path(arguments[0])
     machine, results = load(stored)
-    README.write_text(with_table(README.read_text(), machine, results))
-    draw(stored.with_suffix(".svg"), results)
+    headlines = [result for result in results if result.row in HEADLINES]
+    for page, rows in ((README, headlines), (stored.with_suffix(".md"), results)):
+        page.write_text(with_table(page.read_text(), machine, rows))
+    draw(stored.with_suffix(".svg"), headlines)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import gc
 import os
 import random
 import shutil
+import signal
 import tempfile
 
 import numpy as np
@@ -16,6 +17,14 @@ from tests import leaks
 
 # Threads and processes that have been told to end may take a moment.
 PATIENCE_S = 2.0
+
+
+def pytest_configure():
+    """Signals mean what they do in a terminal: under nohup or `&`, programs we start were deaf."""
+    defaults = {signal.SIGINT: signal.default_int_handler, signal.SIGQUIT: signal.SIG_DFL}
+    for signum, handler in {**defaults, signal.SIGHUP: signal.SIG_DFL}.items():
+        if signal.getsignal(signum) is signal.SIG_IGN:
+            signal.signal(signum, handler)
 
 
 def pytest_collection_finish():

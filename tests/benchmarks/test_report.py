@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.report import BEGIN, END, with_table
+from benchmarks.report import BEGIN, END, HEADLINES, with_table
 from benchmarks.result import Result
+from benchmarks.rows import ROWS
 
 ROOT = Path(__file__).parent.parent.parent
 MACHINE = dict.fromkeys(("processor", "date", "python", "torch", "numpy"), "7")
@@ -31,6 +32,10 @@ def test_table_replaces_what_is_between_the_markers():
 def test_markers_are_needed(readme):
     with pytest.raises(ValueError, match="benchmarks: begin"):
         with_table(readme, MACHINE, RESULTS)
+
+
+def test_headlines_are_rows():
+    assert set(ROWS) >= HEADLINES
 
 
 DRAW = """
