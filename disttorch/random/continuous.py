@@ -13,6 +13,7 @@ import ml_dtypes
 import numpy as np
 
 from disttorch.dtype import TYPE_NAMES, dtype, from_numpy_dtype
+from disttorch.random.block import FEW_WORDS
 from disttorch.random.filling import (
     CPP_NAMES,
     Array,
@@ -109,6 +110,9 @@ def fill_normal(
     if not std >= 0.0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
     source = generator or default_generator
+    if out.dtype.char == "f" and 0 < out.size <= FEW_WORDS and out.flags.c_contiguous:
+        if _fill_few_normals(out.reshape(-1), mean, std, source):
+            return out
     if continuous_dtype(out, "normal_kernel_cpu").is_complex:
         fill_normal(_as_real(out), mean, std / math.sqrt(2.0), source)
     elif out.size >= _BLOCK and out.flags.c_contiguous:
@@ -116,6 +120,36 @@ def fill_normal(
     else:
         visit(out, lambda flat: assign(flat, _scaled(_normal_pairs(flat.size, source), mean, std)))
     return out
+
+
+def _fill_few_normals(flat: Array, mean: float, std: float, source: Generator) -> bool:
+    """Fill contiguous float32 elements if the block at hand has the words for them."""
+    n = flat.size
+    if n < _BLOCK:
+        kept = source.next_normal
+        lead = 0 if kept is None else 1
+        n_pairs = (n - lead + 1) // 2
+        few = source.few(4 * n_pairs) if n_pairs else None
+        if few is None:
+            return False
+        block, start = few
+        normals = block.pairs(start, n_pairs).reshape(-1)
+        source.next_normal = None if (n - lead) % 2 == 0 else float(normals[-1])
+        flat[lead:] = _scaled(normals[: n - lead], mean, std)
+        if kept is not None:
+            flat[0] = kept * std + mean
+        return True
+    rest = n % _BLOCK
+    few = source.few(n + _BLOCK if rest else n)
+    if few is None:
+        return False
+    block, start = few
+    flat[: n - rest].reshape(-1, 2, _BLOCK // 2)[...] = block.normals(start, n - rest)
+    if rest:
+        flat[-_BLOCK:].reshape(1, 2, _BLOCK // 2)[...] = block.normals(start + n, _BLOCK)
+    if mean != 0.0 or std != 1.0:
+        flat[:] = flat.astype(np.float64) * float(np.float32(std)) + float(np.float32(mean))
+    return True
 
 
 def _scaled(normals: Array, mean: float, std: float) -> Array:

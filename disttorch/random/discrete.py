@@ -13,6 +13,7 @@ import ml_dtypes
 import numpy as np
 
 from disttorch.dtype import TYPE_NAMES, dtype, from_numpy_dtype
+from disttorch.random.block import FEW_WORDS
 from disttorch.random.continuous import fill_exponential
 from disttorch.random.filling import (
     CPP_NAMES,
@@ -28,6 +29,7 @@ from disttorch.random.filling import (
 )
 from disttorch.random.generator import Generator, default_generator
 
+_INT64 = np.dtype(np.int64).char
 _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
 # From this range on torch draws 64 bits a number, to keep the skew of `%` small.
 _WIDE_RANGE = 1 << 28
@@ -110,6 +112,17 @@ def fill_random_range(
         return _fill_full_range(out, source)
     low, high = _integer_bounds(from_numpy_dtype(out.dtype), low, high)
     width = high - low
+    if out.dtype.char == _INT64 and width < _WIDE_RANGE and 0 < out.size <= FEW_WORDS:
+        few = source.few(out.size) if out.flags.c_contiguous else None
+        if few is not None:
+            block, start = few
+            flat = out.reshape(-1)
+            np.remainder(
+                block.words[start : start + out.size], np.uint64(width), flat.view(np.uint64)
+            )
+            if low:
+                flat += low
+            return out
     words = source.words64 if width >= _WIDE_RANGE else source.words
 
     def draw(n: int) -> Array:

@@ -107,6 +107,12 @@ def unit_float32(n: int, generator: Generator, out: Array | None = None) -> Arra
         numbers = np.empty(n, np.float32) if out is None else out
         if generator.units(numbers):
             return numbers
+    elif few := generator.few(n) if n else None:
+        block, start = few
+        if out is None:
+            return block.units[start : start + n].copy()
+        out[:] = block.units[start : start + n]
+        return out
     words = generator.words(n)
     np.bitwise_and(words, _LOW_24, words)
     # Signed integers convert to floating point several times faster than unsigned ones.
@@ -116,6 +122,9 @@ def unit_float32(n: int, generator: Generator, out: Array | None = None) -> Arra
 
 def unit_float64(n: int, generator: Generator) -> Array:
     """Return the next `n` numbers of [0, 1) with 53 random bits, float64 (n,)."""
+    if few := generator.few(2 * n) if n else None:
+        block, start = few
+        return block.units64(start, n).copy()
     words = generator.words64(n)
     np.bitwise_and(words, _LOW_53, words)
     units = words.view(np.int64).astype(np.float64)

@@ -16,6 +16,7 @@ import numpy as np
 
 from disttorch.backends.cpu.jit.twister import memory_of, twister_kernel
 from disttorch.device import device as Device
+from disttorch.random.block import FEW_WORDS, Block
 
 _DEFAULT_SEED = 67280421310721
 _STATE_WORDS = 624
@@ -91,6 +92,7 @@ class Generator:
         self._device = where
         self._bits: np.random.MT19937 | None = None
         self._initial_seed = _DEFAULT_SEED
+        self._block: Block | None = None
         self._words_drawn = False
         # Second half of the last Box-Muller pair of the scalar path, which torch also keeps.
         self.next_normal: float | None = None
@@ -105,7 +107,7 @@ class Generator:
         if not isinstance(seed, (int, np.integer)):
             raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}")
         self._initial_seed = _checked_seed(int(seed))
-        self._bits = None
+        self._bits = self._block = None
         self._words_drawn = False
         self.next_normal = None
         return self
@@ -126,6 +128,25 @@ class Generator:
             # RandomState's public `seed` is the door to the reference seeding that torch uses.
             np.random.RandomState(self._bits).seed(self._initial_seed & 0xFFFFFFFF)
         return self._bits
+
+    def few(self, n: int) -> tuple[Block, int] | None:
+        """Draw the next `n` 32-bit words, at least one, as a block and where in it they start.
+
+        None, and nothing is drawn, where these words are many or not of one block.
+        """
+        if n > FEW_WORDS:
+            return None
+        block = self._block
+        start = -1 if block is None else block.take(n)
+        if start < 0:
+            if block is not None and block.is_current:  # not as many are left
+                return None
+            block = self._block = Block(self._engine())
+            start = block.take(n)
+            if start < 0:
+                return None
+        self._words_drawn = True
+        return block, start  # type: ignore[return-value]
 
     def words(self, n: int) -> np.ndarray:
         """Return the next `n` 32-bit words, as uint64 (n,)."""
@@ -148,6 +169,10 @@ class Generator:
 
     def below(self, limit: int, out: np.ndarray) -> None:
         """Fill contiguous bools with whether 64-bit words' low 53 bits are below `limit`."""
+        if few := self.few(2 * out.size) if out.size else None:
+            block, start = few
+            np.less(block.wide(start, out.size), np.uint64(limit), out=out)
+            return
         kernel = twister_kernel("below", out.size)
         if kernel is None:
             np.less(self.words64(out.size) & _LOW_53, np.uint64(limit), out=out)

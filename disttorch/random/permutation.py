@@ -1,14 +1,16 @@
-"""Random permutations equal to torch's, without a loop over the swaps.
+"""Random permutations equal to torch's, without a loop of Python over the swaps.
 
-A shuffle is a list of swaps, one a step, each of the step's own position with a drawn target.
-Instead of doing them one after the other, each position asks which step wrote to it last; these
-links form a forest, and following them to the roots gives the permutation in a few passes.
+A shuffle is a list of swaps, one a step, each of the step's own position with a drawn target: what
+LAPACK does to the rows of a matrix that pivots were found for. Where there is no LAPACK to call,
+and for the other kind of shuffle, each position asks which step wrote to it last; these links form
+a forest, and following them to the roots gives the permutation in a few passes.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from disttorch.backends.cpu.lapack import swap_one_by_one
 from disttorch.dtype import TYPE_NAMES, dtype
 from disttorch.random.generator import Generator, default_generator
 
@@ -16,8 +18,8 @@ Array = np.ndarray
 
 # From this length on torch permutes with 64-bit draws, by the inside-out shuffle.
 _LONG = 0xFFFFFFFF // 20
-# Up to this length swapping one by one takes less time than setting the passes up.
-_SHORT = 800
+# Up to this length Python swaps one by one in less time than arrays are set up.
+_SHORT = 40
 
 
 def permutation(n: int, kind: dtype, generator: Generator | None = None) -> Array:
@@ -32,12 +34,16 @@ def permutation(n: int, kind: dtype, generator: Generator | None = None) -> Arra
     source = generator or default_generator
     if n < _SHORT:
         return np.array(_swapped(n, source), kind.np)
-    steps = np.arange(n)
     if n < _LONG:
-        targets = steps.copy()
-        draws = source.words(max(n - 1, 0)).view(np.int64)
-        targets[:-1] += draws % (n - steps[:-1])
-        return shuffled(targets).astype(kind.np)
+        targets = source.words(n - 1)
+        targets %= np.arange(n, 1, -1, np.uint64)
+        places = targets.view(np.int64)
+        places += np.arange(n - 1)
+        values = np.arange(n, dtype=np.float64)  # LAPACK's numbers; it moves them as they are
+        if swap_one_by_one(values, places):
+            return values.astype(kind.np)
+        return shuffled(np.append(places, n - 1)).astype(kind.np)
+    steps = np.arange(n)
     draws = source.words64(n) % (steps + 1).astype(np.uint64)
     return shuffled_inside_out(draws.view(np.int64)).astype(kind.np)
 
@@ -45,10 +51,8 @@ def permutation(n: int, kind: dtype, generator: Generator | None = None) -> Arra
 def _swapped(n: int, source: Generator) -> list[int]:
     """0 .. n - 1 after swapping each position in turn with one drawn from those not before it."""
     result = list(range(n))
-    words = source.words(max(n - 1, 0))
-    words %= np.arange(n, 1, -1, np.uint64)
-    for i, further in enumerate(words.tolist()):
-        j = i + further
+    for i, word in enumerate(source.words(n - 1).tolist() if n > 1 else ()):
+        j = i + word % (n - i)
         result[i], result[j] = result[j], result[i]
     return result
 

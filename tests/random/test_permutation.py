@@ -44,6 +44,17 @@ def test_permutes_as_torch_does(expected):
     assert random.permutation(len(expected), dtype_by_name("int64"), generator).tolist() == expected
 
 
+@pytest.mark.parametrize("n", [40, 700])
+def test_permutes_the_same_without_lapack(n, monkeypatch):
+    kind, generators = dtype_by_name("int64"), [random.Generator().manual_seed(1) for _ in range(2)]
+    first = random.permutation(n, kind, generators[0])
+    assert sorted(first) == list(range(n))
+    # By the globals of its module, whose name the function of the same name hides.
+    monkeypatch.setitem(shuffled.__globals__, "swap_one_by_one", lambda values, places: False)
+    assert np.array_equal(random.permutation(n, kind, generators[1]), first)
+    assert np.array_equal(generators[0].words(2), generators[1].words(2))
+
+
 @pytest.mark.parity
 @pytest.mark.parametrize(
     ("n", "kind"),

@@ -1,4 +1,4 @@
-"""LU factorisation and triangular solution by the OpenBLAS in NumPy's wheel, which NumPy hides."""
+"""LU factorisation, triangular solution, swaps: the OpenBLAS in NumPy's wheel, which it hides."""
 
 from __future__ import annotations
 
@@ -75,3 +75,20 @@ def solve_triangular(
         operands = (_address(matrices[i]), sizes[0], _address(x[i]), sizes[1])
         trsm(*shape, *sizes, alpha, *operands)
     return x
+
+
+def swap_one_by_one(values: np.ndarray, places: np.ndarray) -> bool:
+    """Swap ``values[i]`` with ``values[places[i]]``, i = 0, 1, ..., in place; False if not done.
+
+    `values` are float64 (n,), `places` at most n int64 (k,), all of them 0 .. n - 1: LAPACK does
+    not look. Both contiguous.
+    """
+    laswp = _routine("scipy_{}laswp_64_", "d")
+    if laswp is None or not places.size:
+        return laswp is not None
+    one, n, k = (ctypes.c_int64(number) for number in (1, values.size, places.size))
+    pivots = places + 1
+    where, what = ctypes.c_double.from_buffer(values), ctypes.c_int64.from_buffer(pivots)
+    by = ctypes.byref
+    laswp(by(one), by(where), by(n), by(one), by(k), by(what), by(one))
+    return True

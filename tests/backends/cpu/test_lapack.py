@@ -63,3 +63,20 @@ def test_triangular_solution(upper, unitriangular, dtype):
 def test_triangular_solution_divides_by_zero():
     x = lapack.solve_triangular(np.zeros((1, 1)), np.ones((1, 1)), True, False)
     assert np.isinf(x).all()
+
+
+@pytest.mark.parametrize("n", [1, 2, 50, 3000])
+def test_swaps_one_by_one(n):
+    places = np.arange(n) + np.random.RandomState(n).randint(0, 1 << 30, n) % (n - np.arange(n))
+    expected = list(range(n))
+    for i, j in enumerate(places):
+        expected[i], expected[j] = expected[j], expected[i]
+    values = np.arange(n, dtype=np.float64)
+    assert lapack.swap_one_by_one(values, places[: max(n - 1, 1)])
+    assert values.tolist() == expected
+
+
+def test_swapping_nothing_changes_nothing():
+    values = np.arange(3.0)
+    assert lapack.swap_one_by_one(values, np.empty(0, np.int64))
+    assert values.tolist() == [0, 1, 2]
