@@ -31,6 +31,7 @@ __all__ = ["as_tensor", "asarray", "from_numpy", "new_tensor", "scalar_tensor", 
 Array = Any
 
 _NUMBERS = {bool, int, float, complex}
+_SCALARS = (int, float, complex)
 _PLAIN_SEQUENCES = {list, tuple}
 _PLAIN = _NUMBERS | _PLAIN_SEQUENCES
 
@@ -127,32 +128,82 @@ def _check_rectangular(data: Any, sizes: Sequence[int] | None = None, dim: int =
         _check_rectangular(item, sizes, dim + 1)
 
 
+def _needs_care(found: Any, dtype: Dtype) -> bool:
+    """Whether numbers for which NumPy chose the dtype `found` are to be checked one by one."""
+    kind = found.kind
+    if kind == "O":
+        return True
+    if dtype.is_integral:
+        return kind in "fuc" or (kind == "i" and dtype.name == "uint64")
+    return kind == "c" and dtype.is_floating_point
+
+
+def _stored(value: Any, dtype: Dtype) -> Any:
+    """What an element of `dtype` becomes when a number, or each of nested lists, is put there.
+
+    TypeError, ValueError, OverflowError or RuntimeError, as PyTorch, for what it cannot hold.
+    """
+    if type(value) is list:
+        return [_stored(item, dtype) for item in value]
+    if not isinstance(value, _SCALARS):
+        value = value.item() if hasattr(value, "item") else value
+    if dtype.is_floating_point:
+        if isinstance(value, (int, float)):
+            return float(value)
+        raise TypeError(f"must be real number, not {type(value).__name__}")
+    if not dtype.is_integral:
+        return value
+    if dtype.name == "uint64":
+        return _stored_unsigned(value)
+    if not isinstance(value, (int, float)):
+        kind = type(value).__name__
+        raise TypeError(f"'{kind}' object cannot be interpreted as an integer")
+    info = iinfo(dtype)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("Overflow when unpacking long long")
+    # PyTorch lets negative integers, not other numbers, wrap around in unsigned types.
+    wraps = isinstance(value, int) and not dtype.is_signed
+    if not (-info.max if wraps else info.min) <= value <= info.max:
+        raise RuntimeError(_out_of_range(dtype))
+    return int(value) % (1 << info.bits) if wraps else int(value)
+
+
+def _stored_unsigned(value: Any) -> int:
+    """The same for uint64."""
+    if not isinstance(value, int):
+        raise TypeError("an integer is required")
+    if value < 0:
+        raise OverflowError("can't convert negative int to unsigned")
+    if value >= 2**64:
+        raise OverflowError("int too big to convert")
+    return int(value)
+
+
+def _out_of_range(dtype: Dtype) -> str:
+    return f"value cannot be converted to type {dtype.name} without overflow"
+
+
 def _host_array(data: Any, dtype: Dtype) -> Array:
     """Return nested data as a new host array of `dtype`; RuntimeError for numbers out of range."""
     if dtype.np.kind == "f" and (
         type(data) is float or (type(data) is list and set(map(type, data)) == {float})
     ):
         return CPU.xp.array(data, dtype.np)
+    numbers = _numbers_only(data)
     try:
-        array = CPU.asarray(_numbers_only(data))
+        array = CPU.asarray(numbers)
     except ValueError:
         _check_rectangular(data)
         raise
-    except OverflowError as error:
-        raise ValueError("Overflow when unpacking long long") from error
-    kind, size = array.dtype.kind, array.itemsize
-    if kind == "O" or (kind == "u" and size == 8 and not _is_array(data)):
-        if dtype.is_integral and dtype.name != "uint64":
-            raise ValueError("Overflow when unpacking long long")
-    if dtype.is_integral and array.size:
-        if kind == "f" or dtype.itemsize < 8:
-            info = iinfo(dtype)
-            # PyTorch lets negative numbers wrap around in unsigned types.
-            lowest = info.min if dtype.is_signed else -info.max
-            if not (array.min() >= lowest and array.max() <= info.max):
-                raise RuntimeError(
-                    f"value cannot be converted to type {dtype.name} without overflow"
-                )
+    if _needs_care(array.dtype, dtype):
+        values = CPU.xp.array(numbers, object)  # as they were: NumPy mixes large ints into floats
+        return CPU.asarray(_stored(values.tolist(), dtype), dtype.np).reshape(array.shape)
+    if dtype.is_integral and dtype.itemsize < 8 and array.size:
+        info = iinfo(dtype)
+        # PyTorch lets negative numbers wrap around in unsigned types.
+        lowest = info.min if dtype.is_signed else -info.max
+        if not (array.min() >= lowest and array.max() <= info.max):
+            raise RuntimeError(_out_of_range(dtype))
     return array.astype(dtype.np, copy=type(data) not in _PLAIN)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,12 +11,13 @@ from disttorch.autograd.op import Op, public
 from disttorch.backends import Backend, backend_for
 from disttorch.device import chosen_device
 from disttorch.device import device as Device
-from disttorch.dtype import CPP_NAMES, as_dtype, finfo, get_default_dtype, iinfo
+from disttorch.dtype import as_dtype, get_default_dtype
 from disttorch.dtype import dtype as Dtype
 from disttorch.layout import memory_format as MemoryFormat
 from disttorch.layout import memory_order, preserve_format
 from disttorch.ops.cast import cast, copy_, dense_copy_order
 from disttorch.ops.create import infer_dtype, require_grad
+from disttorch.ops.fitted import fitted
 from disttorch.ops.out import write_out
 from disttorch.size import Size
 from disttorch.tensor import Tensor
@@ -220,46 +219,6 @@ new_ones = _new("ones", _ones)
 
 def _number(value: Any) -> Any:
     return value.item() if isinstance(value, Tensor) else value
-
-
-def fitted(value: Any, dtype: Dtype) -> Any:
-    """`value`, a number, as one that an array of `dtype` holds: negative ones wrap if unsigned.
-
-    Raises, as PyTorch, RuntimeError for one out of range, OverflowError beyond 64 bits.
-    """
-    if type(value) is float and dtype.is_floating_point:
-        if value - value == 0 and not -(largest := _largest(dtype)) <= value <= largest:
-            raise RuntimeError(_overflow(dtype))
-        return value
-    if isinstance(value, complex) and not dtype.is_complex:
-        if value.imag:
-            raise RuntimeError(_overflow(dtype))
-        value = value.real
-    if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        raise OverflowError("int too big to convert")
-    if dtype.is_integral:
-        if value != value or value in (math.inf, -math.inf):  # noqa: PLR0124 - NaN is no integer
-            raise RuntimeError(_overflow(dtype))
-        info = _integers(dtype)
-        if not (info.min if dtype.is_signed else -info.max) <= value <= info.max:
-            raise RuntimeError(_overflow(dtype))
-        return int(value) % (1 << info.bits) if not dtype.is_signed else int(value)
-    if dtype.is_floating_point and math.isfinite(value) and abs(value) > _largest(dtype):
-        raise RuntimeError(_overflow(dtype))
-    return value
-
-
-@functools.cache
-def _largest(dtype: Dtype) -> float:
-    """The largest number of a floating dtype."""
-    return finfo(dtype).max  # type: ignore[attr-defined, no-any-return]
-
-
-_integers = functools.cache(iinfo)
-
-
-def _overflow(dtype: Dtype) -> str:
-    return f"value cannot be converted to type {CPP_NAMES[dtype]} without overflow"
 
 
 @public()

@@ -20,9 +20,10 @@ from disttorch.autograd.inplace import (
     refuse_shared,
 )
 from disttorch.autograd.op import Op, public
-from disttorch.dtype import CPP_NAMES, TYPE_NAMES
+from disttorch.dtype import CPP_NAMES, TYPE_NAMES, float64
 from disttorch.ops.cast import broadcasts_to, copy_, to
 from disttorch.ops.create import tensor
+from disttorch.ops.fitted import fitted
 from disttorch.ops.index_parse import Parsed, parse, plain_index
 from disttorch.ops.shape import reshape
 from disttorch.ops.shape_region import NewAxis, Select, view_at
@@ -251,6 +252,8 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
         raise TypeError(
             f"can't assign a {_type_name(value)} to a torch.{TYPE_NAMES[input.dtype]}Tensor"
         )
+    elif type(value) not in _REAL or not 0 <= value <= _FITS_ALL:
+        value = _fitted(value, input)
     parsed = parse(input, index)
     if STATE.enabled and (
         input.requires_grad or (isinstance(value, Tensor) and value.requires_grad)
@@ -260,6 +263,21 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     check_writable(input, expanded=True)  # what matters is the part that is written to
     _set_raw(input, parsed, value)
     input._cell[0] += 1
+
+
+_REAL = (int, float, bool)
+_FITS_ALL = 127  # what every dtype holds
+
+
+def _fitted(value: Any, input: Tensor) -> Any:
+    """A number as one that elements of `input` hold; ValueError beyond int64, RuntimeError else."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("Overflow when unpacking long long")
+    if not isinstance(value, (int, float, complex)):
+        return value
+    kind = input.dtype
+    # As PyTorch has it, 16-bit numbers are converted from doubles, and may become infinite.
+    return fitted(value, float64 if kind.is_floating_point and kind.itemsize == 2 else kind)
 
 
 def _type_name(value: Any) -> str:

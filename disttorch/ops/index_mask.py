@@ -8,7 +8,7 @@ from typing import Any
 from disttorch.autograd.inplace import check_writable, overwrite
 from disttorch.autograd.op import Op, public
 from disttorch.dtype import CPP_NAMES, TYPE_NAMES
-from disttorch.ops.create_fill import fitted
+from disttorch.ops.fitted import fitted
 from disttorch.ops.index import MaskedSelect
 from disttorch.ops.index_dim import two_forms
 from disttorch.ops.out import accepts_out

@@ -7,7 +7,7 @@ from typing import Any
 
 from disttorch.autograd.inplace import ZeroRegion, memory_order_of
 from disttorch.autograd.op import Op, public
-from disttorch.ops.create_fill import fitted
+from disttorch.ops.fitted import fitted
 from disttorch.ops.out import accepts_out
 from disttorch.ops.shape_region import (
     AsStrided,
