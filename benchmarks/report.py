@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.result import Result, load, markdown_table
+from benchmarks.result import Result, load, markdown_table, times
 
 README = Path(__file__).parent.parent / "README.md"
 HEADLINES = frozenset(
@@ -53,12 +53,13 @@ def draw(path: Path, results: Sequence[Result]) -> None:
     # Bars grow from 1, so that their length is the factor on either side.
     widths = [ratio - 1 for _, ratio in bars]
     drawn = axes.barh([title for title, _ in bars], widths, left=1, color=colours)
-    axes.bar_label(drawn, [f"{ratio:.3g}x" for _, ratio in bars], padding=3)
+    axes.bar_label(drawn, [times(ratio) for _, ratio in bars], padding=3)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}x")
     axes.axvline(1, color="black", linewidth=0.8)
     ratios = [ratio for _, ratio in bars]
     axes.set_xlim(min(1, *ratios) / 2, max(1, *ratios) * 2)  # room for the numbers
+    axes.margins(y=0.01)
     axes.set_xlabel("torch / disttorch (right of 1: disttorch needs less)")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, metadata={"Date": None})

@@ -55,6 +55,11 @@ def quantity(value: float | None, unit: str) -> str:
     return f"{_three_digits(value / scale)} {name}"
 
 
+def times(ratio: float) -> str:
+    """A ratio as tables and drawings show it: 5.36x."""
+    return f"{_three_digits(ratio)}x"
+
+
 def _three_digits(value: float) -> str:
     decimals = 0 if value >= 100 else 1 if value >= 10 else 2
     return f"{value:,.{decimals}f}"
@@ -65,7 +70,7 @@ def table(results: Iterable[Result]) -> list[list[str]]:
     lines = [["", "torch", "disttorch", "torch / disttorch"]]
     for result in results:
         values = [quantity(result.typical(name), result.unit) for name in ("torch", "disttorch")]
-        ratio = "-" if result.ratio is None else f"{_three_digits(result.ratio)}x"
+        ratio = "-" if result.ratio is None else times(result.ratio)
         lines.append([result.title, *values, ratio])
     return lines
 

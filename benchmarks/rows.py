@@ -71,7 +71,12 @@ KB, MB = 1 << 10, 1 << 20
 _SIZES = {"1K": KB, "64K": 64 * KB, "1M": MB, "25M": 25 * MB, "100M": 100 * MB}
 
 
-def _all_reduce(nbytes: int, n_ranks: int = 2) -> Timed:
+def _spelled(size: str) -> str:
+    """How readers see a key of `_SIZES`: 64K is 64 KB."""
+    return f"{size[:-1]} {size[-1]}B"
+
+
+def _all_reduce(nbytes: int, n_ranks: int) -> Timed:
     return Timed(partial(bodies.all_reduce, nbytes=nbytes), n_ranks=n_ranks)
 
 
@@ -98,26 +103,23 @@ ROWS: dict[str, Row] = {
     "chain": Row("20 muls forward + backward", Timed(bodies.chain)),
     "mlp": Row("MLP training step, batch 64", Timed(bodies.mlp)),
     "lenet": Row("LeNet training step, batch 64", Timed(bodies.lenet)),
-    "all-reduce-1K": Row("all-reduce 1 KB, 2 ranks", _all_reduce(KB)),
-    "all-reduce-64K": Row("all-reduce 64 KB, 2 ranks", _all_reduce(64 * KB)),
-    "all-reduce-1M": Row("all-reduce 1 MB, 2 ranks", _all_reduce(MB)),
-    "all-reduce-25M": Row("all-reduce 25 MB, 2 ranks", _all_reduce(25 * MB)),
-    "all-reduce-100M": Row("all-reduce 100 MB, 2 ranks", _all_reduce(100 * MB)),
     **{
-        f"all-reduce-{size}-{n}": Row(f"all-reduce {size}B, {n} ranks", _all_reduce(nbytes, n))
-        for n in (4, 8)
+        f"all-reduce-{size}{suffix}": Row(
+            f"all-reduce {_spelled(size)}, {n} ranks", _all_reduce(nbytes, n)
+        )
+        for n, suffix in ((2, ""), (4, "-4"), (8, "-8"))
         for size, nbytes in _SIZES.items()
     },
     **{
         f"{name}-{size}".replace("_", "-"): Row(
-            f"{name.replace('_', '-')} {size}B, 2 ranks", _collective(name, _SIZES[size])
+            f"{name.replace('_', '-')} {_spelled(size)}, 2 ranks", _collective(name, _SIZES[size])
         )
         for name in ("broadcast", "all_gather", "reduce_scatter", "all_to_all")
         for size in ("1M", "25M", "100M")
     },
     **{
         f"all-reduce-{size}-share": Row(
-            f"all-reduce {size}B, 2 ranks, of read-add-write speed", Share(_SIZES[size])
+            f"all-reduce {_spelled(size)}, 2 ranks, of read-add-write speed", Share(_SIZES[size])
         )
         for size in ("1M", "25M", "100M")
     },
@@ -126,7 +128,9 @@ ROWS: dict[str, Row] = {
     "ddp-mlp": Row("DDP step of a 25 M MLP, 2 ranks", _ddp(parallel.large_mlp, True)),
     "ddp-mlp-bare": Row("25 M MLP step, 2 ranks, no DDP", _ddp(parallel.large_mlp, False)),
     **{
-        f"load-{size}-{w}": Row(f"DataLoader pass, {what}, {w} workers", _loading(body, w))
+        f"load-{size}-{w}": Row(
+            f"DataLoader pass, {what}, {w} worker{'s' * (w != 1)}", _loading(body, w)
+        )
         for size, what, body in (
             ("image", _IMAGE, loading.large_samples),
             ("digit", _DIGIT, loading.small_samples),

@@ -55,5 +55,5 @@ def test_drawing(tmp_path):
         subprocess.run([sys.executable, "-c", DRAW, ROOT, tmp_path / name], check=True, timeout=50)
     text = (tmp_path / "one.svg").read_text()
     assert text == (tmp_path / "two.svg").read_text()
-    assert all(word in text for word in ("first", "second", "3x", "0.5x"))
+    assert all(word in text for word in ("first", "second", "3.00x", "0.50x"))
     assert "third" not in text
