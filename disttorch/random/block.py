@@ -14,15 +14,13 @@ from functools import cached_property
 
 import numpy as np
 
-from disttorch.backends.cpu.jit.twister import memory_of
-
 Array = np.ndarray
 
 _N = 624
 # More words than these are drawn by NumPy: a block would soon be used up.
 FEW_WORDS = _N // 3
-_B, _C = np.uint32(0x9D2C5680), np.uint32(0xEFC60000)
-_LOW_21, _LOW_24 = np.uint64((1 << 21) - 1), np.uint32((1 << 24) - 1)
+_LOW_21, _LOW_24 = np.uint64((1 << 21) - 1), np.uint64((1 << 24) - 1)
+_SCALE_24 = np.float32(2.0**-24)
 _HALF = 8  # radii, then angles, of torch's vectorised Box-Muller transform
 
 
@@ -32,63 +30,74 @@ def _sealed(array: Array) -> Array:
     return array
 
 
-class Block:
-    """The words of an engine's key and what is made of them; each array is made when wanted.
+class Place:
+    """Where an engine stands, read and written in its memory; all of it under the engine's lock."""
 
+    def __init__(self, engine: np.random.MT19937) -> None:
+        self.engine, self.lock = engine, engine.lock
+        address = engine.ctypes.state_address
+        self.at = ctypes.c_int32.from_address(address + 4 * _N)
+        # The first two words of the key: where they have changed, the key has.
+        self.mark = ctypes.c_uint64.from_address(address)
+
+
+class Block:
+    """Words of an engine and what is made of them; each array is made when it is wanted.
+
+    They are all words of the engine's key and, before them, what was left of the last one.
     Positions are those of words in the block. All arrays are read-only.
     """
 
-    def __init__(self, engine: np.random.MT19937) -> None:
-        """Temper the key as it is; an engine that has used it up has nothing to give."""
-        self._engine = engine  # owns the memory that is looked at
-        address = engine.ctypes.state_address
-        self._lock = engine.lock
-        self._at = ctypes.c_int32.from_address(address + 4 * _N)
-        # The first two words of the key: where they have changed, the key has.
-        self._mark = ctypes.c_uint64.from_address(address)
-        with self._lock:
-            self._made_of = self._mark.value
-            y = memory_of(engine)[0].copy()
-        y ^= y >> np.uint32(11)
-        y ^= (y << np.uint32(7)) & _B
-        y ^= (y << np.uint32(15)) & _C
-        y ^= y >> np.uint32(18)
-        self._words32 = y
+    def __init__(self, place: Place, n: int) -> None:
+        """Draw the next `n` words, which are the block's from `self.first` on."""
+        self._place = place
+        with place.lock:
+            draw, at = place.engine.random_raw, place.at.value
+            left = _N - at
+            if n <= left:
+                place.at.value = 0
+                words = draw(_N)
+                place.at.value = at + n
+                self.first, self._before = at, 0
+            else:
+                words = np.concatenate([draw(left), draw(_N)])
+                place.at.value = n - left
+                self.first, self._before = 0, left
+            self._made_of = place.mark.value
+        self.words: Array = _sealed(words)  # uint64
         self._wide: list[Array | None] = [None, None]
         self._units64: list[Array | None] = [None, None]
         self._pairs: list[Array | None] = [None, None]
 
-    @property
-    def is_current(self) -> bool:
-        """Whether the engine still draws from these words."""
-        return self._mark.value == self._made_of
-
     def take(self, n: int) -> int:
         """Move the engine `n` words on and return where they start; -1 if it has not as many."""
-        with self._lock:
-            start: int = self._at.value
-            if start + n > _N or self._mark.value != self._made_of:
+        place = self._place
+        with place.lock:
+            start: int = place.at.value
+            if start + n > _N or place.mark.value != self._made_of:
                 return -1
-            self._at.value = start + n
-        return start
-
-    @cached_property
-    def words(self) -> Array:
-        """The words, uint64 (624,)."""
-        return _sealed(self._words32.astype(np.uint64))
+            place.at.value = start + n
+        return start + self._before
 
     @cached_property
     def units(self) -> Array:
-        """Words' low 24 bits over 2^24, float32 (624,)."""
-        return _sealed((self._words32 & _LOW_24).astype(np.float32) * np.float32(2.0**-24))
+        """Words' low 24 bits over 2^24, float32."""
+        units = (self.words & _LOW_24).view(np.int64).astype(np.float32)
+        return _sealed(np.multiply(units, _SCALE_24, units))
 
     @cached_property
     def _polar(self) -> Array:
-        """Both normal numbers of a radius at each place and the angle 8 places on, (2, 616)."""
+        """Both normal numbers of a radius at each place and the angle 8 places on, (2, n - 8)."""
         u = self.units
-        radius = np.sqrt(np.log(1 - u) * np.float32(-2))[:-_HALF]
-        theta = u * np.float32(2 * math.pi)
-        return _sealed(np.stack([np.cos(theta)[_HALF:] * radius, np.sin(theta)[_HALF:] * radius]))
+        radius = np.subtract(np.float32(1), u[:-_HALF])
+        np.log(radius, radius)
+        np.multiply(radius, np.float32(-2), radius)
+        np.sqrt(radius, radius)
+        theta = u[_HALF:] * np.float32(2 * math.pi)
+        made = np.empty((2, radius.size), np.float32)
+        np.multiply(np.cos(theta), radius, made[0])
+        np.multiply(np.sin(theta, theta), radius, made[1])
+        return _sealed(made)
 
     def normals(self, start: int, n: int) -> Array:
         """`n` normal numbers of the words from `start`, both multiples of torch's 16, (n/16, 2, 8).
@@ -104,9 +113,9 @@ class Block:
         odd = start & 1
         made = self._wide[odd]
         if made is None:
-            pairs = self.words[odd : _N - odd].reshape(-1, 2)
-            made = (pairs[:, 0] & _LOW_21) << np.uint64(32)
-            self._wide[odd] = _sealed(np.bitwise_or(made, pairs[:, 1], made))
+            last = odd + (self.words.size - odd) // 2 * 2
+            made = (self.words[odd:last:2] & _LOW_21) << np.uint64(32)
+            self._wide[odd] = _sealed(np.bitwise_or(made, self.words[odd + 1 : last : 2], made))
         return made[start >> 1 : (start >> 1) + n]
 
     def units64(self, start: int, n: int) -> Array:
@@ -114,7 +123,7 @@ class Block:
         odd = start & 1
         made = self._units64[odd]
         if made is None:
-            made = self.wide(odd, _N // 2).view(np.int64) * 2.0**-53
+            made = self.wide(odd, _N).view(np.int64) * 2.0**-53
             self._units64[odd] = _sealed(made)
         return made[start >> 1 : (start >> 1) + n]
 
@@ -123,9 +132,11 @@ class Block:
         odd = start & 1
         made = self._pairs[odd]
         if made is None:
-            u = self.units64(odd, _N // 2)
+            u = self.units64(odd, _N)
             radius, theta = np.sqrt(-2.0 * np.log1p(-u[1:])), 2.0 * math.pi * u[:-1]
-            made = _sealed(np.stack([radius * np.cos(theta), radius * np.sin(theta)]))
-            self._pairs[odd] = made
+            made = np.empty((2, radius.size))
+            np.multiply(radius, np.cos(theta), made[0])
+            np.multiply(radius, np.sin(theta), made[1])
+            self._pairs[odd] = _sealed(made)
         shape, strides = (n_pairs, 2), (16, made.strides[0])
         return np.ndarray(shape, np.float64, made, 8 * (start >> 1), strides)

@@ -47,7 +47,14 @@ def fill_uniform(
     source = generator or default_generator
     if out.dtype.char == "f" and low == 0.0 and high == 1.0 and 0 < out.size <= _FEW_NUMBERS:
         if out.flags.c_contiguous:
-            unit_float32(out.size, source, out.reshape(-1))
+            n = out.size
+            few = source.few(n)
+            flat = out if out.ndim == 1 else out.reshape(-1)
+            if few is None:
+                unit_float32(n, source, flat)
+            else:
+                block, start = few
+                flat[:] = block.units[start : start + n]
             return out
     kind = continuous_dtype(out, "check_uniform_bounds")
     if kind.is_complex:

@@ -100,6 +100,12 @@ def fill_random(out: Array, generator: Generator | None = None) -> Array:
     return fill_by_chunk(out, lambda n: words(n) % np.uint64(modulus))
 
 
+@functools.lru_cache(64)
+def _uint64(number: int) -> Array:
+    """A number as an array, which NumPy takes a microsecond to make."""
+    return np.array(number, np.uint64)
+
+
 def fill_random_range(
     out: Array, low: int, high: int | None, generator: Generator | None = None
 ) -> Array:
@@ -110,18 +116,17 @@ def fill_random_range(
     source = generator or default_generator
     if high is None and low == _INT64_MIN:
         return _fill_full_range(out, source)
-    low, high = _integer_bounds(from_numpy_dtype(out.dtype), low, high)
+    if high is None or not -_WIDE_RANGE < low < high < _WIDE_RANGE or out.dtype.char != _INT64:
+        low, high = _integer_bounds(from_numpy_dtype(out.dtype), low, high)
     width = high - low
     if out.dtype.char == _INT64 and width < _WIDE_RANGE and 0 < out.size <= FEW_WORDS:
         few = source.few(out.size) if out.flags.c_contiguous else None
         if few is not None:
             block, start = few
-            flat = out.reshape(-1)
-            np.remainder(
-                block.words[start : start + out.size], np.uint64(width), flat.view(np.uint64)
-            )
+            numbers = out.view(np.uint64).reshape(-1)
+            np.remainder(block.words[start : start + out.size], _uint64(width), numbers)
             if low:
-                flat += low
+                out += low
             return out
     words = source.words64 if width >= _WIDE_RANGE else source.words
 

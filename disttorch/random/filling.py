@@ -109,10 +109,8 @@ def unit_float32(n: int, generator: Generator, out: Array | None = None) -> Arra
             return numbers
     elif few := generator.few(n) if n else None:
         block, start = few
-        if out is None:
-            return block.units[start : start + n].copy()
-        out[:] = block.units[start : start + n]
-        return out
+        few_units = block.units[start : start + n]
+        return few_units.copy() if out is None else np.positive(few_units, out)
     words = generator.words(n)
     np.bitwise_and(words, _LOW_24, words)
     # Signed integers convert to floating point several times faster than unsigned ones.

@@ -16,7 +16,7 @@ import numpy as np
 
 from disttorch.backends.cpu.jit.twister import memory_of, twister_kernel
 from disttorch.device import device as Device
-from disttorch.random.block import FEW_WORDS, Block
+from disttorch.random.block import FEW_WORDS, Block, Place
 
 _DEFAULT_SEED = 67280421310721
 _STATE_WORDS = 624
@@ -93,6 +93,7 @@ class Generator:
         self._bits: np.random.MT19937 | None = None
         self._initial_seed = _DEFAULT_SEED
         self._block: Block | None = None
+        self._place: Place | None = None
         self._words_drawn = False
         # Second half of the last Box-Muller pair of the scalar path, which torch also keeps.
         self.next_normal: float | None = None
@@ -132,20 +133,19 @@ class Generator:
     def few(self, n: int) -> tuple[Block, int] | None:
         """Draw the next `n` 32-bit words, at least one, as a block and where in it they start.
 
-        None, and nothing is drawn, where these words are many or not of one block.
+        None, and nothing is drawn, where these words are many.
         """
         if n > FEW_WORDS:
             return None
+        self._words_drawn = True
         block = self._block
         start = -1 if block is None else block.take(n)
         if start < 0:
-            if block is not None and block.is_current:  # not as many are left
-                return None
-            block = self._block = Block(self._engine())
-            start = block.take(n)
-            if start < 0:
-                return None
-        self._words_drawn = True
+            engine = self._engine()
+            if self._place is None or self._place.engine is not engine:
+                self._place = Place(engine)
+            block = self._block = Block(self._place, n)
+            start = block.first
         return block, start  # type: ignore[return-value]
 
     def words(self, n: int) -> np.ndarray:

@@ -52,14 +52,17 @@ def test_small_requests_are_served_from_a_block():
     assert block.take(624) == -1
 
 
-def test_a_block_ends_with_its_key():
-    generator = Generator().manual_seed(0)
-    generator.words(500)
-    block, _ = generator.few(100)
-    assert generator.few(50) is None  # not as many are left
-    generator.words(50)
-    assert not block.is_current
-    assert generator.few(10)[0] is not block
+def test_a_block_begins_with_what_the_last_one_left():
+    generator, plain = Generator().manual_seed(0), Generator().manual_seed(0)
+    generator.words(500), plain.words(500)
+    block, start = generator.few(100)
+    assert block.words[start : start + 100].tolist() == plain.words(100).tolist()
+    other, start = generator.few(50)  # of which the key has only 24
+    assert other is not block
+    assert other.words[start : start + 50].tolist() == plain.words(50).tolist()
+    assert generator.few(7) == (other, start + 50)
+    plain.words(7)
+    assert place(generator) == place(plain)
 
 
 @pytest.mark.parametrize(
