@@ -7,6 +7,7 @@ import itertools
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from disttorch.random import Generator
@@ -26,7 +27,7 @@ from disttorch.utils.data.progress import (
     generators_of,
     random_state,
 )
-from disttorch.utils.data.resume import Plan, plan_of, state_of
+from disttorch.utils.data.resume import Plan, Share, plan_of, state_of
 from disttorch.utils.data.sampler import (
     BatchSampler,
     RandomSampler,
@@ -267,19 +268,18 @@ class DataLoader(Generic[T_co]):
     def _in_process(self, requests: Iterator[Any], plan: Plan | None) -> Iterator[Any]:
         if is_pipe(self.dataset):
             share_out(self.dataset, 0, 1, *rank_and_size())
-        dataset_state = state_getter(self.dataset)
-        if plan is not None:
-            plan.shares[0].prepare(self.dataset)
+        share = plan.shares[0] if plan is not None else Share()
+        share.prepare(self.dataset)
+        fetcher: MapFetcher | StreamFetcher
         if self._stream:
-            stream = StreamFetcher(self.dataset, self.collate_fn, self.drop_last)
-            if plan is not None:
-                stream.skip(plan.shares[0].n_samples)
-            fetch = stream.fetch
+            fetcher = StreamFetcher(self.dataset, self.collate_fn, self.drop_last, share.ended)
+            fetcher.skip(share.n_samples)
         else:
-            fetch = MapFetcher(self.dataset, self.collate_fn, self._auto_collation).fetch
+            fetcher = MapFetcher(self.dataset, self.collate_fn, self._auto_collation)
+        fetch = fetcher.fetch
         if self.pin_memory and (backend := pinning_backend()) is not None:
             fetch = _then_pin(fetch, backend)
-        return InProcessIterator(fetch, requests, dataset_state, self._progress)
+        return InProcessIterator(fetch, requests, fetcher.position, self._progress)
 
     def _with_workers(self, requests: Iterator[Any], base_seed: int, plan: Plan | None) -> Any:
         rank, world_size = rank_and_size()
@@ -300,6 +300,9 @@ class DataLoader(Generic[T_co]):
             world_size=world_size,
             shares=plan.shares if plan is not None else None,
         )
+        if plan is not None and self.worker_method == "thread" and not self._stream:
+            plan.shares[0].prepare(self.dataset)  # once: threads share it
+            setup = replace(setup, shares=None)
         pool: Any = (
             ThreadPool(setup)
             if self.worker_method == "thread"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -73,6 +73,16 @@ def state_getter(dataset: Any) -> Callable[[], Any] | None:
     return found
 
 
+class Position(NamedTuple):
+    """Where a worker is in a dataset with a state: that state, and whether its stream has ended.
+
+    A stream may set itself back at its end, for the next pass: its state alone would be a start.
+    """
+
+    dataset_state: Any
+    ended: bool = False
+
+
 class MapFetcher:
     """Batches of a map-style dataset: a list of indices is collated, a single index converted."""
 
@@ -83,9 +93,9 @@ class MapFetcher:
         self._state_dict = state_getter(dataset)
         self.by_rows = batched and collate_fn is default_collate and is_table_untouched()
 
-    def dataset_state(self) -> Any:
+    def position(self) -> Position | None:
         """The state of a dataset that has one, None of others."""
-        return self._state_dict() if self._state_dict is not None else None
+        return Position(self._state_dict()) if self._state_dict is not None else None
 
     def fetch(self, request: Any) -> Any:
         """Return the batch at several indices, or the sample at one index."""
@@ -98,18 +108,29 @@ class MapFetcher:
 
 
 class StreamFetcher:
-    """Batches of an iterable dataset; `fetch` takes how many samples, None for one unbatched."""
+    """Batches of an iterable dataset; `fetch` takes how many samples, None for one unbatched.
 
-    def __init__(self, dataset: Any, collate_fn: Callable[[Any], Any], drop_last: bool) -> None:
-        self.samples: Iterator[Any] = iter(dataset)
+    Nothing is read of a dataset whose pass has `ended` already.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        collate_fn: Callable[[Any], Any],
+        drop_last: bool,
+        ended: bool = False,
+    ) -> None:
+        self.samples: Iterator[Any] = iter(() if ended else dataset)
         self._state_dict = state_getter(dataset)
         self.collate_fn = collate_fn
         self.drop_last = drop_last
-        self.ended = False
+        self.ended = ended
 
-    def dataset_state(self) -> Any:
-        """The position of a stateful dataset, None of others."""
-        return self._state_dict() if self._state_dict is not None else None
+    def position(self) -> Position | None:
+        """Where a stateful dataset is, None of others."""
+        if self._state_dict is None:
+            return None
+        return Position(self._state_dict(), self.ended)
 
     def skip(self, n_samples: int) -> None:
         """Read samples that were delivered before."""
@@ -120,10 +141,9 @@ class StreamFetcher:
         """Return the next batch; StopIteration when the stream has no (full) batch left."""
         if self.ended:
             raise StopIteration
-        if n_samples is None:
-            return self.collate_fn(next(self.samples))
-        batch: Sequence[Any] = list(itertools.islice(self.samples, n_samples))
-        self.ended = len(batch) < n_samples
+        n_wanted = 1 if n_samples is None else n_samples
+        batch: Sequence[Any] = list(itertools.islice(self.samples, n_wanted))
+        self.ended = len(batch) < n_wanted
         if not batch or (self.ended and self.drop_last):
             raise StopIteration
-        return self.collate_fn(batch)
+        return self.collate_fn(batch[0] if n_samples is None else batch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import Any, NamedTuple
 
+from disttorch.utils.data.fetch import Position
 from disttorch.utils.data.ring import RingAddress
 from disttorch.utils.data.rows import Layout, Leaf
 
@@ -71,7 +72,7 @@ class Whole(NamedTuple):
     pickled: bytes
     sizes: tuple[int, ...]
     buffers: list[bytes] | None
-    dataset_state: Any
+    position: Position | None
     stage: int
 
 
@@ -81,14 +82,15 @@ class Made(NamedTuple):
     batch: int
     part: int
     value: Any
-    dataset_state: Any
+    position: Position | None
 
 
 class Exhausted(NamedTuple):
-    """Answer to a Task of a stream that has ended."""
+    """Answer to a Task of a stream that has ended; `position` is what a stateful one left."""
 
     batch: int
     part: int
+    position: Position | None = None
 
 
 class Failed(NamedTuple):

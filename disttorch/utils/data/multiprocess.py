@@ -144,8 +144,8 @@ class MultiprocessIterator(BatchIterator):
             answers = [batch.answers[i] for i in range(len(batch.answers))]
             failure = next((x for x in answers if isinstance(x, (Failed, Exhausted))), None)
             if not isinstance(failure, Exhausted):
-                state = getattr(answers[0], "dataset_state", None)
-                self._progress.delivered(Receipt(number, batch.indices, batch.worker_id, state))
+                position = getattr(answers[0], "position", None)
+                self._progress.delivered(Receipt(number, batch.indices, batch.worker_id, position))
             if failure is None:
                 # Decided when a batch is delivered, which does not depend on timing.
                 larger = self._store.grow_for(answers)

@@ -154,7 +154,7 @@ class WorkerPool:
         else:
             self._epoch = message.epoch
             for member in self._members:
-                member.share = None
+                member.share = member.share and member.share.of_next_pass()
         for member in self._members:
             member.channel.put(message)
             self._flush(member)
@@ -203,9 +203,9 @@ class WorkerPool:
             if type(answer) is not Sized:
                 task = member.tasks.popleft()
                 member.n_deaths = 0
-                state = getattr(answer, "dataset_state", None)
-                if self._setup.stream or state is not None:
-                    member.share = (member.share or Share()).after(task.indices, state)
+                position = getattr(answer, "position", None)
+                if self._setup.stream or position is not None:
+                    member.share = (member.share or Share()).after(task.indices, position)
         return answers
 
     def _replace(self, worker_id: int) -> list[Any]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from disttorch.comm import counters
 from disttorch.random import Generator, default_generator
+from disttorch.utils.data.fetch import Position
 
 _TOO_LONG = (
     "Length of IterableDataset {} was reported to be {}"
@@ -28,13 +29,13 @@ _TOO_LONG_WITH_WORKERS = (
 class Receipt(NamedTuple):
     """Says which batch was delivered: its number, what was asked for, of whom.
 
-    `dataset_state` is that of a stateful stream after the batch.
+    `position` is where a dataset with a state was after the batch.
     """
 
     number: int
     request: Any
     worker_id: int
-    dataset_state: Any = None
+    position: Position | None = None
 
 
 @dataclass
@@ -58,7 +59,7 @@ class Progress:
 
     `n_batches` is how many were delivered without a gap, `ahead` the numbers of those beyond one.
     `index_sampler` says what is asked for, about `batch_rows` samples at a time.
-    `n_samples` and `dataset_states` are by worker.
+    `n_samples` and `positions` are by worker, the latest position last.
     """
 
     random_state: dict[str, Any]
@@ -70,7 +71,7 @@ class Progress:
     n_batches: int = 0
     ahead: set[int] = field(default_factory=set)
     n_samples: dict[int, int] = field(default_factory=dict)
-    dataset_states: dict[int, Any] = field(default_factory=dict)
+    positions: dict[int, Position] = field(default_factory=dict)
     turn: int = 0
     finished: bool = False
 
@@ -84,8 +85,9 @@ class Progress:
         n = self.n_samples.get(worker_id, 0) + n_samples_of(receipt.request)
         self.n_samples[worker_id] = n
         self.turn = worker_id + 1
-        if receipt.dataset_state is not None:
-            self.dataset_states[worker_id] = receipt.dataset_state
+        if receipt.position is not None:
+            self.positions.pop(worker_id, None)
+            self.positions[worker_id] = receipt.position
         self.promise.check(self.n_batches)
 
     def ended(self) -> None:
@@ -188,12 +190,12 @@ class InProcessIterator(BatchIterator):
         self,
         fetch: Callable[[Any], Any],
         requests: Iterator[Any],
-        dataset_state: Callable[[], Any] | None,
+        position: Callable[[], Position | None],
         progress: Progress,
     ) -> None:
         self._fetch = fetch
         self._requests = requests
-        self._dataset_state = dataset_state
+        self._position = position
         self._number = progress.n_batches
         self._progress = progress
 
@@ -211,6 +213,5 @@ class InProcessIterator(BatchIterator):
         except StopIteration:
             self._progress.ended()
             raise
-        state = self._dataset_state() if self._dataset_state is not None else None
-        self._progress.delivered(Receipt(number, request, 0, state))
+        self._progress.delivered(Receipt(number, request, 0, self._position()))
         return batch

@@ -14,7 +14,7 @@ from typing import Any
 
 from disttorch.random import Generator
 from disttorch.utils.data.distributed import DistributedSampler, rank_and_size
-from disttorch.utils.data.fetch import state_getter
+from disttorch.utils.data.fetch import Position, state_getter
 from disttorch.utils.data.progress import (
     Progress,
     Rewound,
@@ -33,18 +33,29 @@ class Share:
     """What a worker has delivered before: skipped by a stream, or known to a stateful one."""
 
     n_samples: int = 0
-    dataset_state: Any = None
+    position: Position | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left of the pass."""
+        return self.position is not None and self.position.ended
 
     def prepare(self, dataset: Any) -> None:
         """Give a stateful dataset its state back."""
-        if self.dataset_state is not None:
-            dataset.load_state_dict(copy.deepcopy(self.dataset_state))  # which it may keep
+        if self.position is not None:
+            # A copy: it may keep what it is given.
+            dataset.load_state_dict(copy.deepcopy(self.position.dataset_state))
 
-    def after(self, request: Any, dataset_state: Any) -> Share:
-        """The share when one more request has been answered, with the state that came of it."""
-        if dataset_state is not None:
-            return Share(0, dataset_state)
-        return Share(self.n_samples + n_samples_of(request), self.dataset_state)
+    def after(self, request: Any, position: Position | None) -> Share:
+        """The share when one more request has been answered, with the position it led to."""
+        if position is not None:
+            return Share(0, position)
+        return Share(self.n_samples + n_samples_of(request), self.position)
+
+    def of_next_pass(self) -> Share:
+        """What is left of it for the next pass of the same worker: the state of its dataset."""
+        position = self.position
+        return Share(0, Position(position.dataset_state) if position is not None else None)
 
 
 def can_go_on(stream: Any) -> bool:
@@ -76,7 +87,7 @@ class Plan:
         """Return the requests that are left; `progress` counts from where the pass stopped."""
         progress.n_batches, progress.ahead = self.n_batches, set(self.ahead)
         progress.n_samples = dict(self.state["n_samples"])
-        progress.dataset_states = dict(self.state["dataset_states"])
+        progress.positions = _positions(self.state)
         progress.turn = self.turn
         if loader._stream:
             return requests
@@ -120,7 +131,7 @@ def state_of(loader: Any) -> dict[str, Any]:
         "n_batches": progress.n_batches,
         "ahead": sorted(progress.ahead),
         "n_samples": dict(progress.n_samples),
-        "dataset_states": copy.deepcopy(progress.dataset_states),  # they may be its own
+        **_dataset_states(loader, progress),
         "turn": progress.turn,
         "num_workers": loader.num_workers,
         "batch_size": loader.batch_size,
@@ -175,7 +186,7 @@ def plan_of(loader: Any, state: dict[str, Any]) -> Plan | None:
             f"{state['batch_size']}, not {loader.batch_size}"
         )
     if not loader._stream and state["dataset_states"]:
-        shares = _states_of_map(loader, state, n_workers)
+        shares = _states_of_map(loader, state)
     return Plan(
         state=state,
         shares=shares,
@@ -186,21 +197,47 @@ def plan_of(loader: Any, state: dict[str, Any]) -> Plan | None:
     )
 
 
-def _states_of_map(loader: Any, state: dict[str, Any], n_workers: int) -> list[Share]:
+def _n_copies(loader: Any) -> int:
+    """How many copies of a map-style dataset there are, each with a state of its own."""
+    return max(1, loader.num_workers) if loader.worker_method != "thread" else 1
+
+
+def _dataset_states(loader: Any, progress: Progress) -> dict[str, Any]:
+    """What is known of a dataset with a state, as entries of a loader's state: copies."""
+    positions = progress.positions
+    if positions and not loader._stream and _n_copies(loader) == 1:
+        # Threads share the dataset: its state is what the last of them saw.
+        positions = {0: next(reversed(positions.values()))}
+    return {
+        "dataset_states": {w: copy.deepcopy(p.dataset_state) for w, p in positions.items()},
+        "ended": sorted(w for w, p in positions.items() if p.ended),
+        "n_copies": _n_copies(loader),
+    }
+
+
+def _positions(state: dict[str, Any]) -> dict[int, Position]:
+    """Where the workers were in a dataset with a state."""
+    ended = state.get("ended", ())
+    return {w: Position(known, w in ended) for w, known in state["dataset_states"].items()}
+
+
+def _states_of_map(loader: Any, state: dict[str, Any]) -> list[Share]:
     """What the workers' copies of a map-style dataset with a state begin with."""
-    states = state["dataset_states"]
-    if loader.worker_method == "thread":  # which share one dataset
-        return [Share(0, states[(state["turn"] - 1) % n_workers])] * n_workers
-    if n_workers != max(1, state["num_workers"]):
+    n_copies = state.get("n_copies", max(1, state["num_workers"]))
+    if _n_copies(loader) != n_copies:
+        like = f"num_workers={n_copies}" if n_copies > 1 else 'num_workers=1 or 0, or with "thread"'
         raise ValueError(
-            f"the state has those of {state['num_workers']} workers' copies of a dataset with "
-            f"state_dict, and cannot be gone on from with {loader.num_workers} workers"
+            f"the dataset has a state_dict, and the state to be loaded is that of {n_copies} "
+            f"cop{'ies' if n_copies > 1 else 'y'} of it, one for each worker process; this loader "
+            f"has {_n_copies(loader)}: go on with {like}, or do without load_state_dict in the "
+            "dataset if its samples do not depend on those that were fetched before"
         )
-    return [Share(0, states.get(w)) for w in range(n_workers)]
+    positions = _positions(state)
+    return [Share(0, positions.get(w)) for w in range(n_copies)]
 
 
 def _share(state: dict[str, Any], worker_id: int) -> Share:
-    known = state["dataset_states"].get(worker_id)
+    known = _positions(state).get(worker_id)
     return Share(0 if known is not None else state["n_samples"].get(worker_id, 0), known)
 
 

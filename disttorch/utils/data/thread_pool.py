@@ -130,8 +130,8 @@ class _ThreadWorker:
         try:
             batch = self.fetcher.fetch(task.indices)
             # A copy: the thread reads on before the batch is delivered.
-            state = copy.deepcopy(self.fetcher.dataset_state())
-            return Made(task.batch, task.part, batch, state)
+            position = copy.deepcopy(self.fetcher.position())
+            return Made(task.batch, task.part, batch, position)
         except StopIteration as stop:
             if self.setup.stream:
                 return Exhausted(task.batch, task.part)

@@ -112,7 +112,8 @@ def make_fetcher(
         share.prepare(dataset)
     if not setup.stream:
         return MapFetcher(dataset, setup.collate_fn, setup.batched)
-    fetcher = StreamFetcher(dataset, setup.collate_fn, setup.drop_last)
+    ended = share is not None and share.ended
+    fetcher = StreamFetcher(dataset, setup.collate_fn, setup.drop_last, ended)
     if share is not None:
         fetcher.skip(share.n_samples)
     return fetcher
@@ -224,7 +225,7 @@ class _Worker:
             return self._whole(task)
         except StopIteration as stop:
             if self.setup.stream:
-                return Exhausted(task.batch, task.part)
+                return Exhausted(task.batch, task.part, self.fetcher.position())
             return self._failed(task, stop, traceback.format_exc())
         except Exception as error:  # a user's dataset; the main process raises it
             return self._failed(task, error, traceback.format_exc())
@@ -273,7 +274,7 @@ class _Worker:
     def _whole(self, task: Task) -> Whole:
         """Make a whole batch; its arrays go to the slot as pickle's out-of-band buffers."""
         batch = self.fetcher.fetch(task.indices)
-        state = self.fetcher.dataset_state()
+        position = self.fetcher.position()
         buffers: list[pickle.PickleBuffer] = []
         pickled = pickle.dumps(batch, protocol=5, buffer_callback=buffers.append)
         raw = [b.raw() for b in buffers]
@@ -283,10 +284,11 @@ class _Worker:
             self._await_ring(Sized(None, None, nbytes))
         if self.ring is None or nbytes > self.ring.slot_nbytes:
             return Whole(
-                task.batch, task.part, pickled, sizes, [bytes(r) for r in raw], state, self.stage
+                *(task.batch, task.part, pickled, sizes),
+                *([bytes(r) for r in raw], position, self.stage),
             )
         memory, offset = self.ring.slot(task.slot), 0
         for part in raw:
             memory[offset : offset + part.nbytes] = part
             offset += aligned(part.nbytes)
-        return Whole(task.batch, task.part, pickled, sizes, None, state, self.stage)
+        return Whole(task.batch, task.part, pickled, sizes, None, position, self.stage)

@@ -263,6 +263,31 @@ def test_stateful_streams_are_told_their_position(workers, method):
     assert taken + flat(resumed) == whole
 
 
+@pytest.mark.parametrize("batch_size", [None, 4])
+@pytest.mark.parametrize("workers", [0, 1, 2])
+@pytest.mark.parametrize("method", ["multiprocessing", "thread"])
+def test_stateful_streams_that_start_over_at_their_end_repeat_nothing(batch_size, workers, method):
+    def loader():
+        kind = {"num_workers": workers, "worker_method": method}
+        return DataLoader(Counting(), batch_size, **kind)
+
+    def values(batches):
+        return [i for b in batches for i in (flat([b]) if batch_size else [b])]
+
+    whole = values(loader())
+    n_batches = len(list(loader()))
+    for n_taken in range(n_batches - workers, n_batches + 1):
+        first = loader()
+        iterator = iter(first)
+        taken = values(next(iterator) for _ in range(n_taken))
+        state = pickle.loads(pickle.dumps(first.state_dict()))
+        del iterator
+        resumed = loader()
+        resumed.load_state_dict(state)
+        assert taken + values(resumed) == whole
+        assert values(resumed) == whole  # the next pass is whole
+
+
 class Numbers(IterableDataset):
     def __iter__(self):
         return iter(range(N))
@@ -363,8 +388,33 @@ def test_map_style_datasets_are_told_their_state(workers):
     resumed = loader()
     resumed.load_state_dict(state)
     assert taken + rows(resumed) == whole
-    with pytest.raises(ValueError, match=r"workers' copies of a dataset"):
+    with pytest.raises(ValueError, match=rf"{max(1, workers)} cop.*num_workers={max(1, workers)}"):
         loader(3).load_state_dict(state)
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 3), (3, 0), (0, 2), (3, 1)])
+def test_threads_share_the_state_of_a_map_style_dataset(before, after):
+    def loader(n_workers, **kind):
+        return DataLoader(Remembering(), 4, num_workers=n_workers, **kind)
+
+    first = loader(before, worker_method="thread")
+    iterator = iter(first)
+    for _ in range(2):
+        next(iterator)
+    state = first.state_dict()
+    n_asked = state["dataset_states"][0]["n_asked"]
+    assert n_asked >= 4  # that of one of the first two batches, by different threads
+    del iterator
+    resumed = loader(after, worker_method="thread" if after != 1 else "multiprocessing")
+    resumed.load_state_dict(state)
+    assert resumed.state_dict()["dataset_states"] == {} and n_asked  # no pass has begun
+    iterator = iter(resumed)
+    assert resumed.state_dict()["dataset_states"] == state["dataset_states"]
+    assert next(iterator)[:, 1].min() > n_asked
+    del iterator
+    if before > 1:
+        with pytest.raises(ValueError, match="1 copy of it"):
+            loader(2).load_state_dict(state)
 
 
 class Unguarded(IterableDataset):
