@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from disttorch.autograd.anomaly import STATE as ANOMALY
 from disttorch.autograd.grad_mode import STATE
 from disttorch.autograd.inplace import inplace_variant
 from disttorch.autograd.node import accumulator_of, next_sequence
-from disttorch.autograd.op import Op, shares_memory
+from disttorch.autograd.op import Op
 from disttorch.autograd.saved import SAVED_HOOKS, pack
 from disttorch.backends import BACKEND_BY_TYPE, Backend
 from disttorch.inference import THREADS, mark
@@ -45,18 +45,24 @@ class _Functions(dict[type, tuple[Backend, Compute]]):
         return found
 
 
-def quick(n_inputs: int, kinds: str = ALL_KINDS, keeps: str = "") -> Callable[[OpType], OpType]:
+def quick(
+    n_inputs: int | None, kinds: str = ALL_KINDS, keeps: str = "", *, settings: bool = False
+) -> Callable[[OpType], OpType]:
     """Give an op whose `forward` is ``xp.<ufunc>(...)`` a short `apply`: ``@quick(2)``.
 
     It is taken by one tensor, or two of the same dtype, of a dtype of `kinds`; of two operands one
     may be a number beside a floating tensor. `keeps`: what `backward` finds in `saved`, "input"
     (both, of two), "output", "both" (of an op with one input) or nothing; "shape": `ctx.shape`;
-    "input, ranks": `ctx.see_ranks` is told theirs.
+    "input, ranks": `ctx.see_ranks` is told theirs. With `settings` the one input is followed by
+    numbers (or None), which are kept with it, or by keywords, which `backward` finds as attributes.
+    None for `n_inputs`: any number of them, of one dtype but for the first `masks`, and keywords;
+    `keeps` is "first" or "two" of them then, or "shapes": `ctx.shapes`.
     `apply` is bound to the class: one derived from it needs `quick` too.
     """
 
     def shorten(op: OpType) -> OpType:
-        QUICK_OPS[op] = functools.partial(_unary if n_inputs == 1 else _binary, op, kinds, keeps)
+        way = _SHORT_WAYS[n_inputs, settings]
+        QUICK_OPS[op] = functools.partial(way, op, kinds, keeps)
         # Not `op.apply`, which may be the short one of a base class.
         general = next(
             vars(c)["apply"] for c in op.__mro__ if isinstance(vars(c).get("apply"), classmethod)
@@ -109,6 +115,132 @@ def _unary(op: type[Op], kinds: str, keeps: str, general: Compute) -> Compute:
         return y
 
     return apply
+
+
+def _with_settings(op: type[Op], kinds: str, keeps: str, general: Compute) -> Compute:
+    """The short `apply` of an op with one input, then numbers and keywords, which it notes."""
+    functions, differentiable = _Functions(op), op.differentiable
+
+    def apply(x: Any, *numbers: Any, **settings: Any) -> Any:
+        if not isinstance(x, Tensor):
+            return general(x, *numbers, **settings)
+        array = x._array
+        if array.dtype.kind not in kinds or array.size > _LARGE:
+            return general(x, *numbers, **settings)
+        for number in numbers:
+            if type(number) is not float and number is not None:
+                if type(number) is not int or not -_WIDEST_INT < number < _WIDEST_INT:
+                    return general(x, *numbers, **settings)
+        if x._view is not None:
+            x._refresh()
+        recorded = x._requires_grad and differentiable and STATE.enabled
+        if recorded and (ANOMALY.enabled or SAVED_HOOKS):
+            return general(x, *numbers, **settings)
+        backend, compute = functions[type(array)]
+        out = compute(array, *numbers, **settings)
+        if type(out) is not type(array):
+            out = backend.asarray(out)
+        y: Tensor = _new(Tensor)
+        y._array = out
+        y._cell = [0, 0]
+        y._grad_fn = y._grad = y._view = y._accumulator = None
+        y._output_nr = 0
+        y._requires_grad = recorded
+        if recorded:
+            y._grad_fn = node = _node_of_one(op, backend, keeps, x, y)
+            if numbers:
+                node.edges = (*node.edges, *(None,) * len(numbers))
+                entries: Any = node._saved
+                node._saved = [*entries[:1], *((n, None, 0, None) for n in numbers), *entries[1:]]
+            else:
+                node.__dict__.update(settings)
+        elif THREADS:
+            mark(y)
+        return y
+
+    return apply
+
+
+def _several(op: type[Op], kinds: str, keeps: str, general: Compute) -> Compute:
+    """The short `apply` of an op with any number of inputs and keywords, which its node notes."""
+    functions, differentiable, masks = _Functions(op), op.differentiable, op.masks
+
+    def apply(*inputs: Any, **settings: Any) -> Any:
+        arrays, kind, requires_grad = [], None, False
+        for x in inputs:
+            if not isinstance(x, Tensor):
+                return general(*inputs, **settings)
+            array = x._array
+            if len(arrays) <= masks:
+                kind = array.dtype
+            elif array.dtype is not kind:
+                return general(*inputs, **settings)
+            arrays.append(array)
+            if x._view is not None:
+                x._refresh()
+            if x._requires_grad:
+                requires_grad = True
+        recorded = requires_grad and differentiable and STATE.enabled
+        if (recorded and (ANOMALY.enabled or SAVED_HOOKS)) or kind is None:
+            return general(*inputs, **settings)
+        if kind.kind not in kinds or array.size > _LARGE or len({*map(type, arrays)}) > 1:
+            return general(*inputs, **settings)
+        backend, compute = functions[type(array)]
+        try:
+            out = compute(*arrays, **settings)
+        except ValueError:
+            return general(*inputs, **settings)
+        if type(out) is not type(array):
+            out = backend.asarray(out)
+        y: Tensor = _new(Tensor)
+        y._array = out
+        y._cell = [0, 0]
+        y._grad_fn = y._grad = y._view = y._accumulator = None
+        y._output_nr = 0
+        y._requires_grad = recorded
+        if recorded:
+            y._grad_fn = node = _node_of_several(op, backend, keeps, inputs, arrays, y)
+            node.__dict__.update(settings)
+        elif THREADS:
+            mark(y)
+        return y
+
+    return apply
+
+
+def _node_of_several(
+    op: type[Op],
+    backend: Backend,
+    keeps: str,
+    inputs: tuple[Tensor, ...],
+    arrays: list[Any],
+    y: Tensor,
+) -> Op:
+    """The history of the output of an op with several inputs: `Op._record`, spelt out."""
+    node: Op = _new(op)
+    node.backend, node.hooks = backend, None
+    edges: list[Any] = []
+    for x in inputs:
+        if not x._requires_grad:
+            edges.append(None)
+        elif x._grad_fn is None:
+            edges.append((x._accumulator or accumulator_of(x), 0))
+        else:
+            edges.append((x._grad_fn, x._output_nr))
+    node.edges = edges
+    out = y._array
+    node.metas = ((out.shape, out.dtype),)
+    node.seq = next_sequence()
+    node._saved = ()
+    if "shapes" in keeps:
+        node.shapes = [a.shape for a in arrays]  # type: ignore[attr-defined]
+    if "first" in keeps:
+        x = inputs[0]
+        node._saved = [(x._array, x._cell, x._cell[0], 0)]
+    elif "two" in keeps:
+        node._save_inputs, node._save_outputs = (0, 1), ()
+        node._saved = pack(node, inputs, arrays, ())
+    return node
 
 
 def _node_of_one(op: type[Op], backend: Backend, keeps: str, x: Tensor, y: Tensor) -> Op:
@@ -177,6 +309,12 @@ def _binary(op: type[Op], kinds: str, keeps: str, general: Compute) -> Compute:
         return z
 
     return apply
+
+
+# By the number of inputs, and whether there are keywords.
+_SHORT_WAYS: dict[tuple[int | None, bool], Callable[..., Compute]] = {
+    **{(1, False): _unary, (2, False): _binary, (1, True): _with_settings, (None, True): _several},
+}
 
 
 def _beside_number(op: type[Op], keeps: str, general: Compute, functions: _Functions) -> Compute:
@@ -293,78 +431,3 @@ def fits_inplace(target: Tensor, other: Any) -> bool:
         and (other._cell is not target._cell or other is target)
         and not ((target._requires_grad or other._requires_grad) and STATE.enabled)
     )
-
-
-class ViewOp(Op):
-    """A view with one input and one output; `forward` notes on `ctx` what `backward` reads.
-
-    `look(array, params)`: what `forward` returns, of an op whose notes are the array's shape and
-    those parameters that `notes` names. ``of(tensor, params)`` is `apply`, cut short.
-    """
-
-    view = True
-    look: ClassVar[Callable[[Any, dict[str, Any]], Any] | None] = None
-    of: ClassVar[Callable[[Any, dict[str, Any]], Any]]
-    notes: ClassVar[tuple[str, ...]] = ()
-
-    def __init_subclass__(cls, **keywords: Any) -> None:
-        super().__init_subclass__(**keywords)
-        cls.of = staticmethod(_viewer(cls))
-
-    @classmethod
-    def apply(cls, x: Any, **params: Any) -> Any:  # type: ignore[override]
-        """View a Tensor and record it if it requires grad."""
-        return cls.of(x, params) if isinstance(x, Tensor) else super().apply(x, **params)
-
-
-def _viewer(op: type[ViewOp]) -> Compute:
-    """The short `apply` of a view op."""
-    look, may_copy, differentiable = op.look, op.may_copy, op.differentiable
-    general = vars(Op)["apply"].__get__(None, op)
-
-    def of(x: Tensor, params: dict[str, Any]) -> Any:
-        if not STATE.enabled or ANOMALY.enabled:
-            return general(x, **params)
-        if x._view is not None:
-            x._refresh()
-        array = x._array
-        if look is None:
-            node: Any = _new(op)
-            node.backend = BACKEND_BY_TYPE[type(array)]
-            out = node.forward(array, **params)
-        else:
-            node, out = None, look(array, params)
-        y: Tensor = _new(Tensor)
-        y._array = out
-        if not may_copy or out.base is array or shares_memory(array, out):
-            y._cell = cell = x._cell
-            y._view = (x, op, params, cell[1])
-        else:
-            y._cell, y._view = [0, 0], None
-        y._grad = y._accumulator = y._grad_fn = None
-        y._output_nr = 0
-        y._requires_grad = recorded = x._requires_grad and differentiable
-        if recorded:
-            y._grad_fn = _node_of_view(op, node, params, x, y)
-        return y
-
-    return of
-
-
-def _node_of_view(op: type[Op], noted: Any, params: dict[str, Any], x: Tensor, y: Tensor) -> Op:
-    """The history of a view: the node that `forward` has `noted` on, else one with the params."""
-    node: Any = noted
-    if node is None:
-        array = x._array
-        node = _new(op)
-        node.backend = BACKEND_BY_TYPE[type(array)]
-        node.shape = array.shape
-        for name in op.notes:  # type: ignore[attr-defined]
-            setattr(node, name, params[name])
-    node.hooks, node._saved = None, ()
-    fn = x._grad_fn
-    node.edges = ((x._accumulator or accumulator_of(x), 0) if fn is None else (fn, x._output_nr),)
-    out = y._array
-    node.metas = ((out.shape, out.dtype),)
-    node.seq = next_sequence()
-    return node  # type: ignore[no-any-return]

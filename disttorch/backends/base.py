@@ -170,6 +170,10 @@ class Backend(Kernels, LinearAlgebra, SpecialFunctions):
         self.xp.multiply(x, a, out=scratch)
         self.xp.add(y, scratch, out=y)
 
+    def add_scaled(self, y: Array, x: Array, a: float) -> bool:
+        """Do ``y += a * x`` in place in one pass, or return False for the caller to do it."""
+        return False
+
     def add_up(
         self, x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
     ) -> Array:
@@ -259,6 +263,17 @@ class Backend(Kernels, LinearAlgebra, SpecialFunctions):
             out[...] = wide
             return out
         return self.xp.matmul(a, b, out=out)
+
+    def product(self, x: Array, y: Array) -> Array:
+        """Return ``x @ y``; of a batch and a matrix as one large product, not one a matrix."""
+        if x.ndim > 2 and y.ndim == 2 and x.flags.c_contiguous:
+            rows = self.matmul(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), y)
+            return rows.reshape(*x.shape[:-1], y.shape[1])
+        return self.matmul(x, y)
+
+    def mean_class_loss(self, x: Array, classes: Array) -> Array | None:
+        """Return the mean of -log softmax(x)[i, classes[i]] of x (N, C); None: in the usual way."""
+        return None
 
     def first_outside(self, index: Array, low: int, high: int) -> int | None:
         """Return the first element of `index` outside [low, high), None if there is none."""

@@ -85,6 +85,12 @@ class SpecialFunctions:
         """1 - erf(x), exact where that is small."""
         return self._by_precision(x, self._erfc64, self._erfc64)
 
+    def sigmoid(self, x: Array) -> Array:
+        """1 / (1 + exp(-x))."""
+        y = self.xp.exp(-x)
+        y += 1
+        return 1 / y
+
     def gelu(self, x: Array) -> Array:
         """Return x times the normal distribution's probability of values below x."""
         y = self.erf(x * x.dtype.type(1 / sqrt(2)))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import pi, sqrt
 from typing import Any
 
 from disttorch.autograd.op import PointwiseOp, public
+from disttorch.autograd.quick import quick
+from disttorch.backends import Backend
 from disttorch.ops.arithmetic import add, div
 from disttorch.ops.kinds import refuse_kinds
 from disttorch.ops.out import accepts_out
@@ -24,8 +27,14 @@ _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
 
 
+@quick(1, "f", keeps="input")
 class Gelu(PointwiseOp):
     """x times the normal distribution's probability of values below x."""
+
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Any]:
+        """Return the function of an array."""
+        return backend.gelu
 
     def forward(ctx, x: Array) -> Array:
         refuse_kinds(x, "biuc", "GeluKernelImpl")
@@ -69,8 +78,14 @@ def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
     raise RuntimeError("approximate argument must be either none or tanh.")
 
 
+@quick(1, "f", keeps="input")
 class Silu(PointwiseOp):
     """x * sigmoid(x)."""
+
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Any]:
+        """Return the function of an array."""
+        return lambda x: x * Sigmoid.run(backend, x)
 
     def forward(ctx, x: Array) -> Array:
         refuse_kinds(x, "biu", "silu_cpu")

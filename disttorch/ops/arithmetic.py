@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from disttorch.autograd.op import Op, PointwiseOp, public
 from disttorch.autograd.quick import quick
+from disttorch.backends import Backend
 from disttorch.backends.precision import is_short
 from disttorch.dtype import float32
 from disttorch.ops.cast import cast
@@ -312,14 +314,9 @@ class Pow(PointwiseOp):
 
     def forward(ctx, x: Array, y: Array) -> Array:
         ctx.save(0, 1)
+        if not isinstance(y, ctx.backend.array_type):
+            return _power(x, y)
         ctx.save_output()
-        is_number = not isinstance(y, ctx.backend.array_type)
-        if is_number and y == 3:
-            cube = x * x
-            cube *= x
-            return cube
-        if is_number:
-            return _whole_power(x, y)
         if y.dtype.kind != "i":
             return x**y
         # The array library refuses negative integers here; 1 / x rounds to 0 except for +-1.
@@ -327,15 +324,26 @@ class Pow(PointwiseOp):
         return ctx.xp.where(y < 0, signs, x ** ctx.xp.maximum(y, 0)).astype(y.dtype)
 
     def backward(ctx, g: Any) -> Any:
-        x, y, z = ctx.saved
+        x, y, *output = ctx.saved
         F = ctx.F
         gx = g * F.conj(_power_slope(F, x, y)) if ctx.needs_grad(0) else None
         if not ctx.needs_grad(1):
             return gx, None
+        (z,) = output
         # The derivative of 0 ** y is 0 for y >= 0, where log(0) would make it NaN.
         zero_base = (x == 0) & (F.real(y) >= 0)
         log_x = F.log(F.where(zero_base, F.ones_like(z), x * F.ones_like(z)))
         return gx, g * F.conj(z * log_x)
+
+
+@quick(1, "f", keeps="input", settings=True)
+class PowNumber(Pow, overload="PowBackward0"):
+    """To an exponent that is a number."""
+
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Any]:
+        """Return the function of an array and the exponent."""
+        return _power
 
 
 class PowTensor(Pow, overload="PowBackward1"):
@@ -344,6 +352,14 @@ class PowTensor(Pow, overload="PowBackward1"):
 
 class PowOfNumber(Pow, overload="PowBackward2"):
     """Of a number, to exponents in a tensor."""
+
+
+def _power(x: Array, y: Any) -> Array:
+    if y == 3:
+        cube = x * x
+        cube *= x
+        return cube
+    return _whole_power(x, y)
 
 
 def _whole_power(x: Any, y: complex) -> Any:
@@ -358,6 +374,8 @@ def _whole_power(x: Any, y: complex) -> Any:
 
 def _power_slope(F: Any, x: Any, y: Any) -> Any:
     """d(x ** y)/dx, which is 0 for y = 0 even where x ** -1 is infinite."""
+    if type(y).__name__ == "bfloat16":  # a number beside bfloat16, which recorded formulas refuse
+        y = float(y)
     if isinstance(y, (int, float, complex)):
         return y * _whole_power(x, y - 1) if y != 0 else F.zeros_like(x)
     is_zero = y == 0
@@ -371,5 +389,5 @@ def pow(input: Operand, exponent: Operand, *, out: Tensor | None = None) -> Tens
         if input._array.dtype.kind in "iub":
             raise RuntimeError("Integers to negative integer powers are not allowed.")
     op = PowTensor if isinstance(input, Tensor) else PowOfNumber
-    y = (op if isinstance(exponent, Tensor) else Pow).apply(input, exponent)
+    y = (op if isinstance(exponent, Tensor) else PowNumber).apply(input, exponent)
     return y if out is None else write_out(out, y, "pow")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 from disttorch.autograd.op import Op, public
+from disttorch.autograd.quick import quick
+from disttorch.autograd.quick_view import ViewsOp
+from disttorch.backends import Backend
 from disttorch.dtype import TYPE_NAMES
 from disttorch.ops.out import accepts_out
 from disttorch.ops.shape import atleast_1d, atleast_2d, atleast_3d, reshape
@@ -26,27 +30,38 @@ Tensors = Sequence[Tensor]
 # ---- joining -------------------------------------------------------------------------------------
 
 
+@quick(None, keeps="shapes", settings=True)
 class Cat(Op):
     """Tensors one after the other along an existing dimension."""
 
     promotes = "same"
 
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Any]:
+        """Return the function of arrays and `dim`."""
+        return partial(_joined, backend.xp)
+
     def forward(ctx, *arrays: Array, dim: int) -> Array:
-        ctx.dim, ctx.lengths = dim, [a.shape[dim] for a in arrays]
-        joined = ctx.xp.concatenate(arrays, axis=dim)
-        if joined.flags.c_contiguous:
-            return joined
-        if joined.ndim in (4, 5) and ctx.xp.moveaxis(joined, 1, -1).flags.c_contiguous:
-            return joined  # images and volumes keep their channels last
-        return ctx.xp.ascontiguousarray(joined)
+        ctx.dim, ctx.shapes = dim, [a.shape for a in arrays]
+        return _joined(ctx.xp, *arrays, dim=dim)
 
     def backward(ctx, g: Any) -> Any:
         before = (slice(None),) * ctx.dim
         grads, start = [], 0
-        for n in ctx.lengths:
+        for shape in ctx.shapes:
+            n = shape[ctx.dim]
             grads.append(g[(*before, slice(start, start + n))])
             start += n
         return tuple(grads)
+
+
+def _joined(xp: Any, *arrays: Array, dim: int) -> Array:
+    joined = xp.concatenate(arrays, dim)
+    if joined.flags.c_contiguous:
+        return joined
+    if joined.ndim in (4, 5) and xp.moveaxis(joined, 1, -1).flags.c_contiguous:
+        return joined  # images and volumes keep their channels last
+    return xp.ascontiguousarray(joined)
 
 
 _PLAIN = {Tensor}
@@ -68,14 +83,6 @@ def _check_tensors(tensors: Any, name: str) -> tuple[Tensor, ...]:
     return checked
 
 
-def _alike(tensors: Tensors, shape: tuple[int, ...]) -> bool:
-    """Whether all of them have that shape."""
-    for t in tensors:
-        if t._array.shape != shape:
-            return False
-    return True
-
-
 def _check_cat_shapes(tensors: Tensors, dim: int) -> None:
     first = tensors[0]._array.shape
     for i, t in enumerate(tensors):
@@ -94,14 +101,29 @@ def _check_cat_shapes(tensors: Tensors, dim: int) -> None:
                 )
 
 
+def _shape_of_all(tensors: Any) -> tuple[int, ...]:
+    """The shape that all tensors of a list or tuple have, () if it is anything else."""
+    if (type(tensors) is not list and type(tensors) is not tuple) or not tensors:
+        return ()
+    shape: Any = None
+    for t in tensors:
+        if type(t) is not Tensor:
+            return ()
+        if shape is None:
+            shape = t._array.shape
+        elif t._array.shape != shape:
+            return ()
+    return shape  # type: ignore[no-any-return]
+
+
 def _cat(name: str) -> Callable[..., Tensor]:
     def join(tensors: Tensors, dim: int = 0) -> Tensor:
+        shape = _shape_of_all(tensors)
+        if shape and shape != (0,):  # the usual case, quickly
+            return Cat.apply(*tensors, dim=dim if 0 <= dim < len(shape) else tensors[0]._dim(dim))
         given = _check_tensors(tensors, name)
         if not given:
             raise ValueError("torch.cat(): expected a non-empty list of Tensors")
-        first = given[0]._array.shape
-        if first and first != (0,) and _alike(given, first):  # the usual case, quickly
-            return Cat.apply(*given, dim=given[0]._dim(dim))
         kept = []
         for i, t in enumerate(given):
             shape = t._array.shape
@@ -124,25 +146,41 @@ def _cat(name: str) -> Callable[..., Tensor]:
 cat, concat, concatenate = map(_cat, ("cat", "concat", "concatenate"))
 
 
+@quick(None, keeps="shapes", settings=True)
 class Stack(Op):
     """Tensors of one shape along a new dimension."""
 
     promotes = "same"
 
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Any]:
+        """Return the function of arrays and `dim`."""
+        return partial(_stacked, backend.xp)
+
     def forward(ctx, *arrays: Array, dim: int) -> Array:
-        ctx.dim, ctx.n = dim, len(arrays)
-        key = (*(slice(None),) * dim, None)
-        return ctx.xp.ascontiguousarray(ctx.xp.concatenate([a[key] for a in arrays], axis=dim))
+        ctx.dim = dim
+        return _stacked(ctx.xp, *arrays, dim=dim)
 
     def backward(ctx, g: Any) -> Any:
         before = (slice(None),) * ctx.dim
-        return tuple([g[(*before, i)] for i in range(ctx.n)])
+        return tuple([g[(*before, i)] for i in range(len(ctx.edges))])
+
+
+def _stacked(xp: Any, *arrays: Array, dim: int) -> Array:
+    shape = arrays[0].shape
+    if dim == 0 and shape:
+        return xp.concatenate(arrays).reshape(len(arrays), *shape)
+    key = (*(slice(None),) * dim, None)
+    return xp.ascontiguousarray(xp.concatenate([a[key] for a in arrays], dim))
 
 
 @public()
 @accepts_out
 def stack(tensors: Tensors, dim: int = 0) -> Tensor:
     """Join tensors of one shape along a new dimension; the dtype is their common one."""
+    shape = _shape_of_all(tensors)
+    if shape and 0 <= dim <= len(shape):  # the usual case, quickly
+        return Stack.apply(*tensors, dim=dim)
     given = _check_tensors(tensors, "stack")
     if not given:
         raise RuntimeError("stack expects a non-empty TensorList")
@@ -207,10 +245,8 @@ def block_diag(*tensors: Tensor) -> Tensor:
 # ---- taking apart --------------------------------------------------------------------------------
 
 
-class Split(Op):
+class Split(ViewsOp):
     """Consecutive parts of one dimension, views."""
-
-    view = True
 
     def forward(ctx, x: Array, lengths: tuple[int, ...], dim: int) -> Any:
         ctx.dim = dim
@@ -372,10 +408,8 @@ vsplit = _dim_split("vsplit", 2, lambda n: 0)
 dsplit = _dim_split("dsplit", 3, lambda n: 2)
 
 
-class Unbind(Op):
+class Unbind(ViewsOp):
     """All positions of a dimension, which is dropped, as views."""
-
-    view = True
 
     def forward(ctx, x: Array, dim: int) -> Any:
         ctx.dim = dim

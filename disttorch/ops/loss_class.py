@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from disttorch.autograd.op import Op
@@ -19,14 +20,16 @@ Array = Any
 class _Targets:
     """Class numbers (N, *S) of scores (N, C, *S): where the picked scores are and their weights.
 
-    `key` indexes the picked scores, shape (N, 1, *S); `weight` (N, 1, *S) is 0 where ignored;
-    `total` is the sum of the weights, by which a mean divides.
+    `key` indexes the picked scores, shape (N, 1, *S); `weight` (N, 1, *S) is 0 where ignored, None
+    if all are 1; `total` is the sum of the weights, by which a mean divides. `classes` are the
+    numbers, (N, *S), with 0 where ignored.
     """
 
     def __init__(
         self, backend: Any, x: Array, target: Array, weight: Array | None, ignore_index: int
     ) -> None:
         self.backend = backend
+        self.scores = x.shape
         xp, n_classes = backend.xp, x.shape[1]
         valid: Array | None = None  # None: all of them
         outside = backend.first_outside(target, 0, n_classes)
@@ -37,19 +40,27 @@ class _Targets:
             if outside is not None:
                 raise IndexError(f"Target {outside} is out of bounds.")
             valid = None if bool(valid.all()) else valid[:, None]
-        index = target[:, None].astype("int64", copy=False)
-        if x.ndim == 2:
-            self.key: tuple[Array, ...] = (xp.arange(len(index))[:, None], index)
-        else:
-            self.key = full_index(xp, index, 1)
+        self.classes = target
         if weight is None:
             self.weight = None if valid is None else valid.astype(x.dtype)
             self.total = target.size if valid is None else backend.add_up(self.weight)
         else:
-            self.weight = weight[index]
+            self.weight = weight[self._index]
             if valid is not None:
                 self.weight = self.weight * valid
             self.total = backend.add_up(self.weight)
+
+    @property
+    def _index(self) -> Array:
+        return self.classes[:, None].astype("int64", copy=False)
+
+    @cached_property
+    def key(self) -> tuple[Array, ...]:
+        """Where the picked scores are."""
+        index = self._index
+        if len(self.scores) == 2:
+            return (self.backend.xp.arange(len(index))[:, None], index)
+        return full_index(self.backend.xp, index, 1)
 
     def reduce(self, losses: Array, reduction: str) -> Array:
         """Weigh losses (N, 1, *S), then reduce; no reduction gives (N, *S)."""
@@ -85,14 +96,19 @@ class CrossEntropy(Op):
     ) -> Array:
         ctx.save(0)
         ctx.reduction, ctx.np_dtype = reduction, x.dtype
-        ctx.targets = _Targets(ctx.backend, x, target, weight, ignore_index)
-        log_p = ctx.backend.log_softmax(x, 1)
-        losses = -log_p[ctx.targets.key]
-        ctx.log_p = log_p
-        return ctx.targets.reduce(losses, reduction)
+        ctx.targets = targets = _Targets(ctx.backend, x, target, weight, ignore_index)
+        ctx.log_p = None
+        if targets.weight is None and reduction == "mean":
+            loss = ctx.backend.mean_class_loss(x, targets.classes)
+            if loss is not None:
+                return loss
+        ctx.log_p = log_p = ctx.backend.log_softmax(x, 1)
+        return targets.reduce(-log_p[targets.key], reduction)
 
     def backward(ctx, g: Any) -> Any:
         (x,) = ctx.saved
+        if not ctx.F.recorded and ctx.log_p is None:
+            return ctx.backend.mean_class_slope(x, ctx.targets.classes, g)
         log_p = ctx.call(LogSoftmax, x, dim=1) if ctx.F.recorded else ctx.log_p
         share = ctx.targets.share(ctx, g, ctx.reduction)
         return ctx.call(SubtractPicked, log_p, share, key=ctx.targets.key)

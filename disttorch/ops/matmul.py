@@ -35,12 +35,12 @@ class Product(Op):
     @classmethod
     def array_function(cls, backend: Backend) -> Callable[..., Any]:
         """Return the product."""
-        return partial(_product, backend)
+        return backend.product
 
     def forward(ctx, x: Array, y: Array) -> Array:
         ctx.save(0, 1)
         ctx.see_ranks(x.ndim, y.ndim)
-        return _product(ctx.backend, x, y)
+        return ctx.backend.product(x, y)
 
     def see_ranks(ctx, *ranks: int) -> None:
         """Note the operands' numbers of dimensions; PyTorch has a node for each pair of them."""
@@ -91,14 +91,6 @@ class Bmm(Product):
 
 
 _BY_RANKS = {(1, 1): Dot, (2, 1): Mv, (2, 2): Mm}
-
-
-def _product(backend: Backend, x: Array, y: Array) -> Array:
-    if x.ndim > 2 and y.ndim == 2 and x.flags.c_contiguous:
-        # One large product instead of one a matrix.
-        rows = backend.matmul(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), y)
-        return rows.reshape(*x.shape[:-1], y.shape[1])
-    return backend.matmul(x, y)
 
 
 def _product_for(ctx: Op, i: int, a: Any, b: Any) -> Any:
@@ -163,7 +155,7 @@ def _unequal_lengths(x: tuple[int, ...], y: tuple[int, ...], fold: bool) -> str:
 
 def _checked_product(input: Tensor, other: Tensor) -> Tensor:
     x, y = input._array, other._array
-    if x.ndim == 2 and x.shape[1:] == y.shape[:1] and y.ndim <= 2 and x.dtype is y.dtype:
+    if x.dtype is y.dtype and 0 < x.ndim <= 2 and x.shape[-1:] == y.shape[:1] and y.ndim <= 2:
         if x.dtype.kind != "b":  # the usual case, quickly
             return MatMul.apply(input, other)
     if not (input.ndim and other.ndim):
@@ -237,6 +229,8 @@ mv = _ranked(
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """Sum of products of two vectors; RuntimeError for other ranks, lengths or dtypes."""
     x, y = input._array, tensor._array
+    if x.ndim == 1 and x.shape == y.shape and x.dtype is y.dtype and x.dtype.kind != "b":
+        return MatMul.apply(input, tensor)  # the usual case, quickly
     if x.ndim == y.ndim == 1 and x.dtype != y.dtype:
         raise RuntimeError(
             f"dot : expected both vectors to have same dtype, but found {TYPE_NAMES[input.dtype]} "
@@ -339,40 +333,51 @@ addbmm = _added("addbmm", lambda a, b: bmm(a, b).sum(0, dtype=a.dtype), "sum(bat
 # ---- linear --------------------------------------------------------------------------------------
 
 
+@quick(None, "fc", keeps="two, shapes", settings=True)
 class Linear(Op):
-    """x (*, n) @ weight (m, n) transposed + bias (m), as one node."""
+    """x (*, n) @ weight (m, n) transposed + bias (m) if there is one, as one node."""
 
     torch_name = "AddmmBackward0"
     saved_for = ((1,), (0,))
 
-    def forward(ctx, x: Array, weight: Array, bias: Array | None) -> Array:
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Any]:
+        """Return the affine map."""
+        return partial(_affine, backend)
+
+    def forward(ctx, x: Array, weight: Array, bias: Array | None = None) -> Array:
         ctx.save(0, 1)
-        ctx.shape = x.shape
-        rows = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-        if bias is not None and is_short(x):  # rounded once, after the bias
-            out = ctx.backend.matmul(wide(rows), wide(weight.T)) + wide(bias)
-            out = out.astype(x.dtype)
-        else:
-            out = ctx.backend.matmul(rows, weight.T)
-            if bias is not None:
-                out += bias
-        return out if x.ndim == 2 else out.reshape(*x.shape[:-1], weight.shape[0])
+        ctx.shapes = [x.shape]
+        return _affine(ctx.backend, x, weight, bias)
 
     def backward(ctx, g: Any) -> Any:
         x, weight = ctx.saved
-        F = ctx.F
-        rows = math.prod(ctx.shape[:-1])
-        if len(ctx.shape) != 2:
+        F, shape = ctx.F, ctx.shapes[0]
+        rows = math.prod(shape[:-1])
+        if len(shape) != 2:
             g = F.reshape(g, (rows, g.shape[-1]))
         gx = gw = gb = None
         if ctx.needs_grad(0):
-            gx = F.reshape(ctx.call(MatMul, g, F.conj(weight)), ctx.shape)
+            gx = ctx.call(MatMul, g, F.conj(weight))
+            gx = gx if len(shape) == 2 else F.reshape(gx, shape)
         if ctx.needs_grad(1):
-            x = F.reshape(x, (rows, ctx.shape[-1]))
+            x = x if len(shape) == 2 else F.reshape(x, (rows, shape[-1]))
             gw = _product_for(ctx, 1, F.transpose(g, 0, 1), F.conj(x))
-        if ctx.needs_grad(2):
+        if len(ctx.edges) > 2 and ctx.needs_grad(2):
             gb = F.sum(g, (0,))
         return gx, gw, gb
+
+
+def _affine(backend: Backend, x: Array, weight: Array, bias: Array | None = None) -> Array:
+    rows = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    if bias is not None and is_short(x):  # rounded once, after the bias
+        out = backend.matmul(wide(rows), wide(weight.T)) + wide(bias)
+        out = out.astype(x.dtype)
+    else:
+        out = backend.matmul(rows, weight.T)
+        if bias is not None:
+            out += bias
+    return out if x.ndim == 2 else out.reshape(*x.shape[:-1], weight.shape[0])
 
 
 @public(function=False)
@@ -390,7 +395,8 @@ def linear(
         if weight.ndim != 2 or not input.ndim:
             product = matmul(input, weight.t() if weight.ndim == 2 else weight)  # type: ignore[attr-defined]
             return product if bias is None else product + bias  # type: ignore[operator, no-any-return]
-    return Linear.apply(input, weight, bias)
+    given = (input, weight) if bias is None else (input, weight, bias)
+    return Linear.apply(*given)
 
 
 def _is_plain_linear(x: Array, weight: Array, bias: Tensor | None) -> bool:

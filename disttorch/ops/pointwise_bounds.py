@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from disttorch.autograd.op import Op, PointwiseOp, public
 from disttorch.autograd.promotion import promote
 from disttorch.autograd.quick import quick
+from disttorch.backends import Backend
 from disttorch.dtype import TYPE_NAMES, promote_types, scalar_dtype
 from disttorch.dtype import bool as bool_dtype
 from disttorch.ops.cast import cast
@@ -134,8 +136,14 @@ class Clamp(PointwiseOp):
         return g * inside if ctx.needs_grad(0) else None, glow, ghigh
 
 
+@quick(1, "f", keeps="input", settings=True)
 class ClampNumbers(Clamp, overload="ClampBackward1"):
     """Between numbers."""
+
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Any]:
+        """Return the function of an array and the bounds."""
+        return backend.clip
 
 
 @public(method=True, inplace=True)
@@ -185,8 +193,16 @@ class KeepWhere(PointwiseOp):
         return ctx.call(KeepWhere, g, mask), None
 
 
+@quick(None, keeps="first", settings=True)
 class Where(PointwiseOp):
     """x where the condition holds, else y; broadcast."""
+
+    masks = 1
+
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Any]:
+        """Return the choice between operands of one dtype."""
+        return backend.where
 
     def forward(ctx, condition: Array, x: Array, y: Array) -> Array:
         ctx.save(0)
@@ -218,15 +234,17 @@ def where(
     """
     if input is None and other is None:
         return nonzero(condition, as_tuple=True)
-    if condition._array.dtype.kind != "b" and condition.dtype.name != "uint8":
-        raise RuntimeError(
-            "where expected condition to be a boolean tensor, but got a tensor with dtype "
-            f"{TYPE_NAMES[condition.dtype]}"
-        )
+    if condition._array.dtype.kind != "b":
+        if condition.dtype.name != "uint8":
+            raise RuntimeError(
+                "where expected condition to be a boolean tensor, but got a tensor with dtype "
+                f"{TYPE_NAMES[condition.dtype]}"
+            )
+        condition = cast(condition, bool_dtype)
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
         target = promote_types(scalar_dtype(input), scalar_dtype(other))
         input = Tensor._wrap(condition.backend.asarray(input, target.np))
-    y: Tensor = Where.apply(cast(condition, bool_dtype), input, other)
+    y: Tensor = Where.apply(condition, input, other)
     return y if out is None else write_out(out, y, "where")
 
 

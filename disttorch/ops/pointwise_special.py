@@ -27,9 +27,7 @@ class Sigmoid(Pointwise):
         if x.dtype.kind == "c":
             return 1 / (1 + ctx.xp.exp(-x))
         narrow = x.dtype.itemsize == 2  # where exp(-x) overflows long before the result vanishes
-        y = ctx.xp.exp(-(x.astype("float32") if narrow else x))
-        y += 1
-        y = 1 / y
+        y = ctx.backend.sigmoid(x.astype("float32") if narrow else x)
         return y.astype(x.dtype) if narrow else y
 
     def slope(ctx, y: Any) -> Any:

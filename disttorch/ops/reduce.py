@@ -72,10 +72,16 @@ def widened(input: Tensor, dtype: Dtype | None) -> Tensor:
     return cast(input, int64) if input._array.dtype.kind in "iub" else input
 
 
+@quick(1, "f", keeps="shape", settings=True)
 class Sum(Op):
     """Sum over dims."""
 
     torch_name = "SumBackward1"
+
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Any]:
+        """Return the sum over dims."""
+        return partial(total, backend)
 
     def forward(ctx, x: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
         ctx.shape, ctx.dim, ctx.keepdim = x.shape, dim, keepdim
@@ -148,21 +154,31 @@ def nansum(
     return Nansum.apply(widened(input, dtype), dim=dims, keepdim=keepdim)
 
 
+@quick(1, "f", keeps="shape", settings=True)
 class Mean(Op):
     """Mean over dims."""
 
     torch_name = "MeanBackward1"
 
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Any]:
+        """Return the mean over dims."""
+        return partial(_mean, backend)
+
     def forward(ctx, x: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
         ctx.shape, ctx.dim, ctx.keepdim = x.shape, dim, keepdim
-        n = n_reduced(x.shape, dim)
-        if x.dtype.itemsize == 2:  # in float32: neither the sum nor n need fit the dtype
-            return (total(ctx.backend, x.astype("float32"), dim, keepdim) / n).astype(x.dtype)
-        return total(ctx.backend, x, dim, keepdim) / x.dtype.type(n)
+        return _mean(ctx.backend, x, dim, keepdim)
 
     def backward(ctx, g: Any) -> Any:
         share = g / (n_reduced(ctx.shape, ctx.dim) or 1)
         return ctx.F.expand(restore_dims(ctx.F, share, ctx.dim, ctx.keepdim), ctx.shape)
+
+
+def _mean(backend: Backend, x: Array, dim: tuple[int, ...], keepdim: bool) -> Array:
+    n = n_reduced(x.shape, dim)
+    if x.dtype.itemsize == 2:  # in float32: neither the sum nor n need fit the dtype
+        return (total(backend, x.astype("float32"), dim, keepdim) / n).astype(x.dtype)
+    return total(backend, x, dim, keepdim) / x.dtype.type(n)
 
 
 @quick(1, "f", keeps="shape")

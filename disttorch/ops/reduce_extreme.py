@@ -220,16 +220,22 @@ max = _extreme("max", MaxAll, MaxDim, maximum, "Largest")
 min = _extreme("min", MinAll, MinDim, minimum, "Smallest")
 
 
+@quick(1, "fiu", settings=True)
 class Argument(Op):
     """Index of the largest or smallest element along a dimension, or of all flattened."""
 
     differentiable = False
 
-    def forward(ctx, x: Array, ufunc: str, dim: int | None, keepdim: bool) -> Array:
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Any]:
+        """Return the index; `dim` is None for a 0-d array."""
+        return backend.arg_extreme
+
+    def forward(ctx, x: Array, name: str, axis: int | None, keepdims: bool) -> Array:
         for kind, word in (("c", "complex"), ("b", "bool")):
             if x.dtype.kind == kind:
-                raise RuntimeError(f"{ufunc}(): does not support {word} input")
-        return ctx.backend.arg_extreme(x, ufunc, dim if x.ndim else None, keepdim)
+                raise RuntimeError(f"{name}(): does not support {word} input")
+        return ctx.backend.arg_extreme(x, name, axis, keepdims)
 
 
 def _argument(name: str, word: str) -> Callable[..., Tensor]:
@@ -242,8 +248,8 @@ def _argument(name: str, word: str) -> Callable[..., Tensor]:
             )
         if dim is not None or not input._array.size:
             _check_not_empty(input, dim, name)
-        d = None if dim is None else input._dim(dim)
-        y: Tensor = Argument.apply(input, ufunc=name, dim=d, keepdim=keepdim)
+        d = None if dim is None or not input._array.ndim else input._dim(dim)
+        y: Tensor = Argument.apply(input, name=name, axis=d, keepdims=keepdim)
         return y if out is None else write_out(out, y, name)
 
     function.__name__ = function.__qualname__ = name

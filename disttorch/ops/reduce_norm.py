@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from math import inf
 from typing import Any
 
 from disttorch.autograd.inplace import overwrite
 from disttorch.autograd.op import Op, public
+from disttorch.autograd.quick import quick
+from disttorch.backends import Backend
 from disttorch.dtype import TYPE_NAMES
 from disttorch.dtype import dtype as Dtype
 from disttorch.ops.arithmetic import mul, sub
@@ -21,36 +25,22 @@ __all__ = ["dist", "logsumexp", "norm", "renorm", "renorm_"]
 Array = Any
 
 
+@quick(1, "f", keeps="both", settings=True)
 class Norm(Op):
     """(sum |x|^p)^(1/p) over dims; the largest, smallest or number of |x| for p inf, -inf, 0."""
 
     torch_name = "LinalgVectorNormBackward0"
 
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Any]:
+        """Return the norm over dims."""
+        return partial(_norm, backend)
+
     def forward(ctx, x: Array, p: float, dim: tuple[int, ...], keepdim: bool) -> Array:
         ctx.save(0)
         ctx.save_output()
         ctx.p, ctx.dim, ctx.keepdim = p, dim, keepdim
-        wide = x.astype("float32") if x.dtype.itemsize == 2 else x
-        return ctx._reduce(wide, ctx.xp).astype(x.real.dtype, copy=False)
-
-    def _reduce(ctx, x: Array, xp: Any) -> Array:
-        p, over = ctx.p, {"axis": ctx.dim, "keepdims": ctx.keepdim}
-        if p == 2 and x.dtype.kind != "c":
-            if len(ctx.dim) == x.ndim and x.flags.c_contiguous:
-                flat = x.reshape(-1)
-                squares = xp.dot(flat, flat)
-                return xp.sqrt(squares.reshape((1,) * x.ndim) if ctx.keepdim else squares)
-            return xp.sqrt(ctx.backend.sum_squares(x, ctx.dim, ctx.keepdim))
-        size = xp.abs(x)
-        if p == inf:
-            return xp.max(size, **over)
-        if p == -inf:
-            return xp.min(size, **over)
-        if p == 0:
-            return xp.sum(size != 0, **over).astype(size.dtype)
-        if p == 1:
-            return xp.sum(size, **over)
-        return xp.sum(size**p, **over) ** (1 / p)
+        return _norm(ctx.backend, x, p, dim, keepdim)
 
     def backward(ctx, g: Any) -> Any:
         x, y = ctx.saved
@@ -73,6 +63,28 @@ class Norm(Op):
         size = F.where(zero, F.ones_like(F.abs(x)), F.abs(x)) / safe
         slope = F.sgn(x) * size ** (p - 1)
         return F.where(none, F.zeros_like(slope), slope * g)
+
+
+def _norm(backend: Backend, x: Array, p: float, dim: tuple[int, ...], keepdim: bool) -> Array:
+    if x.dtype.itemsize == 2:
+        return _norm(backend, x.astype("float32"), p, dim, keepdim).astype(x.dtype)
+    xp = backend.xp
+    if p == 2 and x.dtype.kind != "c":
+        if len(dim) == x.ndim and x.flags.c_contiguous:
+            flat = x.reshape(-1)
+            squares = flat.dot(flat)
+            return xp.sqrt(squares.reshape((1,) * x.ndim) if keepdim else squares)
+        return xp.sqrt(backend.sum_squares(x, dim, keepdim))
+    size, over = xp.abs(x), {"axis": dim, "keepdims": keepdim}
+    if p == inf:
+        return xp.max(size, **over)
+    if p == -inf:
+        return xp.min(size, **over)
+    if p == 0:
+        return xp.sum(size != 0, **over).astype(size.dtype)
+    if p == 1:
+        return xp.sum(size, **over)
+    return xp.sum(size**p, **over) ** (1 / p)
 
 
 @public(method=True)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from disttorch.autograd.op import Op, public
+from disttorch.autograd.quick import quick
+from disttorch.backends import Backend
 from disttorch.ops.out import accepts_out
 from disttorch.ops.reduce import Dims, mean, n_reduced, normalized_dims, restore_dims
 from disttorch.tensor import Tensor
@@ -15,28 +19,22 @@ __all__ = ["std", "std_mean", "var", "var_mean"]
 Array = Any
 
 
+@quick(1, "f", keeps="both", settings=True)
 class Var(Op):
     """Mean squared distance from the mean over dims, divided by n - correction."""
 
     is_root = False
 
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Any]:
+        """Return the variance or its root."""
+        return partial(_of_array, backend, cls.is_root)
+
     def forward(ctx, x: Array, dim: tuple[int, ...], correction: float, keepdim: bool) -> Array:
         ctx.save(0)
         ctx.save_output()
-        ctx.dim, ctx.keepdim = dim, keepdim
-        n = n_reduced(x.shape, dim)
-        ctx.divisor = max(n - correction, 0.0)
-        wide = x.astype("float32") if x.dtype.itemsize == 2 else x
-        axis = None if len(dim) == x.ndim else dim
-        add_up = ctx.backend.add_up
-        centred = wide - add_up(wide, axis, True) / wide.real.dtype.type(n)
-        if x.dtype.kind == "c":
-            centred = ctx.xp.abs(centred)
-        centred *= centred
-        spread = add_up(centred, axis, keepdim) / centred.dtype.type(ctx.divisor)
-        if ctx.is_root:
-            spread = ctx.xp.sqrt(spread)
-        return spread.astype(x.dtype) if x.itemsize == 2 else spread
+        ctx.dim, ctx.keepdim, ctx.correction = dim, keepdim, correction
+        return _of_array(ctx.backend, ctx.is_root, x, dim, correction, keepdim)
 
     def backward(ctx, g: Any) -> Any:
         x, y = ctx.saved
@@ -46,14 +44,32 @@ class Var(Op):
             g = F.where(zero, F.zeros_like(g), g / (2 * F.where(zero, F.ones_like(y), y)))
         n = n_reduced(x.shape, ctx.dim)
         centred = x - F.sum(x, ctx.dim, True) / (n or 1)
-        scale = 2 / ctx.divisor if ctx.divisor else float("nan")
+        divisor = max(n - ctx.correction, 0.0)
+        scale = 2 / divisor if divisor else float("nan")
         return restore_dims(F, g, ctx.dim, ctx.keepdim) * scale * centred
 
 
+@quick(1, "f", keeps="both", settings=True)
 class Std(Var):
     """Square root of the variance."""
 
     is_root = True
+
+
+def _of_array(
+    backend: Backend, is_root: bool, x: Array, dim: Any, correction: float, keepdim: bool
+) -> Array:
+    n = n_reduced(x.shape, dim)
+    wide = x.astype("float32") if x.dtype.itemsize == 2 else x
+    axis = None if len(dim) == x.ndim else dim
+    centred = wide - backend.add_up(wide, axis, axis is not None) / wide.real.dtype.type(n)
+    if x.dtype.kind == "c":
+        centred = backend.xp.abs(centred)
+    squares = backend.sum_squares(centred, axis, keepdim)
+    spread = squares / centred.dtype.type(max(n - correction, 0.0))
+    if is_root:
+        spread = backend.xp.sqrt(spread)
+    return spread.astype(x.dtype) if x.itemsize == 2 else spread
 
 
 def _spread(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from disttorch.autograd.op import public
-from disttorch.autograd.quick import ViewOp
+from disttorch.autograd.quick_view import ViewOp
 from disttorch.backends import BACKEND_BY_TYPE
 from disttorch.dtype import TYPE_NAMES
 from disttorch.dtype import dtype as Dtype

@@ -9,7 +9,7 @@ from typing import Any
 from disttorch.autograd.grad_mode import STATE
 from disttorch.autograd.inplace import check_writable
 from disttorch.autograd.op import Op, public
-from disttorch.autograd.quick import ViewOp
+from disttorch.autograd.quick_view import ViewOp
 from disttorch.layout import contiguous_format
 from disttorch.ops.shape_math import contiguous_strides, sizes
 from disttorch.tensor import Tensor

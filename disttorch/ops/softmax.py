@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from disttorch.autograd.op import Op, public
+from disttorch.autograd.quick import quick
+from disttorch.backends import Backend
 from disttorch.dtype import TYPE_NAMES
 from disttorch.dtype import dtype as Dtype
 from disttorch.ops.cast import cast
@@ -16,8 +19,14 @@ __all__ = ["log_softmax", "softmax"]
 Array = Any
 
 
+@quick(1, "f", keeps="output", settings=True)
 class Softmax(Op):
     """exp(x) over its sum along `dim`."""
+
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Array]:
+        """Return the function of an array and `dim`."""
+        return backend.softmax
 
     def forward(ctx, x: Array, dim: int) -> Array:
         ctx.dim = dim
@@ -32,8 +41,14 @@ class Softmax(Op):
         return gy - y * ctx.F.sum(gy, ctx.dim, True)
 
 
+@quick(1, "f", keeps="output", settings=True)
 class LogSoftmax(Op):
     """x minus the logarithm of the sum of exp(x) along `dim`."""
+
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Array]:
+        """Return the function of an array and `dim`."""
+        return backend.log_softmax
 
     def forward(ctx, x: Array, dim: int) -> Array:
         ctx.dim = dim

@@ -6,9 +6,22 @@ import pytest
 
 import disttorch as torch
 from disttorch.autograd.quick import QUICK_OPS
+from disttorch.ops.matmul import Linear
 
-OPS = [op for op in QUICK_OPS if not op.__subclasses__()]
-N_INPUTS = {op: len(inspect.signature(op.forward).parameters) - 1 for op in OPS}
+# Linear takes no three operands of one shape; it has a test of its own.
+OPS = [op for op in QUICK_OPS if not op.__subclasses__() and op is not Linear]
+DIMS = {"dim": (0,), "keepdim": False}
+# Of the operators with numbers or keywords: how many tensors they take here, and what follows.
+SETTINGS = {
+    **dict.fromkeys(("Softmax", "LogSoftmax"), (1, (), {"dim": 0})),
+    **dict.fromkeys(("Sum", "Mean"), (1, (), DIMS)),
+    "Std": (1, (), {**DIMS, "correction": 1}),
+    "Norm": (1, (), {**DIMS, "p": 2.0}),
+    "Argument": (1, (), {"name": "argmax", "axis": None, "keepdims": False}),
+    "Clamp": (1, (0.2, None), {}),
+    "Pow": (1, (3,), {}),
+    **dict.fromkeys(("Cat", "Stack"), (3, (), {"dim": 0})),
+}
 OPERANDS = {
     "float32": lambda: torch.linspace(0.1, 0.9, 6),
     "0-d": lambda: torch.tensor(0.5),
@@ -24,12 +37,15 @@ OPERANDS = {
 
 def outcome(apply, op, operand, requires_grad):
     """Everything that can be seen of a result and its gradients, or the error."""
-    inputs = [OPERANDS[operand]() for _ in range(N_INPUTS[op])]
+    n_inputs = len(inspect.signature(op.forward).parameters) - 1
+    n_inputs, numbers, keywords = SETTINGS.get(op.op_name, (n_inputs, (), {}))
+    inputs = [OPERANDS[operand]() for _ in range(n_inputs - op.masks)]
+    masks = [torch.arange(x.numel()).view(x.shape) % 2 == 0 for x in inputs[: op.masks]]
     if requires_grad and (inputs[0].is_floating_point() or inputs[0].is_complex()):
         inputs[0].requires_grad_()
     try:
-        y = apply(*inputs)
-    except (RuntimeError, TypeError, ValueError, Warning) as error:
+        y = apply(*masks, *inputs, *numbers, **keywords)
+    except (RuntimeError, TypeError, ValueError, IndexError, Warning) as error:
         return type(error), str(error)
     seen = [y.dtype, y.shape, y.requires_grad, y.is_leaf, type(y.grad_fn), y.tolist()]
     if y.requires_grad:
@@ -51,6 +67,21 @@ def test_short_way_equals_the_ordinary_one(op, operand):
 def test_subclasses_have_an_apply_of_their_own(op):
     for subclass in op.__subclasses__():
         assert subclass.apply is not op.apply
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4)])
+@pytest.mark.parametrize("wanted", ["x", "w", "b", "xwb", ""])
+def test_short_linear_equals_the_ordinary_one(shape, wanted):
+    x = torch.rand(shape, requires_grad="x" in wanted)
+    w, b = torch.rand(5, 4, requires_grad="w" in wanted), torch.rand(5, requires_grad="b" in wanted)
+    for given in ((x, w, b), (x, w)):
+        short, full = Linear.apply(*given), Linear.apply.otherwise(*given)
+        assert short.tolist() == full.tolist() and short.requires_grad == full.requires_grad
+        inputs = [t for t in given if t.requires_grad]
+        if inputs:
+            pairs = [torch.autograd.grad(y.exp().sum(), inputs) for y in (short, full)]
+            for ours, theirs in zip(*pairs, strict=True):
+                assert ours.tolist() == theirs.tolist()
 
 
 def test_what_was_saved_is_watched():

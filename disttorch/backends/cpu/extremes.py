@@ -19,15 +19,20 @@ from disttorch.backends.cpu.workers import run_pieces
 Array = np.ndarray
 Axis = int | tuple[int, ...] | None
 
+_FEW = 1 << 10  # elements up to which finding the place costs less than setting up a reduction
 _SMALL = 1 << 15  # elements up to which NumPy alone is quicker
 _THREADED = 1 << 17
 _NARROW = 64  # elements after the dimension from which working on whole rows pays
 _STRIP = 512  # columns worked on at a time
+_PLACES = {"max": np.ndarray.argmax, "min": np.ndarray.argmin}
 _UFUNCS = {"max": np.maximum, "min": np.minimum, "argmax": np.maximum, "argmin": np.minimum}
 
 
 def extreme(x: Array, name: str, axis: Axis = None, keepdims: bool = False) -> Array:
     """Return ``x.max(axis)`` or ``x.min(axis)``; NaN where there is one."""
+    if axis is None and 0 < x.size <= _FEW and x.dtype.kind in "fiub" and not keepdims:
+        flat = x.ravel()
+        return flat[_PLACES[name](flat)]  # type: ignore[no-any-return]
     shape = _three_dims(x, axis) if x.size >= _THREADED and get_num_threads() > 1 else None
     if shape is None or x.dtype.kind not in "fiu":
         # What x.max calls, with less ado.
@@ -49,6 +54,8 @@ def extreme(x: Array, name: str, axis: Axis = None, keepdims: bool = False) -> A
 def arg_extreme(x: Array, name: str, axis: int | None = None, keepdims: bool = False) -> Array:
     """Return ``x.argmax(axis)`` or ``x.argmin(axis)``: of equals the first, NaN before others."""
     numpy_does: Callable[..., Array] = getattr(x, name)
+    if x.size < _SMALL and not keepdims:
+        return numpy_does(axis)
     shape = _three_dims(x, axis) if x.size >= _SMALL else None
     if shape is None or x.dtype.kind not in "fiu" or x.dtype.itemsize < 4:
         return numpy_does(axis=axis, keepdims=keepdims)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 
 from disttorch.backends.cpu.jit.rows import row_kernel, run_rows
+from disttorch.backends.cpu.sums import ones
 from disttorch.backends.cpu.workers import run_pieces
 from disttorch.backends.precision import rounded_once
 
@@ -17,9 +19,40 @@ _BLOCK = 1 << 15  # elements
 _SMALL = 1 << 11  # elements up to which looking for a kernel or for blocks costs more than it saves
 
 
+# Squares of float32 numbers that add up to less are of numbers within [-60, 60], whose exponentials
+# neither overflow nor vanish: their largest need not be found and subtracted.
+_TAME = 3600.0
+_SPREAD = 1 << 12  # products up to which a total costs less for each element than broadcast
+
+
+def _few(x: Array, dim: int, char: str) -> tuple[Array, Array, Array] | None:
+    """x, exp(x) and its sums along the last dimension, spread over it, as `char`; None if not few.
+
+    Few float32 numbers need neither a reduction nor broadcasting, which cost NumPy a microsecond
+    each to set up.
+    """
+    n = x.shape[-1]
+    if x.dtype.char != "f" or x.ndim > 2 or dim != x.ndim - 1 or not 0 < x.size * n <= _SPREAD:
+        return None
+    flat = x.ravel()
+    if not float(flat.dot(flat)) < _TAME:
+        return None
+    if not x.flags.c_contiguous:
+        x = flat.reshape(x.shape)
+    if char != "f":
+        x = x.astype(char)
+    y = np.exp(x)
+    if x.ndim == 1:
+        return x, y, y.dot(ones(n, char), np.empty((), char))
+    return x, y, y.dot(ones((n, n), char))
+
+
 @rounded_once
 def softmax(x: Array, dim: int) -> Array:
     """Return exp(x) over its sum along `dim`."""
+    few = _few(x, dim, "f")
+    if few is not None:
+        return np.divide(few[1], few[2], few[1])
     if 0 < x.size <= _SMALL:
         y = np.subtract(x, np.maximum.reduce(x, dim, None, None, True), np.empty(x.shape, x.dtype))
         np.exp(y, y)
@@ -38,6 +71,9 @@ def softmax(x: Array, dim: int) -> Array:
 @rounded_once
 def log_softmax(x: Array, dim: int) -> Array:
     """Return x minus the logarithm of the sum of exp(x) along `dim`."""
+    few = _few(x, dim, "d")  # twice the digits, since nothing was subtracted first
+    if few is not None:
+        return np.subtract(few[0], np.log(few[2])).astype("f")
     if 0 < x.size <= _SMALL:
         y = np.subtract(x, np.maximum.reduce(x, dim, None, None, True), np.empty(x.shape, x.dtype))
         return np.subtract(y, np.log(np.add.reduce(np.exp(y), dim, None, None, True)), y)
@@ -49,6 +85,32 @@ def log_softmax(x: Array, dim: int) -> Array:
         np.subtract(source, source.max(1, keepdims=True), out=out)
         np.subtract(out, np.log(_sum(np.exp(out))), out=out)
     return y
+
+
+def mean_class_loss(x: Array, classes: Array) -> Array | None:
+    """Return the mean of -log softmax(x)[i, classes[i]] of x (N, C); None unless x is few."""
+    few = _few(x, 1, "d") if x.ndim == 2 else None
+    if few is None:
+        return None
+    n, n_classes = x.shape
+    scores, _, totals = few
+    losses = np.log(totals) - scores
+    picked = losses.ravel()[classes + _row_starts(n, n_classes)]
+    return np.array(picked.dot(ones(n, "d")) / n, "f")
+
+
+def mean_class_slope(x: Array, classes: Array, g: Array) -> Array:
+    """Return the gradient of x where `mean_class_loss` gave a loss, `g` being the loss's."""
+    n, n_classes = x.shape
+    y = softmax(x, 1)
+    y.ravel()[classes + _row_starts(n, n_classes)] -= 1
+    return np.multiply(y, g / np.float32(n), y)
+
+
+@lru_cache(1 << 8)
+def _row_starts(n: int, length: int) -> Array:
+    """Where the rows of a contiguous (n, length) begin, in elements."""
+    return np.arange(0, n * length, length)
 
 
 @rounded_once
