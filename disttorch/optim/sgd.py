@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from disttorch.backends import Backend
+from disttorch.backends import Backend, backend_of
 from disttorch.optim.checks import check, check_implementation
-from disttorch.optim.elementwise import Array, ElementwiseOptimizer, number
+from disttorch.optim.elementwise import Array, ElementwiseOptimizer, Preparation, number
 from disttorch.optim.optimizer import Group
 from disttorch.tensor import Tensor
 
@@ -62,6 +62,18 @@ class SGD(ElementwiseOptimizer):
         state = super().init_state(param, group)
         self._fresh = fresh
         return state
+
+    def _step_param(
+        self, param: Tensor, group: Group, names: tuple[str, ...], prepare: Preparation | None
+    ) -> None:
+        """One pass over the memory where there is neither momentum nor weight decay."""
+        p = param._array
+        if not names and prepare is None:
+            lr = float(group["lr"])
+            if backend_of(p).add_scaled(p, param._grad._array, -lr):  # type: ignore[union-attr]
+                param._cell[0] += 1
+                return
+        super()._step_param(param, group, names, prepare)
 
     def coefficients(self, group: Group, state: dict[str, Any]) -> Any:
         """(lr, momentum, weight of the gradient or None for the first one, nesterov)."""

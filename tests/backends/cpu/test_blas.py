@@ -25,3 +25,31 @@ def test_small_and_unknown_arrays_are_left_to_numpy():
     for x in (np.ones(8, np.float32), np.ones(40_000, np.float16)):
         assert not blas.axpby(2.0, x, 1.0, x)
         assert x[0] == 1
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 5), (200, 300)])
+@pytest.mark.parametrize("np_dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("read_only", [False, True])
+def test_add_scaled(np_dtype, shape, read_only):
+    rng = np.random.default_rng(0)
+    x, y = (np.asarray(rng.standard_normal(shape), np_dtype) for _ in range(2))
+    want = y.astype(np.float64) - 0.3 * x.astype(np.float64)
+    x.flags.writeable = not read_only
+    assert CPU.add_scaled(y, x, -0.3)
+    tolerance = 4 * float(np.finfo(np_dtype).eps)
+    np.testing.assert_allclose(y, want, rtol=tolerance, atol=tolerance * 4)
+
+
+@pytest.mark.parametrize(
+    ("y", "x"),
+    [
+        (np.ones((4, 4), np.float16), np.ones((4, 4), np.float16)),
+        (np.ones((4, 4), np.complex64), np.ones((4, 4), np.complex64)),
+        (np.ones((4, 4)), np.ones((4, 4), np.float32)),
+        (np.ones((4, 4)), np.ones((1, 4))),
+        (np.ones((4, 4)), np.ones((4, 4)).T[::2].repeat(2, 0).T),
+    ],
+)
+def test_what_one_pass_does_not_do_is_left_as_it_is(y, x):
+    assert not CPU.add_scaled(y, x, 2.0)
+    assert (y == 1).all()
