@@ -11,6 +11,7 @@
           SharedMemoryError           no memory for a shared segment, or a peer's cannot be opened
         DistStoreError                the key-value store
           StoreTimeoutError           a key was not set, or the server did not answer, in time
+          QueueEmptyError             a queue of a store has nothing to take
     ValueError
       RankEnvError                    the rank's environment variables are missing or wrong
 
@@ -73,6 +74,10 @@ class SharedMemoryError(DistNetworkError):
 
 class StoreTimeoutError(DistStoreError):
     """A key was not set, or the store's server did not answer, before the deadline."""
+
+
+class QueueEmptyError(DistStoreError):
+    """There is nothing in a queue of a store, and the caller would not wait."""
 
 
 class RankEnvError(ValueError):

@@ -18,6 +18,7 @@ MAX_VALUE_BYTES = 64 << 20
 MAX_FIELDS = 1 << 14
 
 _HEAD = struct.Struct("<4sBBHQq")
+_KEY = struct.Struct("<I")
 
 
 class Op(IntEnum):
@@ -32,6 +33,10 @@ class Op(IntEnum):
     DELETE = 7
     NUM_KEYS = 8
     APPEND = 9
+    LIST_KEYS = 10
+    PUSH = 11
+    POP = 12
+    QUEUE_LEN = 13
 
 
 class Status(IntEnum):
@@ -40,6 +45,7 @@ class Status(IntEnum):
     OK = 1
     TIMED_OUT = 2
     REFUSED = 3
+    EMPTY = 4
 
 
 # fewest and most fields of each request
@@ -53,14 +59,20 @@ _N_FIELDS: dict[Op, tuple[int, int]] = {
     Op.DELETE: (1, 1),
     Op.NUM_KEYS: (0, 0),
     Op.APPEND: (2, 2),
+    Op.LIST_KEYS: (0, 0),
+    Op.PUSH: (2, 2),
+    Op.POP: (1, 1),
+    Op.QUEUE_LEN: (1, 1),
 }
 # of the fields, how many at the front are keys (None: all)
-_N_KEYS: dict[Op, int | None] = {Op.SET: 1, Op.ADD: 1, Op.COMPARE_SET: 1, Op.APPEND: 1}
+_N_KEYS: dict[Op, int | None] = dict.fromkeys(
+    (Op.SET, Op.ADD, Op.COMPARE_SET, Op.APPEND, Op.PUSH), 1
+)
 
 
 @dataclass(frozen=True)
 class Request:
-    """One decoded request; `wait_ms` bounds GET and WAIT."""
+    """One decoded request; `wait_ms` bounds GET, WAIT and POP."""
 
     op: Op
     request_id: int
@@ -70,7 +82,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """One decoded reply; `number` is ADD's, CHECK's, DELETE's or NUM_KEYS' result."""
+    """One decoded reply; `number` is the result of CHECK, DELETE, NUM_KEYS or QUEUE_LEN."""
 
     status: Status
     request_id: int
@@ -115,6 +127,24 @@ def decode_reply(frames: Sequence[bytes]) -> Reply:
         return Reply(Status(code), request_id, number, fields)
     except ValueError:
         raise WireError(f"unknown status {code}") from None
+
+
+def pack_keys(keys: Sequence[bytes]) -> bytes:
+    """Any number of keys as one field, each behind its length in 4 bytes."""
+    return b"".join(_KEY.pack(len(key)) + key for key in keys)
+
+
+def unpack_keys(field: bytes) -> list[bytes]:
+    """The keys in a field of `pack_keys`; raises WireError if it was cut."""
+    keys, at = [], 0
+    while at < len(field):
+        start = at + _KEY.size
+        end = start + _KEY.unpack_from(field, at)[0] if start <= len(field) else start
+        if end > len(field):
+            raise WireError("a list of keys was cut")
+        keys.append(field[start:end])
+        at = end
+    return keys
 
 
 def _decode(frames: Sequence[bytes]) -> tuple[int, int, int, tuple[bytes, ...]]:

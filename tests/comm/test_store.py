@@ -14,7 +14,12 @@ from pathlib import Path
 import pytest
 
 from disttorch.comm.curve import JobKey
-from disttorch.comm.errors import DistNetworkError, DistStoreError, StoreTimeoutError
+from disttorch.comm.errors import (
+    DistNetworkError,
+    DistStoreError,
+    QueueEmptyError,
+    StoreTimeoutError,
+)
 from disttorch.comm.store import (
     FileStore,
     HashStore,
@@ -83,6 +88,75 @@ def test_pytorchs_further_operations(store: Store) -> None:
     with pytest.raises(StoreTimeoutError, match=r"after 0.02 s"):
         store.wait(["none"], timedelta(milliseconds=20))
     assert store.has_extended_api()
+
+
+def test_keys_are_listed(store: Store) -> None:
+    assert store.list_keys() == []
+    keys = ["a", "b/c", "\u00e9"]
+    for key in keys:
+        store.set(key, "1")
+    assert sorted(store.list_keys()) == keys
+    if isinstance(store, PrefixStore):
+        assert sorted(store.underlying_store.list_keys()) == [f"part/{key}" for key in keys]
+
+
+def test_a_clone_is_the_same_store_with_its_own_time_out(store: Store) -> None:
+    store.set("k", "1")
+    twin = store.clone()
+    twin.set_timeout(0.02)
+    assert twin.get("k") == b"1"
+    with pytest.raises(StoreTimeoutError):
+        twin.get("none")
+    twin.set("k", "2")
+    twin.close()
+    assert (store.get("k"), store.timeout_s) == (b"2", 20.0)
+
+
+def test_a_barrier_ends_when_all_have_come(store: Store) -> None:
+    with pytest.raises(StoreTimeoutError, match="last_member"):
+        store.barrier("alone", 2, timedelta(milliseconds=20))
+    other = threading.Thread(target=store.barrier, args=("both", 2))
+    other.start()
+    store.barrier("both", 2)
+    other.join(20)
+    assert not other.is_alive()
+
+
+def test_queues_give_each_value_to_one_taker(store: Store) -> None:
+    if isinstance(store, FileStore):
+        with pytest.raises(NotImplementedError, match="queue support is not implemented"):
+            store.queue_push("q", "1")
+        return
+    with pytest.raises(QueueEmptyError, match="queue is empty"):
+        store.queue_pop("q", block=False)
+    taken: list[bytes] = []
+    takers = [threading.Thread(target=lambda: taken.append(store.queue_pop("q"))) for _ in range(3)]
+    for taker in takers:
+        taker.start()
+    for value in ("1", b"2", "3"):
+        store.queue_push("q", value)
+    for taker in takers:
+        taker.join(20)
+    assert sorted(taken) == [b"1", b"2", b"3"]
+    assert (store.queue_len("q"), store.check(["q"])) == (0, False)
+    store.queue_push("q", "4")
+    store.wait(["q"])
+    assert (store.queue_len("q"), store.check(["q"]), store.list_keys()) == (1, True, [])
+    assert store.queue_pop("q", False) == b"4"
+
+
+def test_queues_and_keys_of_one_name_do_not_meet(store: Store) -> None:
+    if isinstance(store, FileStore):
+        pytest.skip("a file has no queues")
+    own = store.underlying_store if isinstance(store, PrefixStore) else store
+    own.set_timeout(0.02)
+    own.queue_push("q", "1")
+    own.set("k", "2")
+    with pytest.raises(StoreTimeoutError):
+        own.get("q")
+    with pytest.raises(StoreTimeoutError):
+        own.queue_pop("k")
+    assert (own.queue_pop("q"), own.get("k")) == (b"1", b"2")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,14 @@ def test_request_round_trip(request_: Request) -> None:
     assert wire.decode_request(wire.encode_request(request_)) == request_
 
 
+def test_any_number_of_keys_is_one_field() -> None:
+    keys = [b"", b"a\0b", b"k" * 300] * 40_000
+    assert wire.unpack_keys(wire.pack_keys(keys)) == keys
+    for cut in (b"\1", b"\2\0\0\0k"):
+        with pytest.raises(WireError, match="list of keys was cut"):
+            wire.unpack_keys(cut)
+
+
 def test_reply_round_trip() -> None:
     reply = Reply(Status.TIMED_OUT, 9, -7, (b"missing",))
     assert wire.decode_reply(wire.encode_reply(reply)) == reply

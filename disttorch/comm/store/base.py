@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import timedelta
 
-from disttorch.comm.deadline import in_seconds
+from disttorch.comm.deadline import Deadline, in_seconds
 from disttorch.comm.errors import DistStoreError
 
 
@@ -85,6 +86,46 @@ class Store(ABC):
         """How many keys are set."""
 
     @abstractmethod
+    def list_keys(self) -> list[str]:
+        """The keys that are set, in no particular order."""
+
+    def queue_push(self, key: str, value: bytes | str) -> None:
+        """Put `value` at the end of the queue `key`; NotImplementedError if there are no queues.
+
+        Queues are not keys: `wait` and `check` take both, the other calls do not mix them.
+        """
+        raise NotImplementedError("queue support is not implemented.")
+
+    def queue_pop(self, key: str, block: bool = True) -> bytes:
+        """Take the oldest value out of the queue `key`, waiting for one if `block`.
+
+        Each value goes to one caller. Raises StoreTimeoutError after the store's time-out, or
+        without `block` QueueEmptyError at once.
+        """
+        raise NotImplementedError("queue support is not implemented.")
+
+    def queue_len(self, key: str) -> int:
+        """How many values are in the queue `key`."""
+        raise NotImplementedError("queue support is not implemented.")
+
+    def barrier(
+        self, key: str, world_size: int, timeout_s: timedelta | float | None = None
+    ) -> None:
+        """Return when `world_size` callers have come here with `key`, which serves only once.
+
+        Raises StoreTimeoutError if they do not come within `timeout_s`.
+        """
+        deadline = Deadline.after(self.timeout_s if timeout_s is None else timeout_s)
+        last = f"{key}/last_member"
+        if self.add(f"{key}/num_members", 1) == world_size:
+            self.set(last, "1")
+        self.wait([last], deadline.remaining_s())
+
+    def clone(self) -> Store:
+        """Another handle of the same store, with a time-out of its own, for another thread."""
+        return copy.copy(self)
+
+    @abstractmethod
     def close(self) -> None:
         """Give back sockets and memory; the store cannot be used afterwards."""
 
@@ -96,3 +137,8 @@ class Store(ABC):
 def as_bytes(value: bytes | str) -> bytes:
     """`value` itself, or its UTF-8 encoding."""
     return value.encode() if isinstance(value, str) else bytes(value)
+
+
+def as_text(key: bytes) -> str:
+    """A key as it was given."""
+    return key.decode(errors="replace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import os
 import threading
@@ -12,9 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from disttorch.comm.curve import JobKey
 from disttorch.comm.deadline import Deadline
-from disttorch.comm.errors import DistStoreError, StoreTimeoutError
-from disttorch.comm.store.base import Store, as_bytes
-from disttorch.comm.wire import Op, Reply, Request, Status, WireError, decode_reply, encode_request
+from disttorch.comm.errors import DistStoreError, QueueEmptyError, StoreTimeoutError
+from disttorch.comm.store.base import Store, as_bytes, as_text
+from disttorch.comm.wire import (
+    Op,
+    Reply,
+    Request,
+    Status,
+    WireError,
+    decode_reply,
+    encode_request,
+    unpack_keys,
+)
 
 if TYPE_CHECKING:
     import zmq
@@ -117,6 +127,28 @@ class ZmqStore(Store):
         """How many keys are set."""
         return self._call(Op.NUM_KEYS, []).number
 
+    def list_keys(self) -> list[str]:
+        """The keys that are set."""
+        return list(map(as_text, unpack_keys(self._call(Op.LIST_KEYS, []).fields[0])))
+
+    def queue_push(self, key: str, value: bytes | str) -> None:
+        """Put `value` at the end of the queue `key`."""
+        self._call(Op.PUSH, [as_bytes(key), as_bytes(value)])
+
+    def queue_pop(self, key: str, block: bool = True) -> bytes:
+        """Take the oldest value out of the queue `key`."""
+        return self._call(Op.POP, [as_bytes(key)], None if block else 0.0).fields[0]
+
+    def queue_len(self, key: str) -> int:
+        """How many values are in the queue `key`."""
+        return self._call(Op.QUEUE_LEN, [as_bytes(key)]).number
+
+    def clone(self) -> ZmqStore:
+        """Another client of the same server, to be closed on its own."""
+        twin = copy.copy(self)
+        twin._forget_sockets()
+        return twin
+
     def close(self) -> None:
         """Close the sockets; safe to call twice. Calls in other threads end first."""
         self._closed = True
@@ -176,6 +208,8 @@ class ZmqStore(Store):
                 f"store {name}: wait timeout after {deadline.timeout_s:g} s, "
                 f"keys never set: {missing}"
             )
+        if reply.status is Status.EMPTY:
+            raise QueueEmptyError("queue is empty")
         if reply.status is Status.REFUSED:
             key = request.fields[0].decode(errors="replace")
             reason = reply.fields[0].decode(errors="replace")

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.errors import DistStoreError, StoreTimeoutError
-from disttorch.comm.store.base import Store, as_bytes
+from disttorch.comm.store.base import Store, as_bytes, as_text
 from disttorch.comm.store.table import Table
 
 T = TypeVar("T")
@@ -105,6 +105,15 @@ class FileStore(Store):
         """How many keys are set."""
         with self._locked(fcntl.LOCK_SH):
             return len(self._table) - 1
+
+    def list_keys(self) -> list[str]:
+        """The keys that are set."""
+        with self._locked(fcntl.LOCK_SH):
+            return [as_text(key) for key in self._table.keys() if key != _USERS]
+
+    def clone(self) -> FileStore:
+        """Another user of the same file, to be closed on its own."""
+        return FileStore(self.path, self.world_size, self.timeout_s)
 
     def close(self) -> None:
         """Stop using the file, and remove it if nobody else does; safe to call twice."""

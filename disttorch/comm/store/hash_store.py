@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from disttorch.comm.deadline import Deadline
-from disttorch.comm.errors import DistStoreError, StoreTimeoutError
-from disttorch.comm.store.base import Store, as_bytes
+from disttorch.comm.errors import DistStoreError, QueueEmptyError, StoreTimeoutError
+from disttorch.comm.store.base import Store, as_bytes, as_text
 from disttorch.comm.store.table import Table
 
 
@@ -59,12 +59,12 @@ class HashStore(Store):
     def wait(self, keys: Sequence[str], timeout_s: timedelta | float | None = None) -> None:
         """Block until all `keys` are set."""
         with self._changed:
-            self._wait(keys, timeout_s)
+            self._wait(keys, timeout_s, or_queues=True)
 
     def check(self, keys: Sequence[str]) -> bool:
         """Whether all `keys` are set now."""
         with self._changed:
-            return self._table.has_all(map(as_bytes, keys))
+            return self._table.has_all(map(as_bytes, keys), or_queues=True)
 
     def delete_key(self, key: str) -> bool:
         """Remove `key`; returns whether it was set."""
@@ -76,13 +76,45 @@ class HashStore(Store):
         with self._changed:
             return len(self._table)
 
+    def list_keys(self) -> list[str]:
+        """The keys that are set."""
+        with self._changed:
+            return list(map(as_text, self._table.keys()))
+
+    def queue_push(self, key: str, value: bytes | str) -> None:
+        """Put `value` at the end of the queue `key`."""
+        with self._changed:
+            self._table.push(as_bytes(key), as_bytes(value))
+            self._changed.notify_all()
+
+    def queue_pop(self, key: str, block: bool = True) -> bytes:
+        """Take the oldest value out of the queue `key`."""
+        name, deadline = as_bytes(key), Deadline.after(self.timeout_s)
+        with self._changed:
+            while not self._table.queue_len(name):
+                if not block:
+                    raise QueueEmptyError("queue is empty")
+                if deadline.expired():
+                    raise StoreTimeoutError(
+                        f"wait timeout after {deadline.timeout_s:g} s, queue {key!r} stayed empty"
+                    )
+                self._changed.wait(deadline.remaining_s())
+            return self._table.pop(name)
+
+    def queue_len(self, key: str) -> int:
+        """How many values are in the queue `key`."""
+        with self._changed:
+            return self._table.queue_len(as_bytes(key))
+
     def close(self) -> None:
         """Nothing to give back."""
 
-    def _wait(self, keys: Sequence[str], timeout_s: timedelta | float | None) -> list[bytes]:
+    def _wait(
+        self, keys: Sequence[str], timeout_s: timedelta | float | None, or_queues: bool = False
+    ) -> list[bytes]:
         wanted = [as_bytes(key) for key in keys]
         deadline = Deadline.after(self.timeout_s if timeout_s is None else timeout_s)
-        while not self._table.has_all(wanted):
+        while not self._table.has_all(wanted, or_queues=or_queues):
             if deadline.expired():
                 missing = [key.decode() for key in self._table.missing(wanted)]
                 raise StoreTimeoutError(

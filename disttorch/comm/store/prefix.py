@@ -59,6 +59,23 @@ class PrefixStore(Store):
         """How many keys the underlying store holds, under any prefix."""
         return self._store.num_keys()
 
+    def list_keys(self) -> list[str]:
+        """The keys under the prefix, without it."""
+        own = self._name("")
+        return [key.removeprefix(own) for key in self._store.list_keys() if key.startswith(own)]
+
+    def queue_push(self, key: str, value: bytes | str) -> None:
+        """Put `value` at the end of the prefixed queue."""
+        self._store.queue_push(self._name(key), value)
+
+    def queue_pop(self, key: str, block: bool = True) -> bytes:
+        """Take the oldest value out of the prefixed queue, in the underlying store's time."""
+        return self._store.queue_pop(self._name(key), block)
+
+    def queue_len(self, key: str) -> int:
+        """How many values are in the prefixed queue."""
+        return self._store.queue_len(self._name(key))
+
     def close(self) -> None:
         """Leave the underlying store open for its other users."""
 

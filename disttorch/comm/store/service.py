@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from disttorch.comm.store.table import Table
-from disttorch.comm.wire import Op, Reply, Request, Status, WireError, decode_request
+from disttorch.comm.wire import Op, Reply, Request, Status, WireError, decode_request, pack_keys
 
 # A client is one socket of one rank; far more parked waits than that is an attack or a leak.
 MAX_PARKED_PER_CLIENT = 64
+
+_WAITING = (Op.GET, Op.WAIT, Op.POP)
 
 Outgoing = tuple[bytes, Reply]
 
@@ -40,7 +42,7 @@ class StoreService:
         except WireError:
             self.dropped += 1
             return []
-        if request.op in (Op.GET, Op.WAIT):
+        if request.op in _WAITING:
             return self._get_or_park(client, request, now_s)
         return [(client, self._apply(request)), *self._wake()]
 
@@ -55,8 +57,10 @@ class StoreService:
         return min((parked.expires_s for parked in self._parked), default=math.inf)
 
     def _get_or_park(self, client: bytes, request: Request, now_s: float) -> list[Outgoing]:
-        if self._table.has_all(request.fields):
+        if self._is_ready(request):
             return [(client, self._found(request))]
+        if request.wait_ms == 0 and request.op is Op.POP:
+            return [(client, Reply(Status.EMPTY, request.request_id, 0, ()))]
         if request.wait_ms == 0:
             return [(client, self._timed_out(request))]
         if sum(parked.client == client for parked in self._parked) >= MAX_PARKED_PER_CLIENT:
@@ -66,13 +70,27 @@ class StoreService:
         return []
 
     def _wake(self) -> list[Outgoing]:
-        ready = [p for p in self._parked if self._table.has_all(p.request.fields)]
-        if ready:
-            self._parked = [p for p in self._parked if p not in ready]
-        return [(parked.client, self._found(parked.request)) for parked in ready]
+        woken, still = [], []
+        # One by one: what a request takes out of a queue is not there for the next.
+        for parked in self._parked:
+            if self._is_ready(parked.request):
+                woken.append((parked.client, self._found(parked.request)))
+            else:
+                still.append(parked)
+        self._parked = still
+        return woken
+
+    def _is_ready(self, request: Request) -> bool:
+        if request.op is Op.POP:
+            return self._table.queue_len(request.fields[0]) > 0
+        return self._table.has_all(request.fields, or_queues=request.op is Op.WAIT)
 
     def _found(self, request: Request) -> Reply:
-        values = self._table.get_all(request.fields) if request.op is Op.GET else []
+        values = []
+        if request.op is Op.GET:
+            values = self._table.get_all(request.fields)
+        elif request.op is Op.POP:
+            values = [self._table.pop(request.fields[0])]
         return Reply(Status.OK, request.request_id, 0, tuple(values))
 
     def _timed_out(self, request: Request) -> Reply:
@@ -98,11 +116,17 @@ class StoreService:
             case Op.COMPARE_SET:
                 return 0, (table.compare_set(*fields),)
             case Op.CHECK:
-                return int(table.has_all(fields)), ()
+                return int(table.has_all(fields, or_queues=True)), ()
             case Op.DELETE:
                 return int(table.delete(fields[0])), ()
             case Op.NUM_KEYS:
                 return len(table), ()
-            case Op.GET | Op.WAIT:
+            case Op.LIST_KEYS:
+                return 0, (pack_keys(table.keys()),)
+            case Op.PUSH:
+                table.push(fields[0], fields[1])
+            case Op.QUEUE_LEN:
+                return table.queue_len(fields[0]), ()
+            case Op.GET | Op.WAIT | Op.POP:
                 raise AssertionError("requests that wait are not applied")
         return 0, ()

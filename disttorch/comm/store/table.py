@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 
 
@@ -10,17 +11,23 @@ class Table:
 
     def __init__(self) -> None:
         self._values: dict[bytes, bytes] = {}
+        self._queues: dict[bytes, deque[bytes]] = {}  # none is empty
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._values) + len(self._queues)
 
-    def has_all(self, keys: Iterable[bytes]) -> bool:
-        """Whether all keys are set."""
-        return all(key in self._values for key in keys)
+    def has_all(self, keys: Iterable[bytes], *, or_queues: bool = False) -> bool:
+        """Whether all keys are set; with `or_queues`, or queues that are not empty."""
+        queues = self._queues if or_queues else ()
+        return all(key in self._values or key in queues for key in keys)
 
     def missing(self, keys: Iterable[bytes]) -> list[bytes]:
         """Those of the keys that are not set, in the order given."""
         return [key for key in keys if key not in self._values]
+
+    def keys(self) -> list[bytes]:
+        """The keys that are set; queues are not among them."""
+        return list(self._values)
 
     def get_all(self, keys: Iterable[bytes]) -> list[bytes]:
         """The values of keys that are all set."""
@@ -55,3 +62,19 @@ class Table:
     def delete(self, key: bytes) -> bool:
         """Remove a key; returns whether it was set."""
         return self._values.pop(key, None) is not None
+
+    def push(self, key: bytes, value: bytes) -> None:
+        """Put a value at the end of a queue, which begins to exist with its first."""
+        self._queues.setdefault(key, deque()).append(value)
+
+    def pop(self, key: bytes) -> bytes:
+        """Take the oldest value out of a queue; KeyError if there is none."""
+        queue = self._queues[key]
+        value = queue.popleft()
+        if not queue:
+            del self._queues[key]
+        return value
+
+    def queue_len(self, key: bytes) -> int:
+        """How many values are in a queue."""
+        return len(self._queues.get(key, ()))

@@ -69,6 +69,17 @@ class TCPStore(ZmqStore):
         if is_master and wait_for_workers and world_size is not None:
             self._wait_for_workers(world_size)
 
+    def list_keys(self) -> list[str]:
+        """The keys that are set; that in which workers are counted is not told."""
+        return [key for key in super().list_keys() if key != _WORKERS]
+
+    def clone(self) -> TCPStore:
+        """Another client of the same server; the server ends with the original."""
+        twin = super().clone()
+        assert isinstance(twin, TCPStore)
+        twin._server = twin._held = None
+        return twin
+
     def close(self) -> None:
         """Close the connections; on the master also the store itself."""
         super().close()

@@ -25,7 +25,6 @@ from disttorch.nn.parallel.wrapper import ModuleWrapper
 from disttorch.nn.parameter import UninitializedParameter
 from disttorch.tensor import Tensor
 
-_MIB = 1 << 20
 _IGNORED = "_ddp_params_and_buffers_to_ignore"
 # What a communication hook may promise: annotations, or their text.
 _BUCKET = (inspect.Parameter.empty, GradBucket, "GradBucket", "dist.GradBucket")
@@ -144,7 +143,7 @@ class DistributedDataParallel(ModuleWrapper, Joinable):
             [a.dtype for a in arrays],
             [a.itemsize for a in arrays],
             cap_nbytes=self._bucket_cap_nbytes,
-            first_cap_nbytes=min(_MIB, self._bucket_cap_nbytes),
+            first_cap_nbytes=options.first_cap_nbytes(self._bucket_cap_nbytes),
         )
         frozen = [(n, p) for n, p in every if not p._requires_grad]
         how = (self.find_unused_parameters, self.static_graph)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import math
+import sys
 from typing import Any
 
 from disttorch.nn.modules.module import Module
@@ -68,5 +70,16 @@ def bound(hook: Any, state: Any) -> Any:
 
 
 def cap_nbytes(bucket_cap_mb: float | None) -> int:
-    """Bytes of a bucket; 25 MiB unless given."""
-    return int((_DEFAULT_CAP_MIB if bucket_cap_mb is None else bucket_cap_mb) * _MIB)
+    """Bytes of a bucket: 25 MiB unless given; infinity puts all gradients of a dtype in one.
+
+    Raises ValueError for what is not a number.
+    """
+    nbytes = (_DEFAULT_CAP_MIB if bucket_cap_mb is None else bucket_cap_mb) * _MIB
+    if math.isnan(nbytes):
+        raise ValueError(f"bucket_cap_mb must be a number of MiB or math.inf, got {bucket_cap_mb}")
+    return int(min(nbytes, sys.maxsize))
+
+
+def first_cap_nbytes(cap: int) -> int:
+    """Bytes of the first bucket, small so that it leaves early, unless one is to hold all."""
+    return cap if cap == sys.maxsize else min(_MIB, cap)
