@@ -74,6 +74,11 @@ class Member:
         self._pid = os.getpid()
         lifecycle.register(self)
 
+    @property
+    def hosts(self) -> tuple[tuple[int, ...], ...]:
+        """The group ranks of each host."""
+        return self._mesh.hosts
+
     def close(self) -> None:
         """Leave the group, telling the other ranks; safe to call twice. See `flush` for messages.
 

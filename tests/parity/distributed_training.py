@@ -115,6 +115,7 @@ RUNS: dict[str, Run] = {
     "uneven, adam": {"model": mlp, "uneven": True, "optimizer": "AdamW"},
     "uneven, zero": {"model": mlp, "uneven": True, "optimizer": "AdamW", "zero": {}},
     "fp16 hook": {"model": mlp, "hook": "fp16_compress_hook"},
+    "post-local": {"model": mlp, "post_local": {"warmup_steps": 3, "period": 4}},
     "float64": {"model": mlp, "dtype": "float64"},
     "bfloat16": {"model": mlp, "dtype": "bfloat16"},
 }
@@ -122,6 +123,8 @@ RUNS: dict[str, Run] = {
 
 def optimizer_of(torch: Any, run: Run, model: Any) -> Any:
     kind = getattr(torch.optim, run.get("optimizer", "SGD"))
+    if "post_local" in run:
+        return post_local(torch, run, kind(model.parameters(), lr=0.05))
     if "zero" not in run:
         return kind(model.parameters(), lr=0.05)
     module = importlib.import_module(f"{torch.__name__}.distributed.optim")
@@ -129,14 +132,32 @@ def optimizer_of(torch: Any, run: Run, model: Any) -> Any:
     return zero(model.parameters(), optimizer_class=kind, lr=0.05, **run["zero"])
 
 
+def post_local(torch: Any, run: Run, optimizer: Any) -> Any:
+    """The optimiser, with models that are averaged every few steps."""
+    path = f"{torch.__name__}.distributed"
+    averagers = importlib.import_module(f"{path}.algorithms.model_averaging.averagers")
+    wrapper = importlib.import_module(f"{path}.optim").PostLocalSGDOptimizer
+    return wrapper(optimizer, averagers.PeriodicModelAverager(**run["post_local"]))
+
+
+def register_hook(torch: Any, run: Run, model: Any) -> None:
+    path = f"{torch.__name__}.distributed.algorithms.ddp_comm_hooks"
+    if "hook" in run:
+        hooks = importlib.import_module(f"{path}.default_hooks")
+        model.register_comm_hook(None, getattr(hooks, run["hook"]))
+    if "post_local" in run:
+        hooks = importlib.import_module(f"{path}.post_localSGD_hook")
+        alone, _ = torch.distributed.new_subgroups(1)
+        state = hooks.PostLocalSGDState(None, alone, run["post_local"]["warmup_steps"])
+        model.register_comm_hook(state, hooks.post_localSGD_hook)
+
+
 def trained(torch: Any, rank: int, run: Run) -> Any:
     """Losses of this rank's steps, then sums over the model's state."""
     dtype = getattr(torch, run.get("dtype", "float32"))
     inner = filled(torch, run["model"](torch)).to(dtype)
     model = torch.nn.parallel.DistributedDataParallel(inner, **run.get("how", {}))
-    if "hook" in run:
-        path = f"{torch.__name__}.distributed.algorithms.ddp_comm_hooks.default_hooks"
-        model.register_comm_hook(None, getattr(importlib.import_module(path), run["hook"]))
+    register_hook(torch, run, model)
     optimizer = optimizer_of(torch, run, model)
     losses = []
     with around(torch, run, model, optimizer):

@@ -5,11 +5,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__all__ = ["ZeroRedundancyOptimizer"]
+_HOMES = {
+    "PostLocalSGDOptimizer": "disttorch.optim.post_local_sgd",
+    "ZeroRedundancyOptimizer": "disttorch.optim.zero_redundancy",
+}
+__all__ = ["PostLocalSGDOptimizer", "ZeroRedundancyOptimizer"]
 
 
 def __getattr__(name: str) -> Any:
     """Import an optimiser when it is asked for: optimisers stand above this layer."""
-    if name in __all__:
-        return getattr(import_module("disttorch.optim.zero_redundancy"), name)
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

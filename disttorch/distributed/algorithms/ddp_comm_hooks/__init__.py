@@ -13,6 +13,7 @@ from typing import Any
 from disttorch.distributed.algorithms.ddp_comm_hooks import (
     debugging_hooks,
     default_hooks,
+    post_localSGD_hook,
     powerSGD_hook,
     quantization_hooks,
 )
@@ -31,6 +32,7 @@ class DDPCommHookType(Enum):
     QUANTIZE_PER_CHANNEL = partial(quantization_hooks.quantization_perchannel_hook)
     POWER_SGD = partial(_power_sgd)
     BATCHED_POWER_SGD = partial(_batched_power_sgd)
+    POST_LOCAL_SGD = partial(post_localSGD_hook.post_localSGD_hook)
     NOOP = partial(debugging_hooks.noop_hook)
 
 

@@ -1,0 +1,1 @@
+"""Averaging models instead of gradients: `averagers`, `hierarchical_model_averager`, `utils`."""
