@@ -10,6 +10,7 @@ from disttorch.comm.errors import (
     DistNetworkError,
     DistStoreError,
     PeerLostError,
+    QueueEmptyError,
 )
 from disttorch.comm.group import ProcessGroup
 from disttorch.comm.reduce_op import PremulSum, ReduceOp
@@ -108,7 +109,7 @@ from disttorch.distributed.world import (
 explain_imports()
 _LAZY = {"DeviceMesh": "device_mesh", "init_device_mesh": "device_mesh"}
 
-_ROOMS = {"device_mesh", "distributed_c10d", "elastic", "nn"}
+_ROOMS = {"algorithms", "checkpoint", "device_mesh", "distributed_c10d", "elastic", "nn", "optim"}
 
 
 def __getattr__(name: str) -> object:

@@ -14,13 +14,11 @@ _SHARDING = (
     "optimiser state on one rank only"
 )
 _CALLS = "ranks do not call each other; use collectives, or send_object_list and recv_object_list"
-_SAVING = "save state_dict() on one rank with torch.save, and load it on all"
 _STARTING = "ranks are started by `disttorch-launch --nproc N script.py`"
 INSTEAD = {
     **dict.fromkeys(("fsdp", "tensor", "_tensor", "_shard", "_composable"), _SHARDING),
     **dict.fromkeys(("rpc", "autograd", "remote_device"), _CALLS),
     "pipelining": "stages of a model talk by send and recv",
-    "checkpoint": _SAVING,
     **dict.fromkeys(("run", "launch", "launcher"), _STARTING),
     "_functional_collectives": "differentiable collectives are in distributed.nn.functional",
     "_symmetric_memory": "memory that ranks share is that of a group's allocate",

@@ -101,17 +101,21 @@ _PythonUnpickler: Any = pickle._Unpickler  # type: ignore[attr-defined, unused-i
 
 
 class WeightsUnpickler(_PythonUnpickler):
-    """Unpickles with the allow-list; `known` adds torch's names to it, by (module, name)."""
+    """Unpickles with the allow-list; `known` adds torch's names to it, by (module, name).
+
+    `classes`, by full name, may be made and given a state as well.
+    """
 
     def __init__(
         self,
         stream: BinaryIO,
         known: Mapping[tuple[str, str], Any],
         persistent_load: Callable[[Any], Any],
+        classes: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(stream)
         self._known = {**_BASIC, **known}
-        self._declared = dict(_Declared.by_name)
+        self._declared = {**_Declared.by_name, **(classes or {})}
         allowed = [*self._known.values(), *self._declared.values()]
         self._callable_ids = {id(value) for value in allowed if callable(value)}
         self.persistent_load = persistent_load

@@ -45,7 +45,7 @@ class _SavedStorage:
 _PythonPickler: Any = pickle._Pickler  # type: ignore[attr-defined, unused-ignore]
 
 
-class _Pickler(_PythonPickler):
+class Pickler(_PythonPickler):
     """Pickles tensors as torch does and collects their storages."""
 
     def __init__(self, stream: BinaryIO, protocol: int) -> None:
@@ -75,7 +75,7 @@ class _Pickler(_PythonPickler):
 
     def save_global(self, obj: Any, name: str | None = None) -> None:
         """Write a global; torch's names are written without looking for torch."""
-        named = names.DTYPES.get(obj) if type(obj) is dtype else obj
+        named = self.named(obj)
         if type(named) is not names.Named:
             super().save_global(obj, name)
             return
@@ -86,6 +86,10 @@ class _Pickler(_PythonPickler):
         else:
             self.write(pickle.GLOBAL + f"{named.module}\n{named.name}\n".encode())
         self.memoize(obj)
+
+    def named(self, obj: Any) -> Any:
+        """Torch's name of a global, or what stands for itself."""
+        return names.DTYPES.get(obj) if type(obj) is dtype else obj
 
     def _reduce_tensor(self, tensor: Tensor) -> tuple[Any, tuple[Any, ...]]:
         """How to rebuild a tensor: its place in a storage, its class, and users' attributes."""
@@ -171,7 +175,7 @@ def save(
 def _pickle(obj: Any, protocol: int) -> tuple[bytes, list[_SavedStorage]]:
     """Pickle an object; the storages have to stay alive until they are written."""
     stream = io.BytesIO()
-    pickler = _Pickler(stream, protocol)
+    pickler = Pickler(stream, protocol)
     pickler.dump(obj)
     return stream.getvalue(), list(pickler.storages.values())
 

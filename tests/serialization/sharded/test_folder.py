@@ -1,0 +1,59 @@
+"""Files of a checkpoint that are damaged, or made to do harm."""
+
+import dataclasses
+
+import pytest
+
+import disttorch as torch
+from disttorch.distributed import checkpoint as dcp
+from disttorch.serialization.sharded import metadata as m
+
+
+@pytest.fixture
+def saved(tmp_path):
+    dcp.save({"a": torch.arange(1000)[::2]}, checkpoint_id=tmp_path, no_dist=True)
+    return tmp_path
+
+
+def change(folder, **how):
+    """Let the table of contents say something else of the only value."""
+    found = m.from_bytes((folder / ".metadata").read_bytes(), "")
+    places = {k: dataclasses.replace(v, **how) for k, v in found.storage_data.items()}
+    changed = dataclasses.replace(found, storage_data=places)
+    (folder / ".metadata").write_bytes(m.to_bytes(changed))
+
+
+def test_a_tensor_is_stored_without_what_it_is_a_view_of(saved):
+    (data,) = saved.glob("*.distcp")
+    assert data.stat().st_size < 6000
+    state = {"a": torch.zeros(500, dtype=torch.int64)}
+    dcp.load(state, checkpoint_id=saved, no_dist=True)
+    assert state["a"].tolist() == list(range(0, 1000, 2))
+
+
+@pytest.mark.parametrize(
+    ("how", "text"),
+    [
+        ({"relative_path": "../x"}, "a file outside of the folder"),
+        ({"relative_path": "/etc/passwd"}, "a file outside of the folder"),
+        ({"relative_path": "__9_9.distcp"}, "FileNotFoundError"),
+        ({"offset": 3}, "ends after .* bytes"),
+        ({"transform_descriptors": ["zstd"]}, "is stored as"),
+    ],
+)
+def test_what_the_table_of_contents_says_is_checked(saved, how, text):
+    change(saved, **how)
+    with pytest.raises(dcp.CheckpointException, match=text):
+        dcp.load({"a": torch.zeros(500)}, checkpoint_id=saved, no_dist=True)
+
+
+def test_a_cut_file_is_told(saved):
+    (data,) = saved.glob("*.distcp")
+    data.write_bytes(data.read_bytes()[:-5])
+    with pytest.raises(dcp.CheckpointException, match="ends after"):
+        dcp.load({"a": torch.zeros(500)}, checkpoint_id=saved, no_dist=True)
+
+
+def test_no_checkpoint(tmp_path):
+    with pytest.raises(dcp.CheckpointException, match=r"FileNotFoundError.*\.metadata"):
+        dcp.load({"a": 1}, checkpoint_id=tmp_path, no_dist=True)

@@ -1,0 +1,193 @@
+"""Checkpoints of all ranks: what is written by whom, what is left of a save that failed."""
+
+import os
+
+import numpy as np
+import pytest
+
+import disttorch as torch
+from disttorch.distributed import checkpoint as dcp
+from disttorch.distributed.checkpoint import state_dict_loader, state_dict_saver
+from disttorch.serialization.sharded.together import CheckpointException
+from tests.comm.ranks import outcomes_of, run_ranks
+
+ALONE = {"no_dist": True}
+
+
+def state_of(rank, fill=1.0):
+    """What all ranks have, and what each has alone."""
+    return {
+        "model": {"w": torch.full((4, 3), fill), "b": torch.full((2,), fill).to(torch.bfloat16)},
+        "own": {f"rank{rank}": torch.full((2,), fill + rank)},
+        "step": 7,
+        "list": [torch.zeros(()), {"text": f"of {fill}"}],
+    }
+
+
+def numbers(state):
+    return {name: p.value for name, p in dcp_places(state).items()}
+
+
+def dcp_places(state):
+    from disttorch.serialization.sharded.contents import flatten
+
+    return flatten(state)
+
+
+def save_all(folder, n_ranks, fill=1.0):
+    return run_ranks(
+        n_ranks,
+        lambda group: dcp.save(
+            state_of(group.rank, fill), checkpoint_id=folder, process_group=group
+        ),
+    )
+
+
+def assert_holds(state, rank, fill=1.0):
+    expected = numbers(state_of(rank, fill))
+    found = numbers(state)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        if isinstance(value, torch.Tensor):
+            assert found[name].dtype == value.dtype
+            assert torch.equal(found[name], value), name
+        else:
+            assert found[name] == value
+
+
+def test_other_ranks_load_what_some_saved(tmp_path):
+    metadata, *others = save_all(str(tmp_path), 3)
+    assert all(other.storage_data == metadata.storage_data for other in others)
+    files = sorted(os.listdir(tmp_path))
+    assert files == [".metadata", "__0_0.distcp", "__1_0.distcp", "__2_0.distcp"]
+
+    def body(group):
+        state = state_of(2 - group.rank, 0.0)
+        kept = state["model"]["w"]
+        dcp.load(state, checkpoint_id=str(tmp_path), process_group=group)
+        assert state["model"]["w"] is kept
+        assert_holds(state, 2 - group.rank)
+
+    run_ranks(2, body)
+
+
+def test_a_save_replaces_the_last_one_and_its_files(tmp_path):
+    save_all(str(tmp_path), 2)
+    save_all(str(tmp_path), 1, 5.0)
+    assert sorted(os.listdir(tmp_path)) == [".metadata", "__0_1.distcp"]
+    state = state_of(0, 0.0)
+    dcp.load(state, checkpoint_id=tmp_path, **ALONE)
+    assert_holds(state, 0, 5.0)
+    writer = dcp.FileSystemWriter(tmp_path, overwrite=False)
+    with pytest.raises(CheckpointException, match="already exists"):
+        dcp.save(state, storage_writer=writer, **ALONE)
+
+
+class Broken:
+    def __reduce__(self):
+        raise OSError("no")
+
+
+def test_what_fails_on_one_rank_is_an_error_on_all(tmp_path):
+    save_all(str(tmp_path), 2)
+
+    def body(group):
+        state = {**state_of(group.rank, 5.0), f"bad{group.rank}": Broken() if group.rank else 1}
+        dcp.save(state, checkpoint_id=str(tmp_path), process_group=group)
+
+    for outcome in outcomes_of(2, body):
+        assert type(outcome.error) is CheckpointException, outcome.trace
+        assert "writing a checkpoint failed on rank 1\nrank 1: Traceback" in str(outcome.error)
+        assert list(outcome.error.failures) == [1]
+    state = state_of(0, 0.0)
+    dcp.load(state, checkpoint_id=tmp_path, **ALONE)
+    assert_holds(state, 0)
+    save_all(str(tmp_path), 1, 3.0)
+    assert len(os.listdir(tmp_path)) == 2  # what the failed save left is gone
+
+
+def test_ranks_with_different_tensors_are_told(tmp_path):
+    def body(group):
+        dcp.save({"a": torch.ones(group.rank + 1)}, checkpoint_id=tmp_path, process_group=group)
+
+    for outcome in outcomes_of(2, body):
+        assert isinstance(outcome.error, ValueError), outcome.trace
+        assert "'a' is a tensor of torch.float32 (1,) on rank 0" in str(outcome.error)
+
+
+def test_training_goes_on_while_a_copy_is_saved(tmp_path):
+    def body(group):
+        state = state_of(group.rank)
+        future = dcp.async_save(state, checkpoint_id=str(tmp_path), process_group=group)
+        with torch.no_grad():
+            state["model"]["w"] += 1
+        state["step"] = 8
+        for _ in range(20):
+            group.all_reduce(np.ones(3))
+        return sorted(future.result(60).state_dict_metadata)
+
+    first, second = run_ranks(2, body)
+    assert first == second
+    state = state_of(1, 0.0)
+    dcp.load(state, checkpoint_id=tmp_path, **ALONE)
+    assert_holds(state, 1)
+
+
+def test_an_error_in_the_background_is_that_of_the_future(tmp_path):
+    (tmp_path / "file").write_text("")
+    future = dcp.async_save({"a": 1}, checkpoint_id=tmp_path / "file" / "under", **ALONE)
+    with pytest.raises(CheckpointException, match="NotADirectoryError"):
+        future.result(60)
+
+
+class Counter:
+    def __init__(self, n):
+        self.n = n
+
+    def state_dict(self):
+        return {"n": self.n, "x": torch.full((1,), float(self.n))}
+
+    def load_state_dict(self, state):
+        self.n = state["n"] + int(state["x"].item())
+
+
+def test_objects_stand_for_their_state(tmp_path):
+    state_dict_saver.save({"counter": Counter(3), "epoch": 1}, checkpoint_id=tmp_path, **ALONE)
+    state = {"counter": Counter(0), "epoch": 0}
+    state_dict_loader.load(state, checkpoint_id=tmp_path, **ALONE)
+    assert (state["counter"].n, state["epoch"]) == (6, 1)
+
+
+REFUSED = [
+    ({"b": torch.ones(1)}, r"Missing key in checkpoint state_dict: b\."),
+    ({"a": torch.ones(3)}, r"Size mismatch between saved torch.Size\(\[2\]\) and current"),
+]
+
+
+@pytest.mark.parametrize(("state", "text"), REFUSED)
+def test_what_does_not_fit_is_told(tmp_path, state, text):
+    dcp.save({"a": torch.ones(2), "c": None}, checkpoint_id=tmp_path, **ALONE)
+    with pytest.raises(CheckpointException, match=text):
+        dcp.load(state, checkpoint_id=tmp_path, **ALONE)
+    planner = dcp.DefaultLoadPlanner(allow_partial_load=True)
+    partly = {"b": 1, "a": None}
+    dcp.load(partly, checkpoint_id=tmp_path, planner=planner, **ALONE)
+    assert partly["b"] == 1
+    assert partly["a"].tolist() == [1.0, 1.0]
+
+
+def test_a_folder_is_needed():
+    for call in (dcp.save, dcp.load):
+        with pytest.raises(RuntimeError, match="`checkpoint_id` must be specified"):
+            call({}, **ALONE)
+
+
+def test_single_files_and_back(tmp_path):
+    save_all(str(tmp_path / "folder"), 2)
+    dcp.format_utils.dcp_to_torch_save(tmp_path / "folder", tmp_path / "file.pt")
+    whole = torch.load(tmp_path / "file.pt")
+    assert set(whole["own"]) == {"rank0", "rank1"}
+    dcp.format_utils.torch_save_to_dcp(tmp_path / "file.pt", tmp_path / "back")
+    state = state_of(1, 0.0)
+    dcp.load(state, checkpoint_id=tmp_path / "back", **ALONE)
+    assert_holds(state, 1)
