@@ -4,7 +4,8 @@ from setuptools import find_packages, setup
 
 LAUNCHER = "disttorch_launcher"
 
-library = find_packages(include=["disttorch", "disttorch.*"])
+# The table of operators' tests is for the repository's own suite.
+library = find_packages(include=["disttorch", "disttorch.*"], exclude=["disttorch.testing.opspec"])
 launcher = [
     LAUNCHER + name.removeprefix("launcher")
     for name in find_packages(include=["launcher", "launcher.*"])

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from disttorch.autograd.node import Node
+    from disttorch.bound_methods import BoundMethods
+else:
+    BoundMethods = HostValues  # operators are bound when `disttorch` is imported
 
 Array = Any
 
@@ -58,7 +61,7 @@ _NON_LEAF_DEEPCOPY = (
 )
 
 
-class Tensor(HostValues):
+class Tensor(BoundMethods):
     """An n-dimensional array of one dtype on one device, which can require gradients.
 
     ``Tensor(2, 3)`` is an uninitialised tensor of the default dtype, ``Tensor([1, 2])`` one with
@@ -492,7 +495,5 @@ def is_tensor(obj: Any) -> bool:
 
 def refuse_mixed_devices(first: Device, second: Device) -> NoReturn:
     """Raise PyTorch's error for operands on two devices."""
-    raise RuntimeError(
-        f"Expected all tensors to be on the same device, but found at least two devices, "
-        f"{first} and {second}!"
-    )
+    text = "Expected all tensors to be on the same device, but found at least two devices"
+    raise RuntimeError(f"{text}, {first} and {second}!")

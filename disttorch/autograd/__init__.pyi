@@ -1,0 +1,43 @@
+"""Written by `python -m tests.stubs`; do not edit."""
+
+from disttorch.autograd import anomaly as anomaly
+from disttorch.autograd import broadcasting as broadcasting
+from disttorch.autograd import edges as edges
+from disttorch.autograd import engine as engine
+from disttorch.autograd import forward_ad as forward_ad
+from disttorch.autograd import function as function
+from disttorch.autograd import functional as functional
+from disttorch.autograd import grad_mode as grad_mode
+from disttorch.autograd import gradient as gradient
+from disttorch.autograd import graph as graph
+from disttorch.autograd import hook_calls as hook_calls
+from disttorch.autograd import inplace as inplace
+from disttorch.autograd import node as node
+from disttorch.autograd import op as op
+from disttorch.autograd import pieces as pieces
+from disttorch.autograd import profiler as profiler
+from disttorch.autograd import promotion as promotion
+from disttorch.autograd import pushforward as pushforward
+from disttorch.autograd import quick as quick
+from disttorch.autograd import quick_view as quick_view
+from disttorch.autograd import recorded as recorded
+from disttorch.autograd import saved as saved
+from disttorch.autograd import tensor_methods as tensor_methods
+from disttorch.autograd import variable as variable
+from disttorch.autograd import views as views
+from disttorch.autograd.anomaly import detect_anomaly as detect_anomaly
+from disttorch.autograd.anomaly import is_anomaly_enabled as is_anomaly_enabled
+from disttorch.autograd.anomaly import set_detect_anomaly as set_detect_anomaly
+from disttorch.autograd.function import Function as Function
+from disttorch.autograd.grad_mode import enable_grad as enable_grad
+from disttorch.autograd.grad_mode import inference_mode as inference_mode
+from disttorch.autograd.grad_mode import is_grad_enabled as is_grad_enabled
+from disttorch.autograd.grad_mode import is_inference_mode_enabled as is_inference_mode_enabled
+from disttorch.autograd.grad_mode import no_grad as no_grad
+from disttorch.autograd.grad_mode import set_grad_enabled as set_grad_enabled
+from disttorch.autograd.gradcheck import gradcheck as gradcheck
+from disttorch.autograd.gradcheck import gradgradcheck as gradgradcheck
+from disttorch.autograd.gradient import backward as backward
+from disttorch.autograd.gradient import grad as grad
+from disttorch.autograd.variable import Variable as Variable
+
