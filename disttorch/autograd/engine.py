@@ -345,7 +345,7 @@ def _accumulate(node: AccumulateGrad, grads: list[Any], mode: _RawGrads) -> None
     with _ACCUMULATING:
         if mode.recorded:
             grad = grads[0]
-            leaf._grad = grad if leaf._grad is None else leaf._grad + grad
+            leaf._grad = _own_copy(grad, leaf) if leaf._grad is None else leaf._grad + grad
         elif leaf._grad is not None:
             total = leaf._grad._array
             total += grads[0]
@@ -360,6 +360,12 @@ def _accumulate(node: AccumulateGrad, grads: list[Any], mode: _RawGrads) -> None
             returned = hook(leaf)
             if returned is not None and not isinstance(returned, Tensor):
                 raise TypeError(f"expected Variable, but hook returned '{type(returned).__name__}'")
+
+
+def _own_copy(grad: Tensor, leaf: Tensor) -> Tensor:
+    """A recorded gradient in memory of its own: others may hold `grad`, or share its memory."""
+    memory = Tensor._wrap(leaf.backend.xp.empty_like(leaf._array))
+    return memory.copy_(grad)  # type: ignore[attr-defined, no-any-return]
 
 
 class _Callbacks(threading.local):

@@ -29,11 +29,12 @@ def run_pre_hooks(hooks: Hooks, grads: list[Any], mode: Mode) -> None:
     for k, reference in hooks.retained.items():
         tensor = reference()
         if tensor is not None and grads[k] is not None:
-            grad = mode.show(grads[k])
+            # A copy: other tensors' gradients may share the memory of this one.
             if tensor._grad is not None:
                 total = grads[k] + (tensor._grad if mode.recorded else tensor._grad._array)
-                grad = mode.show(total)
-            tensor._grad = grad
+            else:
+                total = grads[k].clone() if mode.recorded else grads[k].copy()
+            tensor._grad = mode.show(total)
 
 
 def run_post_hooks(hooks: Hooks, results: Any, grads: Sequence[Any], mode: Mode) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
+from sys import getrefcount
 from typing import Any
 
 from disttorch.autograd.grad_mode import STATE
@@ -87,11 +88,16 @@ def refuse_overlap(target: Array, source: Array, whole: bool = False) -> None:
         return
     backend = backend_of(target)
     start, other = backend.data_ptr(target), backend.data_ptr(source)
-    same = start == other and target.nbytes == source.nbytes and target.strides == source.strides
+    same = start == other and target.nbytes == source.nbytes and _steps(target) == _steps(source)
     if same and not whole:
         return
     if start < other + source.nbytes and other < start + target.nbytes:
         raise RuntimeError(OVERLAP)
+
+
+def _steps(array: Array) -> list[tuple[int, int]]:
+    """Size and stride of the dimensions that are walked: a value may lack leading ones."""
+    return [(n, step) for n, step in zip(array.shape, array.strides, strict=True) if n != 1]
 
 
 def _is_dense(array: Array) -> bool:
@@ -161,15 +167,32 @@ def _refuse_ambiguous_view(target: Tensor) -> None:
     """
     view: Tensor | None = target
     while view is not None and view._view is not None:
-        parent, op, params, _ = view._view
+        _, op, params, _ = view._view
         if op is UnrecordedView:
+            if _hides_its_base(view):
+                view._view = None
+                return
             node = None
             if view is not target and target._grad_fn is not None:
                 node = target._grad_fn.name().removesuffix("Backward0")
             raise RuntimeError(ambiguous_write(node, params["inference"]))
         if op is NthOutput:
             raise RuntimeError(one_of_several(params["view"], params["k"], "is being"))
-        view = parent
+        view = view._view[0]
+
+
+# References to a base as `_hides_its_base` sees it: the view's record, and getrefcount's own.
+_UNSEEN = 2
+
+
+def _hides_its_base(view: Tensor) -> bool:
+    """Whether only `view` can see its bases: what an operator made on the way to its result."""
+    link = view
+    while link._view is not None:
+        if getrefcount(link._view[0]) > _UNSEEN:
+            return False
+        link = link._view[0]
+    return True
 
 
 def take_history(target: Tensor, result: Tensor) -> None:

@@ -19,7 +19,7 @@ __all__ = ["std", "std_mean", "var", "var_mean"]
 Array = Any
 
 
-@quick(1, "f", keeps="both", settings=True)
+@quick(1, "f", keeps="input", settings=True)
 class Var(Op):
     """Mean squared distance from the mean over dims, divided by n - correction."""
 
@@ -32,14 +32,16 @@ class Var(Op):
 
     def forward(ctx, x: Array, dim: tuple[int, ...], correction: float, keepdim: bool) -> Array:
         ctx.save(0)
-        ctx.save_output()
+        if ctx.is_root:  # a variance may be overwritten: its square root is often taken in place
+            ctx.save_output()
         ctx.dim, ctx.keepdim, ctx.correction = dim, keepdim, correction
         return _of_array(ctx.backend, ctx.is_root, x, dim, correction, keepdim)
 
     def backward(ctx, g: Any) -> Any:
-        x, y = ctx.saved
+        x, *root = ctx.saved
         F = ctx.F
-        if ctx.is_root:
+        if root:
+            (y,) = root
             zero = y == 0
             g = F.where(zero, F.zeros_like(g), g / (2 * F.where(zero, F.ones_like(y), y)))
         n = n_reduced(x.shape, ctx.dim)
@@ -89,8 +91,8 @@ def _spread(
     if correction is None:
         correction = 1 if unbiased else 0
     dims = normalized_dims(input, dim)
-    n = n_reduced(input.shape, dims)
-    if n <= correction and input.numel():
+    n = n_reduced(input._array.shape, dims)
+    if n <= correction and input._array.size:
         warnings.warn(
             f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the "
             "reduction factor (input numel divided by output numel).",

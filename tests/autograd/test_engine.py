@@ -70,6 +70,25 @@ def test_retained_gradients_are_their_own():
     np.testing.assert_array_equal(y.grad.numpy(), [1, 1, 1])
 
 
+@pytest.mark.filterwarnings("ignore:Using backward.. with create_graph=True")
+def test_gradients_share_no_memory():
+    """What is done to one gradient in place (clipping, zeroing) is not done to another."""
+    x, y, seed = leaf(1, 2, 3), leaf(4, 5, 6), torch.ones(3, dtype=torch.float64)
+    (x + y).backward(seed, create_graph=True)
+    assert not shares_memory(x.grad, y.grad)
+    assert not shares_memory(x.grad, seed)
+    x, y = leaf(1, 2, 3), leaf(4, 5, 6)
+    (x * y + y).sum().backward(create_graph=True)
+    assert x.grad.grad_fn is not None
+    assert y.grad.stride() == (1,)
+    x, y = leaf(1, 2, 3) + 0, leaf(4, 5, 6) + 0
+    x.retain_grad()
+    y.retain_grad()
+    (x + y).sum().backward()
+    assert x.grad.stride() == (1,)
+    assert not shares_memory(x.grad, y.grad)
+
+
 def test_a_fresh_gradient_is_taken_without_a_copy():
     """The array that the formula made is the one in `.grad`."""
     x = torch.ones(1000, requires_grad=True)

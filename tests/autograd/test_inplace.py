@@ -292,6 +292,63 @@ def test_elements_are_not_moved_within_one_memory(write):
         write(torch.arange(4.0))
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: torch.kron(x, x),
+        lambda x: torch.einsum("ij->ji", x * 2).reshape(4, 4),
+        lambda x: torch.nn.functional.pixel_shuffle(x.view(1, 4, 2, 2) * 1, 2),
+        lambda x: torch.nn.functional.interpolate(x[None, None], size=(3, 3), mode="bicubic"),
+    ],
+    ids=["kron", "einsum", "pixel_shuffle", "interpolate"],
+)
+def test_what_operators_made_unrecorded_may_be_written_recorded(make):
+    """A result that is a view of what only its operator saw is nobody's view."""
+    with torch.no_grad():
+        y = make(torch.arange(16.0).reshape(4, 4))
+    w = torch.tensor(2.0, requires_grad=True)
+    total = y.sum()
+    y.mul_(w)
+    y.sum().backward()
+    assert w.grad == total
+
+
+def test_what_is_seen_as_a_view_unrecorded_is_not_written_recorded():
+    x = torch.zeros(4)
+    with torch.no_grad():
+        row, deep = x[:2], x.view(2, 2)[0]
+    for view in (row, deep):
+        with pytest.raises(RuntimeError, match="A view was created in no_grad mode and is being"):
+            view.mul_(leaf(1.0).float())
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3, 1), (2, 1, 2)])
+def test_a_part_of_length_one_is_written_in_place(shape):
+    x = torch.ones(shape)
+    x[1:2] -= 2
+    x[0] += 1
+    x[:, 0:1] *= 3
+    expected = np.ones(shape)
+    expected[1] -= 2
+    expected[0] += 1
+    expected[:, 0:1] *= 3
+    np.testing.assert_array_equal(x.numpy(), expected)
+
+
+def test_a_part_is_not_set_to_one_that_overlaps_it():
+    x = torch.arange(4.0)
+    with pytest.raises(RuntimeError, match=r"refer to a single memory location\. Please clone"):
+        x[:2] = x[1:3]
+
+
+def test_a_variance_may_be_overwritten():
+    x = leaf(1.0, 2.0, 4.0)
+    std = x.var(0, keepdim=True).add_(1e-5).sqrt_()
+    std.sum().backward()
+    root = (np.var([1.0, 2.0, 4.0], ddof=1) + 1e-5) ** 0.5
+    np.testing.assert_allclose(x.grad.numpy(), (np.array([1.0, 2, 4]) - 7 / 3) / 2 / root)
+
+
 def test_a_parameter_whose_shape_changes_unrecorded_still_requires_grad():
     x = torch.ones(2, 3, requires_grad=True)
     with torch.no_grad():
