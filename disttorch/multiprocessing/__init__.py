@@ -1,6 +1,7 @@
 """`torch.multiprocessing`: Python's multiprocessing, `spawn`, and functions as jobs (`launch`).
 
-Tensors in queues and pipes travel by value.
+Tensors in shared memory (`share_memory_`) are shared with the processes they are sent to, as
+arguments and through queues and pipes; others are copied.
 """
 
 from multiprocessing import *  # noqa: F403 - the names of multiprocessing are this module's too

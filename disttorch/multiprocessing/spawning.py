@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import multiprocessing
 import multiprocessing.connection
 import os
+import pickle
 import signal
 import sys
 import time
@@ -15,30 +18,36 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
+from disttorch.backends.cpu.shared_memory import block_of, reduce_array
+
 # After SIGTERM, until SIGKILL.
 _GRACE_S = 30.0
 
 
 class ProcessException(Exception):
-    """A process of `spawn` failed; `error_index` is its number, `pid` its process number."""
+    """A process of `spawn` failed: the `error_index`-th, with the process number `error_pid`."""
 
     __slots__ = ["error_index", "error_pid"]
 
-    def __init__(self, msg: str, error_index: int, pid: int) -> None:
+    def __init__(self, msg: str, error_index: int, error_pid: int) -> None:
         super().__init__(msg)
         self.msg = msg
         self.error_index = error_index
-        self.pid = pid
+        self.error_pid = error_pid
+
+    @property
+    def pid(self) -> int:
+        """`error_pid`, by an older name."""
+        return self.error_pid
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.msg, self.error_index, self.pid)
+        return type(self), (self.msg, self.error_index, self.error_pid)
 
 
 class ProcessRaisedException(ProcessException):
     """A process failed by an exception, whose traceback is in the message."""
-
-    def __init__(self, msg: str, error_index: int, error_pid: int) -> None:
-        super().__init__(msg, error_index, error_pid)
 
 
 class ProcessExitedException(ProcessException):
@@ -59,7 +68,7 @@ class ProcessExitedException(ProcessException):
         self.signal_name = signal_name
 
     def __reduce__(self) -> tuple[Any, ...]:
-        arguments = (self.msg, self.error_index, self.pid, self.exit_code, self.signal_name)
+        arguments = (self.msg, self.error_index, self.error_pid, self.exit_code, self.signal_name)
         return type(self), arguments
 
 
@@ -67,7 +76,10 @@ class ProcessContext:
     """The processes of one `spawn`; `join` until it returns True."""
 
     def __init__(
-        self, processes: Sequence[Any], error_files: Sequence[str], folder: TemporaryDirectory[str]
+        self,
+        processes: Sequence[Any],
+        error_files: Sequence[str],
+        folder: TemporaryDirectory[str] | None = None,
     ) -> None:
         self.processes = list(processes)
         self.error_files = list(error_files)
@@ -81,8 +93,9 @@ class ProcessContext:
     def join(self, timeout: float | None = None, grace_period: float | None = None) -> bool:
         """Wait up to `timeout` seconds for a process to end; True once all have ended well.
 
-        When one fails, the others are told to end (SIGTERM; SIGKILL after `grace_period` seconds,
-        30 by default) and its failure is raised: ProcessRaisedException, ProcessExitedException.
+        When one fails, the others have `grace_period` seconds (none by default) to end, are told
+        to (SIGTERM), have as long again (30 s by default) and are killed. Then its failure is
+        raised: ProcessRaisedException, ProcessExitedException.
         """
         if not self.sentinels:
             return True
@@ -96,20 +109,30 @@ class ProcessContext:
                 break
         if failed is None:
             if not self.sentinels:
-                self._folder.cleanup()
+                self._clean_up()
             return not self.sentinels
-        self._end_others(_GRACE_S if grace_period is None else grace_period)
+        self._end_others(grace_period)
         error = self._error(failed)
-        self._folder.cleanup()
+        self._clean_up()
         raise error
 
-    def _end_others(self, grace_s: float) -> None:
+    def _clean_up(self) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def _await(self, seconds: float) -> None:
+        """Wait for all processes, together so long."""
+        deadline_s = time.monotonic() + seconds
+        for process in self.processes:
+            process.join(max(0.0, deadline_s - time.monotonic()))
+
+    def _end_others(self, grace_s: float | None) -> None:
+        if grace_s is not None:
+            self._await(grace_s)
         for process in self.processes:
             if process.is_alive():
                 process.terminate()
-        deadline_s = time.monotonic() + grace_s
-        for process in self.processes:
-            process.join(max(0.0, deadline_s - time.monotonic()))
+        self._await(_GRACE_S if grace_s is None else grace_s)
         for process in self.processes:
             if process.is_alive():
                 process.kill()
@@ -135,7 +158,53 @@ class ProcessContext:
 
 
 class SpawnContext(ProcessContext):
-    """The processes of `spawn`."""
+    """The older name of `ProcessContext`."""
+
+    def __init__(self, processes: Sequence[Any], error_files: Sequence[str]) -> None:
+        warnings.warn("SpawnContext is renamed to ProcessContext since 1.4 release.", stacklevel=2)
+        super().__init__(processes, error_files)
+
+
+class _Call:
+    """A function and its arguments on their way to a process: by value, but shared tensors."""
+
+    def __init__(self, fn: Callable[..., object], args: tuple[Any, ...]) -> None:
+        self.fn = fn
+        self.args = args
+
+    def __call__(self, index: int) -> None:
+        self.fn(index, *self.args)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Now, and not before: places in shared memory are made for the process that is started.
+        stream = io.BytesIO()
+        _pickler()(stream).dump((self.fn, self.args))
+        return _Packed, (stream.getvalue(),)
+
+
+class _Packed:
+    """A call that has arrived; what is wrong with it shows when it is made."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __call__(self, index: int) -> None:
+        fn, args = pickle.loads(self._data)
+        fn(index, *args)
+
+
+@functools.cache
+def _pickler() -> type[Any]:
+    """cloudpickle's, which sends any function, with places instead of arrays in shared memory."""
+    import cloudpickle  # noqa: PLC0415 - only who starts processes needs it
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        def reducer_override(self, obj: Any) -> Any:
+            if type(obj) is np.ndarray and block_of(obj) is not None:
+                return reduce_array(obj)
+            return super().reducer_override(obj)
+
+    return Pickler
 
 
 def start_processes(
@@ -148,25 +217,26 @@ def start_processes(
 ) -> ProcessContext | None:
     """Call ``fn(i, *args)`` in `nprocs` processes, with i in 0..nprocs-1.
 
-    Any function will do, also one of a notebook. With `join`, wait for all and return None;
-    otherwise return the context to `join`. Where a fork would not be safe (CUDA is initialised,
+    Any function will do, also one of a notebook. Tensors in shared memory (`share_memory_`) are
+    shared, others copied. With `join`, wait for all and return None; otherwise return the context
+    to `join`. Where a fork would not be safe (CUDA is initialised,
     other threads run), "fork" becomes "spawn", with a warning that says why.
     """
-    import cloudpickle  # noqa: PLC0415 - only who starts processes needs it
-
     context = multiprocessing.get_context(_safe_method(start_method))
-    call = cloudpickle.dumps((fn, args))
+    call = _Call(fn, args)
     folder: TemporaryDirectory[str] = TemporaryDirectory(prefix="disttorch-spawn-")
     processes, files = [], []
     for index in range(nprocs):
         files.append(os.path.join(folder.name, str(index)))
-        arguments = (call, index, files[-1], os.getpid())
+        # The parent of a fork server's processes is the server, which ends with this process.
+        parent_pid = None if start_method == "forkserver" else os.getpid()
+        arguments = (call, index, files[-1], parent_pid)
         process = context.Process(  # type: ignore[attr-defined]
             target=_run, args=arguments, daemon=daemon
         )
         process.start()
         processes.append(process)
-    started = SpawnContext(processes, files, folder)
+    started = ProcessContext(processes, files, folder)
     if not join:
         return started
     while not started.join():
@@ -208,14 +278,11 @@ def spawn(
     return start_processes(fn, args, nprocs, join, daemon, start_method="spawn")
 
 
-def _run(call: bytes, index: int, error_file: str, parent_pid: int) -> None:
+def _run(call: _Call | _Packed, index: int, error_file: str, parent_pid: int | None) -> None:
     """In the new process: the call, and its failure as text in a file."""
     _die_with(parent_pid)
     try:
-        import cloudpickle  # noqa: PLC0415 - as above
-
-        fn, args = cloudpickle.loads(call)
-        fn(index, *args)
+        call(index)
     except KeyboardInterrupt:
         pass  # SIGINT: the parent has it too, and will say so
     except Exception:  # the parent raises it, from the text
@@ -223,7 +290,7 @@ def _run(call: bytes, index: int, error_file: str, parent_pid: int) -> None:
         sys.exit(1)
 
 
-def _die_with(parent_pid: int) -> None:
+def _die_with(parent_pid: int | None) -> None:
     """Let the kernel end this process when its parent goes; nothing where it cannot."""
     import ctypes  # noqa: PLC0415 - only in processes that were started here
 
@@ -231,5 +298,5 @@ def _die_with(parent_pid: int) -> None:
         ctypes.CDLL(None).prctl(1, ctypes.c_ulong(signal.SIGTERM), 0, 0, 0)
     except (AttributeError, OSError):
         return
-    if os.getppid() != parent_pid:
+    if parent_pid is not None and os.getppid() != parent_pid:
         os._exit(128 + signal.SIGTERM)

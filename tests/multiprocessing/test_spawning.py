@@ -45,7 +45,7 @@ def test_exception_ends_all_processes():
     assert text.startswith("\n\n-- Process 1 terminated with the following error:\nTraceback")
     assert text.endswith("ValueError: boom\n")
     again = pickle.loads(pickle.dumps(raised.value))
-    assert (again.error_index, again.pid) == (1, raised.value.pid)
+    assert (again.error_index, again.pid) == (1, raised.value.error_pid)
 
 
 # name: (what the process does, message, exit code)
@@ -66,9 +66,52 @@ def test_ends_without_an_exception(name):
 def test_names_of_multiprocessing_are_there():
     for name in ("Process", "Queue", "Pool", "get_context", "set_start_method", "Event"):
         assert hasattr(mp, name)
-    assert mp.get_sharing_strategy() in mp.get_all_sharing_strategies()
-    with pytest.raises(AssertionError):
+    before = mp.get_sharing_strategy()
+    for strategy in mp.get_all_sharing_strategies():
+        mp.set_sharing_strategy(strategy)
+        assert mp.get_sharing_strategy() == strategy
+    mp.set_sharing_strategy(before)
+    with pytest.raises(AssertionError, match="invalid sharing strategy 'telepathy', expected one"):
         mp.set_sharing_strategy("telepathy")
+
+
+def test_exceptions_are_pytorchs():
+    raised = mp.ProcessRaisedException(msg="m", error_index=1, error_pid=7)
+    exited = mp.ProcessExitedException("m", 1, 7, exit_code=-9, signal_name="SIGKILL")
+    for error in (raised, exited):
+        again = pickle.loads(pickle.dumps(error))
+        assert (again.msg, again.error_index, again.error_pid, again.pid) == ("m", 1, 7, 7)
+    assert pickle.loads(pickle.dumps(exited)).signal_name == "SIGKILL"
+    with pytest.warns(UserWarning, match="SpawnContext is renamed to ProcessContext since 1.4"):
+        assert mp.SpawnContext([], []).join()
+
+
+def finish(index, path):
+    if index == 0:
+        raise ValueError("boom")
+    while not os.path.exists(path + ".failed"):
+        pass
+    open(path, "w").close()
+
+
+def test_others_may_finish_within_the_grace_period(tmp_path):
+    path = str(tmp_path / "done")
+    context = mp.spawn(finish, args=(path,), nprocs=2, join=False)
+    context.processes[0].join()
+    open(path + ".failed", "w").close()
+    with pytest.raises(mp.ProcessRaisedException, match="boom"):
+        context.join(grace_period=30)
+    assert os.path.exists(path)
+
+
+class Unreadable:
+    def __reduce__(self):
+        return int, ("no number",)
+
+
+def test_a_call_that_cannot_be_read_is_the_processs_error():
+    with pytest.raises(mp.ProcessRaisedException, match="ValueError: invalid literal for int"):
+        mp.spawn(write, args=(Unreadable(),))
 
 
 def test_fork_becomes_spawn_where_threads_run(tmp_path):

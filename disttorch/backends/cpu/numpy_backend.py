@@ -100,6 +100,7 @@ class NumpyBackend(Backend):
     backward_kernel = _late("jit.pointwise", "backward_kernel")
     optimizer_step = _late("jit.steps", "optimizer_step")
     recurrent_kernel = _late("jit.recurrent", "recurrent_kernel")
+    _shared_memory = _late("shared_memory", "empty")
 
     def __init__(self) -> None:
         super().__init__()
@@ -194,11 +195,10 @@ class NumpyBackend(Backend):
         return isinstance(getattr(owner, "obj", owner), mmap.mmap)
 
     def shared_copy(self, array: np.ndarray) -> np.ndarray:
-        """Return a copy, of the same strides, in memory that forked processes share."""
+        """Return a copy, of the same strides, in memory that other processes can share."""
         order = sorted(range(array.ndim), key=lambda d: -array.strides[d])
         dense = array.transpose(order)
-        memory = np.frombuffer(mmap.mmap(-1, max(array.nbytes, 1)), np.uint8)[: array.nbytes]
-        copy = memory.view(array.dtype).reshape(dense.shape)
+        copy = self._shared_memory(array.nbytes).view(array.dtype).reshape(dense.shape)
         copy[...] = dense
         return copy.transpose(sorted(range(array.ndim), key=order.__getitem__))
 
