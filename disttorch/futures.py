@@ -50,7 +50,7 @@ class Future(Generic[T]):
     def _outcome(self) -> T:
         if self._error is not None:
             raise self._error
-        return self._value  # type: ignore[no-any-return]
+        return self._value
 
     def then(self, callback: Callable[[Future[T]], S]) -> Future[S]:
         """Return a Future of what `callback(self)` returns or raises once this one is done."""

@@ -35,7 +35,7 @@ class HostValues:
         return array.copy() if copy else array
 
     def __array_wrap__(self, array: np.ndarray, *_: Any) -> Tensor:
-        return self._wrap(CPU.asarray(array))  # type: ignore[no-any-return]
+        return self._wrap(CPU.asarray(array))
 
     def __dlpack__(self, **keywords: Any) -> Any:
         if self.requires_grad:

@@ -49,7 +49,7 @@ class DisableTorchFunctionSubclass:
 
 def get_default_nowrap_functions() -> set[Function]:
     """Return the functions whose results keep their type."""
-    return {Tensor.backward, Tensor.retain_grad, Tensor.as_subclass}  # type: ignore[attr-defined]
+    return {Tensor.backward, Tensor.retain_grad, Tensor.as_subclass}
 
 
 def is_tensor_like(inp: Any) -> bool:

@@ -138,7 +138,7 @@ class UntypedStorage:
         self._bytes[index if isinstance(index, slice) else _checked(index, self.nbytes())] = value
 
     def __deepcopy__(self, memo: dict[int, Any]) -> UntypedStorage:
-        return memo.setdefault(id(self), self.clone())  # type: ignore[no-any-return]
+        return memo.setdefault(id(self), self.clone())
 
     def __repr__(self) -> str:
         lines = "\n ".join(map(str, self.tolist()))
@@ -261,7 +261,7 @@ class TypedStorage:
     def tolist(self) -> list[Any]:
         """Return the elements as a list of numbers."""
         array = backend_of(self._elements).to_host(self._elements)
-        return (array.astype("float32") if array.dtype.kind == "V" else array).tolist()  # type: ignore[no-any-return]
+        return (array.astype("float32") if array.dtype.kind == "V" else array).tolist()
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.tolist())
@@ -275,7 +275,7 @@ class TypedStorage:
         self._elements[index if isinstance(index, slice) else _checked(index, len(self))] = value
 
     def __deepcopy__(self, memo: dict[int, Any]) -> TypedStorage:
-        return memo.setdefault(id(self), self.clone())  # type: ignore[no-any-return]
+        return memo.setdefault(id(self), self.clone())
 
     def __repr__(self) -> str:
         lines = "\n ".join(map(str, self.tolist()))

@@ -126,7 +126,7 @@ class Tensor(BoundMethods):
     @property
     def shape(self) -> Size:
         """Length of each dimension."""
-        return size_of(self._array.shape)  # type: ignore[no-any-return]
+        return size_of(self._array.shape)
 
     def size(self, dim: int | None = None) -> Any:
         """Return the shape, or the length of dimension `dim`; IndexError if out of range."""
@@ -145,17 +145,17 @@ class Tensor(BoundMethods):
     @property
     def ndim(self) -> int:
         """Number of dimensions."""
-        return self._array.ndim  # type: ignore[no-any-return]
+        return self._array.ndim
 
     def dim(self) -> int:
         """Return the number of dimensions."""
-        return self._array.ndim  # type: ignore[no-any-return]
+        return self._array.ndim
 
     ndimension = dim
 
     def numel(self) -> int:
         """Return the number of elements."""
-        return self._array.size  # type: ignore[no-any-return]
+        return self._array.size
 
     nelement = numel
 
@@ -220,14 +220,14 @@ class Tensor(BoundMethods):
             found = [d for d, known in TYPE_NAMES.items() if known == name]
             if not found or place not in ("torch", "torch.cuda"):
                 raise ValueError(f"invalid type: {dtype!r}")
-            return self.to("cuda" if place == "torch.cuda" else "cpu", found[0])  # type: ignore[attr-defined]
+            return self.to("cuda" if place == "torch.cuda" else "cpu", found[0])
         if hasattr(dtype, "is_cuda"):  # a class such as FloatTensor
-            return self.to("cuda" if dtype.is_cuda else "cpu", dtype.dtype)  # type: ignore[attr-defined]
+            return self.to("cuda" if dtype.is_cuda else "cpu", dtype.dtype)
         if isinstance(dtype, type):
             raise ValueError(f"invalid type: {dtype.__name__!r}")
         if not isinstance(dtype, Dtype):
             raise TypeError("dtype must be a type, str, or dtype object")
-        return self.to(dtype)  # type: ignore[attr-defined]
+        return self.to(dtype)
 
     def stride(self, dim: int | None = None) -> Any:
         """Return the strides in elements, or that of dimension `dim`."""
@@ -430,12 +430,12 @@ class Tensor(BoundMethods):
         return id(self)
 
     def __reversed__(self) -> Tensor:
-        return self.flip(0) if self.ndim else self  # type: ignore[attr-defined, no-any-return]
+        return self.flip(0) if self.ndim else self
 
     def as_subclass(self, cls: Any) -> Any:
         """Return the same tensor as an instance of a subclass of Tensor; gradients flow."""
         # A leaf stays the only owner of its gradient.
-        own = self.view_as(self) if self.requires_grad and self.is_leaf else self  # type: ignore[attr-defined]
+        own = self.view_as(self) if self.requires_grad and self.is_leaf else self
         out = cls._wrap(own._array)
         out._cell, out._view = own._cell, own._view
         out._requires_grad = own.requires_grad
@@ -452,7 +452,7 @@ class Tensor(BoundMethods):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if id(self) in memo:
-            return memo[id(self)]  # type: ignore[no-any-return]
+            return memo[id(self)]
         if not self.is_leaf:
             raise RuntimeError(_NON_LEAF_DEEPCOPY)
         out = type(self)._wrap(self.backend.copy_in_storage(self._array, memo))

@@ -70,7 +70,7 @@ class _RecordedGrads(_RawGrads):
         return grad
 
     def show(self, grad: Any) -> Tensor:
-        return grad  # type: ignore[no-any-return]
+        return grad
 
     def fit(self, grad: Any, shape: tuple[int, ...], np_dtype: Any) -> Any:
         if not isinstance(grad, Tensor):
@@ -365,7 +365,7 @@ def _accumulate(node: AccumulateGrad, grads: list[Any], mode: _RawGrads) -> None
 def _own_copy(grad: Tensor, leaf: Tensor) -> Tensor:
     """A recorded gradient in memory of its own: others may hold `grad`, or share its memory."""
     memory = Tensor._wrap(leaf.backend.xp.empty_like(leaf._array))
-    return memory.copy_(grad)  # type: ignore[attr-defined, no-any-return]
+    return memory.copy_(grad)
 
 
 class _Callbacks(threading.local):

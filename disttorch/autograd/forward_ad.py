@@ -93,10 +93,10 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
         )
     with enable_grad():
         linked = tensor.requires_grad
-        dual: Any = tensor.view_as(tensor) if linked else tensor.detach().requires_grad_()  # type: ignore[attr-defined]
+        dual: Any = tensor.view_as(tensor) if linked else tensor.detach().requires_grad_()
     _OPEN[-1].duals.append(dual)
     _OPEN[-1].tangents.append(tangent)
-    return dual  # type: ignore[no-any-return]
+    return dual
 
 
 def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTensor:

@@ -153,7 +153,7 @@ def _as_tuple(value: Any, name: str, api: str) -> tuple[bool, tuple[Tensor, ...]
 def _own(x: Tensor, create_graph: bool) -> Tensor:
     """A tensor to differentiate by: connected to `x` if results are to be differentiated on."""
     if create_graph and x.requires_grad:
-        return x.view_as(x)  # type: ignore[attr-defined, no-any-return]
+        return x.view_as(x)
     return x.detach().requires_grad_()
 
 
@@ -407,8 +407,8 @@ def _block(parts: list[Tensor], y: Tensor, x: Tensor, dim: int) -> Tensor:
     shape = (*y.shape, *x.shape)
     if not parts:
         return Tensor._wrap(y.backend.xp.zeros(shape, y._array.dtype))
-    flat = [p.reshape(-1) for p in parts]  # type: ignore[attr-defined]
-    return RECORDED.reshape(RECORDED.stack(flat, dim), shape)  # type: ignore[no-any-return]
+    flat = [p.reshape(-1) for p in parts]
+    return RECORDED.reshape(RECORDED.stack(flat, dim), shape)
 
 
 def hessian(
@@ -439,7 +439,7 @@ def hessian(
                 "The Tensor returned by the function given to hessian should contain a single "
                 "element"
             )
-        return y.squeeze()  # type: ignore[no-any-return]
+        return y.squeeze()
 
     def gradient(*point: Tensor) -> tuple[Tensor, ...]:
         found: tuple[Tensor, ...] = jacobian(scalar, point, create_graph=True)

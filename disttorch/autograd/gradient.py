@@ -139,7 +139,7 @@ def _accumulating_nodes(places: tuple[Place, ...]) -> set[Node]:
     for place in places:
         edge = edge_from(place)
         if isinstance(place, Tensor):
-            place.retain_grad()  # type: ignore[attr-defined]
+            place.retain_grad()
         if edge is not None:
             nodes.add(edge[0])
     return nodes
@@ -260,7 +260,7 @@ def _batched_sweeps(
     n = min(g.shape[0] for g in grads if g is not None)
     rows = []
     for i in range(n):
-        row = [None if g is None else g[i] for g in grads]  # type: ignore[index]
+        row = [None if g is None else g[i] for g in grads]
         rows.append(_sweep(roots, targets, row, keep or i < n - 1, create_graph))
     return [
         None if column[0] is None else RECORDED.stack(column) for column in zip(*rows, strict=True)

@@ -54,7 +54,7 @@ class save_on_cpu(saved_tensors_hooks):
 
     def __init__(self, pin_memory: bool = False, device_type: str = "cuda") -> None:
         super().__init__(
-            lambda t: (t.device, t.detach().cpu()),  # type: ignore[attr-defined]
+            lambda t: (t.device, t.detach().cpu()),
             lambda packed: packed[1].to(packed[0]),
         )
 
@@ -80,7 +80,7 @@ class _MutationAllowed(saved_tensors_hooks):
     active = False
 
     def __init__(self) -> None:
-        super().__init__(lambda t: t.detach().clone(), self._unpack)  # type: ignore[attr-defined]
+        super().__init__(lambda t: t.detach().clone(), self._unpack)
 
     def _unpack(self, copy: Tensor) -> Tensor:
         if not _MutationAllowed.active:
@@ -142,10 +142,7 @@ def register_multi_grad_hook(
         raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
     collector = _Collector(tensors, fn, wait=mode == "all")
     return _Handles(
-        [
-            t.register_hook(lambda g, i=i: collector.take(i, g))  # type: ignore[attr-defined]
-            for i, t in enumerate(tensors)
-        ]
+        [t.register_hook(lambda g, i=i: collector.take(i, g)) for i, t in enumerate(tensors)]
     )
 
 

@@ -182,7 +182,7 @@ def accumulator_of(leaf: Tensor) -> AccumulateGrad:
     node = leaf._accumulator
     if node is None:
         node = leaf._accumulator = AccumulateGrad(leaf)
-    return node  # type: ignore[no-any-return]
+    return node
 
 
 def edge_of(tensor: Tensor) -> Edge | None:

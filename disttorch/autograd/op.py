@@ -190,7 +190,7 @@ class Op(Node):
     @classmethod
     def array_function(cls, backend: Backend) -> Callable[..., Any]:
         """Return the function that `ufunc` names."""
-        return getattr(backend.xp, cls.ufunc)  # type: ignore[no-any-return]
+        return getattr(backend.xp, cls.ufunc)
 
     @classmethod
     def run(cls, backend: Backend, *arrays: Array, **params: Any) -> Any:
@@ -360,7 +360,7 @@ def _entered(op: type[Op], inputs: tuple[Any, ...]) -> tuple[Backend, list[Any],
 
 def _n_elements(arrays: list[Any]) -> int:
     """Elements of the first and the last operand together: either may be a number."""
-    return getattr(arrays[0], "size", 0) + getattr(arrays[-1], "size", 0)  # type: ignore[no-any-return]
+    return getattr(arrays[0], "size", 0) + getattr(arrays[-1], "size", 0)
 
 
 def _check_device(backend: Backend, x: Tensor, inputs: tuple[Any, ...]) -> None:

@@ -81,7 +81,7 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
     Raises RuntimeError when gradients would be lost, unless `force`; TypeError off the CPU.
     """
     if force:
-        return self.backend.to_host(self._array)  # type: ignore[no-any-return]
+        return self.backend.to_host(self._array)
     if self.requires_grad and STATE.enabled:
         raise RuntimeError(
             "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
@@ -91,7 +91,7 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
             f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to "
             "copy the tensor to host memory first."
         )
-    return self._array  # type: ignore[no-any-return]
+    return self._array
 
 
 def _volatile(self: Tensor) -> bool:

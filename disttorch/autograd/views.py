@@ -42,7 +42,7 @@ class UnrecordedView:
         if STATE.enabled:
             raise RuntimeError(ambiguous_write(None, inference, indirect=True))
         result = view.apply(source, **params)
-        return result if k is None else result[k]  # type: ignore[no-any-return]
+        return result if k is None else result[k]
 
     @staticmethod
     def run(

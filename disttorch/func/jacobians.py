@@ -125,7 +125,7 @@ def _blocks(parts: list[Tensor], x: Tensor, y: Tensor, dim: int) -> Tensor:
     """Stack the rows (`dim` 0) or columns (`dim` -1) of one block: shape of `y`, then of `x`."""
     shape = (*y.shape, *x.shape)
     if not parts:
-        return y.new_zeros(shape)  # type: ignore[attr-defined, no-any-return]
+        return y.new_zeros(shape)
     return stack(parts, dim).reshape(shape)
 
 

@@ -52,7 +52,7 @@ class Level:
     def _enter(self, x: Tensor) -> Tensor:
         differentiable = x.is_floating_point() or x.is_complex()
         if self.linked and x.requires_grad:
-            return x.view_as(x)  # type: ignore[attr-defined, no-any-return]
+            return x.view_as(x)
         return x.detach().requires_grad_() if differentiable else x.detach()
 
     def leave(self, value: Any) -> Any:
@@ -135,7 +135,7 @@ class Chosen:
 def _put(args: tuple[Any, ...], diff: Any, tree: Any) -> tuple[Any, ...]:
     """The arguments with those that `diff` chooses replaced."""
     if not isinstance(diff, Chosen):
-        return tree  # type: ignore[no-any-return]
+        return tree
     new = tree if isinstance(diff.argnums, tuple) else (tree,)
     replaced = dict(zip(diff.positions(len(args)), new, strict=True))
     return tuple(replaced.get(k, x) for k, x in enumerate(args))

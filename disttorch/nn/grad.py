@@ -33,7 +33,7 @@ def _of_rank(n: int) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
     ) -> Tensor:
         window = _window(n, weight.shape[2:], stride, padding, dilation)
         sizes = tuple(input_size[2:])
-        return TransposedConvolution.apply(  # type: ignore[no-any-return]
+        return TransposedConvolution.apply(
             grad_output, weight, None, sizes=sizes, window=window, groups=groups
         )
 
@@ -47,7 +47,7 @@ def _of_rank(n: int) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
         groups: int = 1,
     ) -> Tensor:
         window = _window(n, weight_size[2:], stride, padding, dilation)
-        return Correlation.apply(input, grad_output, window=window, groups=groups)  # type: ignore[no-any-return]
+        return Correlation.apply(input, grad_output, window=window, groups=groups)
 
     for function, what in ((of_input, "input"), (of_weight, "weight")):
         function.__name__ = function.__qualname__ = f"conv{n}d_{what}"

@@ -46,19 +46,19 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 @no_grad()
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
     """Fill with numbers uniform in [a, b)."""
-    return tensor.uniform_(a, b, generator=generator)  # type: ignore[attr-defined,no-any-return]
+    return tensor.uniform_(a, b, generator=generator)
 
 
 @no_grad()
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
     """Fill with normal numbers."""
-    return tensor.normal_(mean, std, generator=generator)  # type: ignore[attr-defined,no-any-return]
+    return tensor.normal_(mean, std, generator=generator)
 
 
 @no_grad()
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Fill with one value."""
-    return tensor.fill_(val)  # type: ignore[attr-defined,no-any-return]
+    return tensor.fill_(val)
 
 
 def ones_(tensor: Tensor) -> Tensor:
@@ -111,7 +111,7 @@ def _redraw_outside(
     low, high = (values.dtype.type(limit) for limit in limits)
     fresh = Tensor._wrap(tensor.backend.xp.empty_like(values))
     while (outside := (values < low) | (values > high)).any():
-        fresh.normal_(mean, std, generator=generator)  # type: ignore[attr-defined]
+        fresh.normal_(mean, std, generator=generator)
         values[...] = tensor.backend.xp.where(outside, fresh._array, values)
 
 
@@ -125,10 +125,10 @@ def _reject_uniform(
     drawn, chance = (Tensor._wrap(xp.empty_like(values)) for _ in range(2))
     pending = xp.ones(values.shape, bool)
     while pending.any():
-        drawn.uniform_(*limits, generator=generator)  # type: ignore[attr-defined]
+        drawn.uniform_(*limits, generator=generator)
         values[...] = xp.where(pending, drawn._array, values)
         density = ((drawn._array - mean) / std) ** 2 * -0.5 - peak
-        chance.uniform_(generator=generator)  # type: ignore[attr-defined]
+        chance.uniform_(generator=generator)
         pending = pending & (xp.log(chance._array) > density)
 
 
@@ -140,7 +140,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """Fill a matrix with the identity; ValueError unless it has 2 dimensions."""
     if tensor.ndim != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
-    tensor.fill_(0)  # type: ignore[attr-defined]
+    tensor.fill_(0)
     diagonal = range(min(tensor.shape))
     tensor._array[diagonal, diagonal] = 1
     return tensor
@@ -157,7 +157,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     n_out, n_in, *sizes = tensor.shape
     if n_out % groups:
         raise ValueError("dim 0 must be divisible by groups")
-    tensor.fill_(0)  # type: ignore[attr-defined]
+    tensor.fill_(0)
     centre = tuple(size // 2 for size in sizes)
     per_group = n_out // groups
     for group in range(groups):

@@ -29,7 +29,7 @@ class Parameter(Tensor, metaclass=_ParameterType):
     Raises RuntimeError for `data` of integer dtype unless `requires_grad` is False.
     """
 
-    __torch_function__ = Tensor._no_torch_function  # type: ignore[assignment]
+    __torch_function__ = Tensor._no_torch_function
 
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Any:
         """Make a parameter of an existing tensor, or an empty one."""
@@ -46,10 +46,10 @@ class Parameter(Tensor, metaclass=_ParameterType):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
         if id(self) in memo:
-            return memo[id(self)]  # type: ignore[no-any-return]
+            return memo[id(self)]
         copied = type(self)(Tensor._wrap(self._array.copy(order="K")), self.requires_grad)
         memo[id(self)] = copied
-        return copied  # type: ignore[no-any-return]
+        return copied
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
@@ -65,7 +65,7 @@ class _BufferType(type):
 class Buffer(Tensor, metaclass=_BufferType):
     """A tensor that a module registers as buffer when it is assigned; saved if `persistent`."""
 
-    __torch_function__ = Tensor._no_torch_function  # type: ignore[assignment]
+    __torch_function__ = Tensor._no_torch_function
 
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Any:
         """Mark a tensor that shares the memory of `data` (an empty one by default)."""
@@ -94,7 +94,7 @@ class UninitializedTensorMixin:
         """Become an ordinary tensor of `shape`, uninitialised, on this device and of this dtype."""
         own: Any = self
         made = empty_tensor(*shape, device=device or own.device, dtype=dtype or own.dtype)
-        self.__class__ = self.cls_to_become  # type: ignore[assignment]
+        self.__class__ = self.cls_to_become
         own.data = made
 
     @property
@@ -144,7 +144,7 @@ class UninitializedBuffer(UninitializedTensorMixin, Tensor):
     """A buffer without a shape, for modules that see it in their first input."""
 
     cls_to_become = Tensor
-    __torch_function__ = Tensor._no_torch_function  # type: ignore[assignment]
+    __torch_function__ = Tensor._no_torch_function
 
     def __new__(
         cls, requires_grad: bool = False, device: Any = None, dtype: Dtype | None = None
@@ -163,7 +163,7 @@ def empty_tensor(*shape: int, device: Any = None, dtype: Dtype | None = None) ->
 
 def empty_parameter(*shape: int, device: Any = None, dtype: Dtype | None = None) -> Parameter:
     """Return an uninitialised parameter of `shape`, which `reset_parameters` then fills."""
-    return Parameter(empty_tensor(*shape, device=device, dtype=dtype))  # type: ignore[no-any-return]
+    return Parameter(empty_tensor(*shape, device=device, dtype=dtype))
 
 
 def factory_kwargs(kwargs: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -140,9 +140,9 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
                 f"Mismatch of parameter numbers and input channel size. Found parameter numbers = "
                 f"{weight.numel()} and channel size = {channels}."
             )
-        weight = weight.reshape(-1, *(1,) * (input.ndim - 2))  # type: ignore[attr-defined]
+        weight = weight.reshape(-1, *(1,) * (input.ndim - 2))
     elif input.ndim != weight.ndim:
-        weight = weight.reshape((1,) * input.ndim)  # type: ignore[attr-defined]
+        weight = weight.reshape((1,) * input.ndim)
     return Prelu.apply(input, weight)
 
 

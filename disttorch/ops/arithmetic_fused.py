@@ -18,7 +18,7 @@ def _wide(x: Array, a: Array, b: Array) -> tuple[Array, Array, Array, Any]:
     """The operands, 16-bit floats in float32, and the dtype to return to (None: as it is)."""
     if x.dtype.itemsize != 2 or x.dtype.kind not in "fV":
         return x, a, b, None
-    return *(t.astype("float32") for t in (x, a, b)), x.dtype  # type: ignore[return-value]
+    return *(t.astype("float32") for t in (x, a, b)), x.dtype
 
 
 class Addcmul(PointwiseOp):

@@ -98,12 +98,12 @@ def _derivative(f: Tensor, dim: int, spacing: Spacing, edge_order: int) -> Tenso
         return cat([first, inner, last], dim)
     shape = [1] * f.ndim
     shape[dim] = n - 1
-    h = _steps(spacing, 0).reshape(shape)  # type: ignore[attr-defined]
+    h = _steps(spacing, 0).reshape(shape)
     before, after = narrow(h, dim, 0, n - 2), narrow(h, dim, 1, n - 2)
-    both = before + after  # type: ignore[operator]
+    both = before + after
     inner = (
         _at(f, dim, 0, n - 2) * (-after / (before * both))
-        + _at(f, dim, 1, n - 2) * ((after - before) / (before * after))  # type: ignore[operator]
+        + _at(f, dim, 1, n - 2) * ((after - before) / (before * after))
         + _at(f, dim, 2, n - 2) * (before / (after * both))
     )
     ends = []
@@ -117,7 +117,7 @@ def _one_sided(f: Tensor, dim: int, steps: Sequence[Any], end: int) -> Tensor:
     """Derivative at the first (`end` 1) or last (-1) element from `len(steps)` differences."""
     values = [_at(f, dim, i if end == 1 else -1 - i, 1) for i in range(len(steps) + 1)]
     if len(steps) == 1:
-        y = (values[1] - values[0]) / steps[0]  # type: ignore[operator]
+        y = (values[1] - values[0]) / steps[0]
     else:
         a, b = steps
         y = (
@@ -125,7 +125,7 @@ def _one_sided(f: Tensor, dim: int, steps: Sequence[Any], end: int) -> Tensor:
             + values[1] * ((a + b) / (a * b))
             + values[2] * (-a / (b * (a + b)))
         )
-    return y if end == 1 else -y  # type: ignore[operator]
+    return y if end == 1 else -y
 
 
 def _spacings(input: Tensor, spacing: Any, dims: tuple[int, ...], given: bool) -> list[Spacing]:
@@ -168,7 +168,7 @@ def gradient(
             "torch.gradient expected each dimension size to be at least edge_order+1"
         )
     if not (input.is_floating_point() or input.is_complex()):
-        input = input / 1  # type: ignore[operator]
+        input = input / 1
     return tuple(_derivative(input, d, h, edge_order) for d, h in zip(dims, spacings, strict=True))
 
 
@@ -182,7 +182,7 @@ def _pair_sums(y: Tensor, x: Tensor | None, dx: float, dim: int, name: str) -> t
     d = y._dim(dim)
     n = max(y.shape[d] - 1, 0)
     later, earlier = narrow(y, d, y.shape[d] - n, n), narrow(y, d, 0, n)
-    both = later + earlier  # type: ignore[operator]
+    both = later + earlier
     if x is None:
         return both * (dx / 2), d
     widths = _widths(y, x, d, name)
@@ -196,10 +196,10 @@ def _widths(y: Tensor, x: Tensor, dim: int, name: str) -> Tensor:
             raise RuntimeError(f"{name}: There must be one `x` value for each sample point")
         shape = [1] * y.ndim
         shape[dim] = max(x.shape[0] - 1, 0)
-        return diff(x).reshape(shape)  # type: ignore[no-any-return]
+        return diff(x).reshape(shape)
     lead = y.ndim - x.ndim
     if lead > 0:
-        x = x.reshape((*(1,) * lead, *x.shape))  # type: ignore[attr-defined]
+        x = x.reshape((*(1,) * lead, *x.shape))
     if x.shape[dim] != y.shape[dim]:
         raise RuntimeError(f"{name}: There must be one `x` value for each sample point")
     return _steps(x, dim)

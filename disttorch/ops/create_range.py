@@ -230,7 +230,7 @@ def _triangle(op: type[Op], input: Tensor, diagonal: int) -> Tensor:
     if input.ndim < 2:
         name = op.op_name.lower()
         raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
-    return op.apply(input, diagonal=diagonal)  # type: ignore[no-any-return]
+    return op.apply(input, diagonal=diagonal)
 
 
 @public(method=True, inplace=True)

@@ -109,8 +109,8 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = _MODES[0])
         wide = n > _MM_ROWS or m > _MM_ROWS
         by_product = compute_mode == _MODES[1] or (compute_mode == _MODES[0] and wide)
         return EuclideanDistances.apply(x1, x2, by_product=by_product)
-    apart = x1.unsqueeze(-2) - x2.unsqueeze(-3)  # type: ignore[attr-defined]
-    return vector_length(apart, p, -1) if k else apart.sum(-1)  # type: ignore[no-any-return]
+    apart = x1.unsqueeze(-2) - x2.unsqueeze(-3)
+    return vector_length(apart, p, -1) if k else apart.sum(-1)
 
 
 @public()
@@ -121,5 +121,5 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     if p < 0:
         raise RuntimeError("pdist only supports non-negative p values")
     first, second = triu_indices(input._array.shape[0], input._array.shape[0], 1)
-    apart = input[first] - input[second]  # type: ignore[index]
-    return vector_length(apart, p, -1) if apart._array.shape[-1] else apart.sum(-1)  # type: ignore[no-any-return]
+    apart = input[first] - input[second]
+    return vector_length(apart, p, -1) if apart._array.shape[-1] else apart.sum(-1)

@@ -27,25 +27,25 @@ def _write(input: Tensor, name: str, others: tuple[Any, ...], function: Callable
             raise TypeError(
                 f"{name}: expected {input.type()} for argument 'other' (got {other.type()})"
             )
-    flat = [t.reshape(-1).tolist() for t in broadcast_tensors(input, *others)]  # type: ignore[attr-defined]
+    flat = [t.reshape(-1).tolist() for t in broadcast_tensors(input, *others)]
     made = [function(*values) for values in zip(*flat, strict=True)]
     values = tensor(made, dtype=input.dtype, device=input.device)
-    return input.copy_(values.reshape(input.shape))  # type: ignore[attr-defined]
+    return input.copy_(values.reshape(input.shape))
 
 
 @public(method=True, function=False)
 def apply_(input: Tensor, callable: Callable[[Any], Any]) -> Tensor:
     """Replace each element by ``callable(element)``, in place; slow. RuntimeError with grad."""
-    return _write(input, "apply_", (), callable)  # type: ignore[no-any-return]
+    return _write(input, "apply_", (), callable)
 
 
 @public(method=True, function=False)
 def map_(input: Tensor, tensor: Tensor, callable: Callable[[Any, Any], Any]) -> Tensor:
     """Replace each element by ``callable(element, partner)``, in place; slow."""
-    return _write(input, "map_", (tensor,), callable)  # type: ignore[no-any-return]
+    return _write(input, "map_", (tensor,), callable)
 
 
 @public(method=True, function=False)
 def map2_(input: Tensor, x: Tensor, y: Tensor, callable: Callable[[Any, Any, Any], Any]) -> Tensor:
     """Replace each element by ``callable(element, partner in x, partner in y)``, in place."""
-    return _write(input, "map2_", (x, y), callable)  # type: ignore[no-any-return]
+    return _write(input, "map2_", (x, y), callable)

@@ -57,7 +57,7 @@ def _shifted(input: Tensor, dim: Sequence[int] | int | None, back: bool) -> Tens
     else:
         dims = [input._dim(d) for d in ((dim,) if isinstance(dim, int) else dim)]
     if not dims:
-        return input.clone()  # type: ignore[attr-defined, no-any-return]
+        return input.clone()
     lengths = [input._array.shape[d] for d in dims]
     return roll(input, [(n + 1) // 2 if back else n // 2 for n in lengths], dims)
 

@@ -36,12 +36,12 @@ def _padded(x: Tensor, amount: int, mode: str) -> Tensor:
     if mode == "constant":
         return Pad.apply(x, pads=(*((0, 0),) * lead, (amount, amount)), value=0)
     if mode != "reflect" or amount >= n:
-        wide = x.reshape((*(1,) * (2 - lead), *x._array.shape))  # type: ignore[attr-defined]
+        wide = x.reshape((*(1,) * (2 - lead), *x._array.shape))
         pads = (*((0, 0),) * (wide.ndim - 1), (amount, amount))
-        return indexed_pad(wide, pads, mode).reshape((*x._array.shape[:-1], -1))  # type: ignore[attr-defined, no-any-return]
+        return indexed_pad(wide, pads, mode).reshape((*x._array.shape[:-1], -1))
     if not amount:
         return x
-    before, after = x[..., 1 : amount + 1], x[..., n - amount - 1 : n - 1]  # type: ignore[index]
+    before, after = x[..., 1 : amount + 1], x[..., n - amount - 1 : n - 1]
     return cat([before.flip(-1), x, after.flip(-1)], -1)
 
 
@@ -130,13 +130,13 @@ def stft(
     weights = _full_window(window, x, length, n_fft)
     frames = Unfold.apply(x, dim=x.ndim - 1, size=n_fft, step=hop)
     if weights is not None:
-        frames = frames * weights  # type: ignore[operator]
+        frames = frames * weights
     norm, last = ("ortho" if normalized else "backward"), frames.ndim - 1
     if half:
         spectra = RealFourier.apply(frames, dim=last, norm=norm)
     else:
         spectra = Fourier.apply(frames, dims=(last,), norm=norm, inverse=False)
-    spectra = spectra.transpose(-2, -1)  # type: ignore[attr-defined]
+    spectra = spectra.transpose(-2, -1)
     return spectra if as_complex else view_as_real(spectra)
 
 
@@ -220,7 +220,7 @@ def istft(
     )
     _check_istft(input, window, (n_fft, hop, span), bool(half), call)
     weights = _full_window(window, input, span, n_fft)
-    frames = _frames(input.transpose(-2, -1), n_fft, normalized, bool(half), return_complex)  # type: ignore[attr-defined]
+    frames = _frames(input.transpose(-2, -1), n_fft, normalized, bool(half), return_complex)
     signal = _added_up(frames, weights, hop, call, n_fft // 2 if center else 0, length)
     return signal
 
@@ -230,7 +230,7 @@ def _frames(x: Tensor, n_fft: int, normalized: bool, half: bool, as_complex: boo
     norm, last = ("ortho" if normalized else "backward"), x.ndim - 1
     if as_complex:
         return Fourier.apply(x, dims=(last,), norm=norm, inverse=True)
-    x = x if half else x[..., : n_fft // 2 + 1]  # type: ignore[index]
+    x = x if half else x[..., : n_fft // 2 + 1]
     return RealFourierInverse.apply(x, n=n_fft, dim=last, norm=norm)
 
 
@@ -241,7 +241,7 @@ def _added_up(
     n_frames, n_fft = frames._array.shape[-2:]
     total = n_fft + hop * (n_frames - 1)
     if weights is not None:
-        frames = frames * weights  # type: ignore[operator]
+        frames = frames * weights
         square = weights * weights
     else:
         square = Tensor._wrap(frames.backend.xp.ones(n_fft, frames._array.real.dtype))
@@ -250,7 +250,7 @@ def _added_up(
     envelope = Overlap.apply(square.expand(n_frames, n_fft), shape=(total,), dim=0, step=hop)
     end = total - start if length is None else start + length
     stop = min(end, total)
-    y, envelope = y[..., start:stop], envelope[start:stop]  # type: ignore[index]
+    y, envelope = y[..., start:stop], envelope[start:stop]
     if bool((abs(envelope._array) < 1e-11).any()):
         raise RuntimeError(f"{call} window overlap add min: 1\n[ CPUBoolType{{}} ]")
     y = y / envelope

@@ -55,7 +55,7 @@ def _check_part(value: float, dtype: Dtype) -> None:
 @functools.cache
 def _largest(dtype: Dtype) -> float:
     """The largest number of a floating dtype."""
-    return finfo(dtype).max  # type: ignore[attr-defined, no-any-return]
+    return finfo(dtype).max  # type: ignore[attr-defined]
 
 
 _integers = functools.cache(iinfo)

@@ -105,7 +105,7 @@ def unfold_blocks(
     if input.ndim == 3:
         y = Blocks.apply(unsqueeze(input, 0), window=window)
         return reshape(y, y.shape[1:])
-    return Blocks.apply(input, window=window)  # type: ignore[no-any-return]
+    return Blocks.apply(input, window=window)
 
 
 @public(function=False)
@@ -145,4 +145,4 @@ def fold(
     if input.ndim == 2:
         y = AddBlocks.apply(unsqueeze(input, 0), sizes=sizes, window=window)
         return reshape(y, y.shape[1:])
-    return AddBlocks.apply(input, sizes=sizes, window=window)  # type: ignore[no-any-return]
+    return AddBlocks.apply(input, sizes=sizes, window=window)

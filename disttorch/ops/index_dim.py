@@ -144,7 +144,7 @@ def _add(
     check_source(input, d, index, source, "index_add_()")
     _check_positions(input, d, index, RuntimeError, "")
     check_slices(input, d, source)
-    scaled = source if alpha == 1 else source * alpha  # type: ignore[operator]
+    scaled = source if alpha == 1 else source * alpha
     return _write(IndexAdd, input, d, index, scaled, inplace)
 
 
@@ -254,7 +254,7 @@ def _put(
     values = reshape(source, index.shape)
     written = put_indexed(IndexPut, flat, values, [index], along(0), accumulate=accumulate)
     result = reshape(written, input.shape)
-    return input.copy_(result) if inplace else result  # type: ignore[attr-defined, no-any-return]
+    return input.copy_(result) if inplace else result
 
 
 put, put_ = two_forms(

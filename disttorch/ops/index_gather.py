@@ -111,7 +111,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     """
     d = _check_index("gather", input, dim, index, in_range=False)
     if not index._array.size:
-        return reshape(ravel(input)[:0], index.shape)  # type: ignore[index]
+        return reshape(ravel(input)[:0], index.shape)
     x, places = _vector(input), _vector(index)
     wrong = _too_large(places._array.shape, x._array.shape, d)
     if wrong is not None:
@@ -233,7 +233,7 @@ def _apply(
 ) -> Tensor:
     x, y, places = _vector(input), _vector(src), _vector(index)
     if not places.numel():
-        return input if inplace else input.clone()  # type: ignore[attr-defined]
+        return input if inplace else input.clone()
     if not inplace:
         out = op.apply(x, y, places, dim=d, **params)
         return out if input.ndim else reshape(out, ())
@@ -257,7 +257,7 @@ def _scatter(
         if reduce not in ("add", "multiply"):
             raise RuntimeError("reduce argument must be either add or multiply.")
         if not isinstance(src, Tensor):
-            src = input.new_full(index.shape, src)  # type: ignore[attr-defined]
+            src = input.new_full(index.shape, src)
         how = "sum" if reduce == "add" else "prod"
         return _scatter_reduce(input, dim, index, src, how, inplace=inplace)
     d = _check_scatter("scatter", input, dim, index, src)
@@ -372,12 +372,12 @@ def _scatter_reduce(
     if reduce in ("sum", "mean"):
         out = _apply(ScatterAdd, start, d, index, src, False)
         if reduce == "mean":
-            ones = src.new_ones(index.shape)  # type: ignore[attr-defined]
-            first = input.new_ones(input.shape)  # type: ignore[attr-defined]
+            ones = src.new_ones(index.shape)
+            first = input.new_ones(input.shape)
             if not include_self:
                 first = _apply(Scatter, first, d, index, 0, False)
             counts = _apply(ScatterAdd, first, d, index, ones, False)
-            out = _mean(out, counts.clamp(min=1))  # type: ignore[attr-defined]
+            out = _mean(out, counts.clamp(min=1))
     else:
         out = _apply(ScatterReduce, start, d, index, src, False, how=reduce)
     return overwrite(input, out) if inplace else out
@@ -385,8 +385,8 @@ def _scatter_reduce(
 
 def _mean(total: Tensor, counts: Tensor) -> Tensor:
     if total.is_floating_point() or total.is_complex():
-        return total / counts  # type: ignore[operator, no-any-return]
-    return total // counts  # type: ignore[operator, no-any-return]
+        return total / counts
+    return total // counts
 
 
 scatter_reduce, scatter_reduce_ = two_forms(

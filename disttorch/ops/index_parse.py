@@ -125,7 +125,7 @@ def _as_item(item: Any, select: bool) -> Any:
         return bool(item) if item.dtype.kind == "b" else item.__index__()
     if hasattr(item, "__array__") or isinstance(item, Sequence):
         made = tensor(item)
-        return _index_tensor(made.long() if made.numel() == 0 else made)  # type: ignore[attr-defined]
+        return _index_tensor(made.long() if made.numel() == 0 else made)
     if hasattr(item, "__index__"):
         return item.__index__()
     raise IndexError(
@@ -144,7 +144,7 @@ def _index_tensor(item: Tensor) -> Tensor:
             UserWarning,
             stacklevel=6,
         )
-        return item.bool()  # type: ignore[attr-defined, no-any-return]
+        return item.bool()
     if dtype.kind not in "bi":
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
     return item

@@ -41,7 +41,7 @@ def _index_reduce(
     result = scatter_reduce(target, d, places, slices, reduce, include_self=include_self)
     if not input.ndim:
         result = reshape(result, ())
-    return input.copy_(result) if inplace else result  # type: ignore[attr-defined, no-any-return]
+    return input.copy_(result) if inplace else result
 
 
 index_reduce, index_reduce_ = two_forms(

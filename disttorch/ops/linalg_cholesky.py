@@ -57,7 +57,7 @@ def _factor(A: Tensor, upper: bool, name: str) -> tuple[Tensor, Tensor]:
     require_square(A, name)
     require_kernel(A, "cholesky_cpu")
     if upper:  # the upper triangle is read, and the factor is the adjoint
-        factor, info = Cholesky.apply(A.mH)  # type: ignore[attr-defined]
+        factor, info = Cholesky.apply(A.mH)
         return factor.mH, info
     return Cholesky.apply(A)
 
@@ -83,7 +83,7 @@ def linalg_cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     """
     factor, info = linalg_cholesky_ex(A, upper=upper)
     check_info(info, "linalg.cholesky", CHOLESKY)
-    return factor  # type: ignore[no-any-return]
+    return factor
 
 
 @public(method=True)
@@ -110,8 +110,8 @@ def cholesky_solve(input: Tensor, L: Tensor, upper: bool = False) -> Tensor:
     require_same_dtype(L, input, "cholesky_solve")
     require_kernel(L, "cholesky_solve_cpu")
     broadcast_shapes_checked(L._array.shape[:-2], input._array.shape[:-2])
-    lower = L.mH if upper else L  # type: ignore[attr-defined]
-    return solved(lower.mH, solved(lower, input, upper=False), upper=True)  # type: ignore[attr-defined]
+    lower = L.mH if upper else L
+    return solved(lower.mH, solved(lower, input, upper=False), upper=True)
 
 
 @public(method=True)
@@ -122,9 +122,9 @@ def cholesky_inverse(input: Tensor, upper: bool = False) -> Tensor:
     require_square(input, "cholesky_inverse")
     require_kernel(input, "cholesky_inverse_out_cpu")
     _refuse_singular(input)
-    lower = input.mH if upper else input  # type: ignore[attr-defined]
+    lower = input.mH if upper else input
     half = solved(lower, IdentityLike.apply(lower), upper=False)
-    return half.mH @ half  # type: ignore[attr-defined, no-any-return]
+    return half.mH @ half
 
 
 def _refuse_singular(factor: Tensor) -> None:

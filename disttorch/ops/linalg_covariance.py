@@ -59,7 +59,7 @@ def cov(
         )
     if input._array.dtype.kind == "b":
         raise RuntimeError("cov(): bool dtype is not supported for input")
-    x: Any = input if input.ndim == 2 else input.reshape(1, -1)  # type: ignore[attr-defined]
+    x: Any = input if input.ndim == 2 else input.reshape(1, -1)
     x = cast(x, get_default_dtype()) if x._array.dtype.kind in "iu" else x
     n = x._array.shape[1]
     weights: Any = None
@@ -94,7 +94,7 @@ def corrcoef(input: Tensor) -> Tensor:
         )
     c: Any = cov(input)
     if not c.ndim:
-        return c / c  # type: ignore[no-any-return]
+        return c / c
     d = c.diagonal()
     deviation = (d.real if c.is_complex() else d).sqrt()
     c = c / deviation.unsqueeze(1) / deviation.unsqueeze(0)

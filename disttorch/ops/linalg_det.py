@@ -141,6 +141,6 @@ def slogdet(input: Tensor) -> Any:
 def logdet(input: Tensor) -> Tensor:
     """Logarithm of the determinants of (*, n, n); NaN for negative ones, -inf for 0."""
     sign, size = _slogdet(input, "logdet")
-    if input.is_complex():  # type: ignore[attr-defined]
-        return log(sign) + size  # type: ignore[operator, no-any-return]
-    return size.masked_fill(sign == -1, math.nan)  # type: ignore[attr-defined, no-any-return]
+    if input.is_complex():
+        return log(sign) + size
+    return size.masked_fill(sign == -1, math.nan)

@@ -95,8 +95,8 @@ def linalg_ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool =
     batch = broadcast_shapes_checked(LD._array.shape[:-2], B._array.shape[:-2])
     n = LD._array.shape[-1]
     return LdlSolve.apply(
-        LD.expand(*batch, n, n),  # type: ignore[attr-defined]
-        pivots.expand(*batch, n),  # type: ignore[attr-defined]
-        B.expand(*batch, *B._array.shape[-2:]),  # type: ignore[attr-defined]
+        LD.expand(*batch, n, n),
+        pivots.expand(*batch, n),
+        B.expand(*batch, *B._array.shape[-2:]),
         hermitian=hermitian,
     )

@@ -22,16 +22,16 @@ def _basis(A: Tensor, q: int, niter: int) -> Tensor:
     start = randn(A._array.shape[-1], q, dtype=A.dtype, device=A.device)
     basis = linalg_qr(matmul(A, start)).Q
     for _ in range(niter):
-        basis = linalg_qr(matmul(A.mH, basis)).Q  # type: ignore[attr-defined]
+        basis = linalg_qr(matmul(A.mH, basis)).Q
         basis = linalg_qr(matmul(A, basis)).Q
-    return basis  # type: ignore[no-any-return]
+    return basis
 
 
 def _decomposed(A: Tensor, q: int, niter: int) -> Decomposition:
     m, n = A._array.shape[-2:]
-    tall = A if m >= n else A.mH  # type: ignore[attr-defined]
+    tall = A if m >= n else A.mH
     basis = _basis(tall, q, niter)
-    u, s, vh = linalg_svd(matmul(basis.mH, tall), full_matrices=False)  # type: ignore[attr-defined]
+    u, s, vh = linalg_svd(matmul(basis.mH, tall), full_matrices=False)
     left, right = matmul(basis, u), vh.mH
     return (left, s, right) if m >= n else (right, s, left)
 
@@ -45,7 +45,7 @@ def svd_lowrank(
     `niter` rounds of subspace iteration make the q largest singular values more exact.
     """
     if M is not None:
-        A = A - M.broadcast_to(A._array.shape)  # type: ignore[attr-defined, operator]
+        A = A - M.broadcast_to(A._array.shape)
     return _decomposed(A, 6 if q is None else q, 2 if niter is None else niter)
 
 
@@ -67,5 +67,5 @@ def pca_lowrank(
     if niter < 0:
         raise ValueError(f"niter(={niter}) must be non-negative integer")
     if center:
-        A = A - A.mean(-2, keepdim=True)  # type: ignore[attr-defined, operator]
+        A = A - A.mean(-2, keepdim=True)
     return _decomposed(A, q, niter)

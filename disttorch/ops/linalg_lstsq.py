@@ -215,15 +215,15 @@ def linalg_lstsq(
     """
     vector = _check_lstsq(A, B, driver)
     driver = driver or "gelsy"
-    b = B.unsqueeze(-1) if vector else B  # type: ignore[attr-defined]
+    b = B.unsqueeze(-1) if vector else B
     x, sizes, rank = Lstsq.apply(A, b, rcond=rcond)
     m, n = A._array.shape[-2:]
     full = bool((rank._array == n).all())
-    residuals = A.new_empty(0, dtype=sizes.dtype)  # type: ignore[attr-defined]
+    residuals = A.new_empty(0, dtype=sizes.dtype)
     if m > n and driver != "gelsy" and full:
-        residuals = ((A @ x - b).abs() ** 2).sum(-2)  # type: ignore[operator, attr-defined]
+        residuals = ((A @ x - b).abs() ** 2).sum(-2)
     if driver == "gels":
-        rank = A.new_empty(0, dtype=rank.dtype)  # type: ignore[attr-defined]
+        rank = A.new_empty(0, dtype=rank.dtype)
     if driver in ("gels", "gelsy"):
-        sizes = A.new_empty(0, dtype=sizes.dtype)  # type: ignore[attr-defined]
-    return LstsqResult((x.squeeze(-1) if vector else x, residuals, rank, sizes))  # type: ignore[attr-defined]
+        sizes = A.new_empty(0, dtype=sizes.dtype)
+    return LstsqResult((x.squeeze(-1) if vector else x, residuals, rank, sizes))

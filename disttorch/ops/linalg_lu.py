@@ -172,8 +172,8 @@ def _unpacked(packed: Tensor) -> tuple[Tensor, Tensor]:
     m, n = packed._array.shape[-2:]
     k = min(m, n)
     one = Tensor._wrap(packed.backend.xp.eye(m, k, dtype=packed._array.dtype))
-    low = packed[..., :k].tril(-1) + one  # type: ignore[index]
-    return low, packed[..., :k, :].triu()  # type: ignore[index]
+    low = packed[..., :k].tril(-1) + one
+    return low, packed[..., :k, :].triu()
 
 
 @public()
@@ -191,7 +191,7 @@ def lu_unpack(
             "dtype.\nNote: this function is intended to be used with the output produced by "
             "torch.linalg.lu_factor"
         )
-    low = high = p = LU_data.new_empty(0)  # type: ignore[attr-defined]
+    low = high = p = LU_data.new_empty(0)
     if unpack_data:
         low, high = _unpacked(LU_data)
     if unpack_pivots:
@@ -213,12 +213,12 @@ def linalg_lu(A: Tensor, *, pivot: bool = True) -> Any:
 
 def _solved(packed: Tensor, pivots: Tensor, B: Tensor, left: bool, conjugate: bool) -> Tensor:
     if not left:  # x a = b is a^H x^H = b^H
-        return _solved(packed, pivots, B.mH, True, not conjugate).mH  # type: ignore[attr-defined]
+        return _solved(packed, pivots, B.mH, True, not conjugate).mH
     p = _permutation(pivots, packed._array.shape[-2], packed)
     if conjugate:
-        half = solved(packed.mH, B, upper=False)  # type: ignore[attr-defined]
-        return p @ solved(packed.mH, half, upper=True, unit=True)  # type: ignore[attr-defined, operator, no-any-return]
-    half = solved(packed, p.mT @ B, upper=False, unit=True)  # type: ignore[attr-defined]
+        half = solved(packed.mH, B, upper=False)
+        return p @ solved(packed.mH, half, upper=True, unit=True)
+    half = solved(packed, p.mT @ B, upper=False, unit=True)
     return solved(packed, half, upper=True)
 
 

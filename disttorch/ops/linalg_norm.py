@@ -92,27 +92,27 @@ def linalg_vector_norm(
 
 
 def _singular_values(A: Tensor, dims: tuple[int, int]) -> Tensor:
-    return linalg_svdvals(A.movedim(dims, (-2, -1)))  # type: ignore[attr-defined, no-any-return]
+    return linalg_svdvals(A.movedim(dims, (-2, -1)))
 
 
 def _extreme(sizes: Tensor, dim: int, keepdim: bool, order: float) -> Tensor:
     """The largest (0 of none) or, for a negative order, smallest element."""
     if order > 0 and not sizes._array.shape[dim]:
-        return sizes.sum(dim, keepdim)  # type: ignore[attr-defined, no-any-return]
-    return (amax if order > 0 else amin)(sizes, dim, keepdim)  # type: ignore[no-any-return]
+        return sizes.sum(dim, keepdim)
+    return (amax if order > 0 else amin)(sizes, dim, keepdim)
 
 
 def _spectral(A: Tensor, order: Any, dims: tuple[int, int], keepdim: bool) -> Tensor:
     """Norms 2, -2 and "nuc", from the singular values."""
     sizes = _singular_values(A, dims)
     if order == "nuc":
-        result = sizes.sum(-1)  # type: ignore[attr-defined]
+        result = sizes.sum(-1)
     else:
         result = _extreme(sizes, -1, False, order)
     if keepdim:
         for d in sorted(dims):
             result = result.unsqueeze(d)
-    return result  # type: ignore[no-any-return]
+    return result
 
 
 @public(function=False)
@@ -197,9 +197,9 @@ def linalg_cond(A: Tensor, p: Any = None) -> Tensor:
     if not isinstance(order, str) and abs(order) == 2:
         sizes = linalg_svdvals(A)
         if not sizes._array.shape[-1]:
-            return sizes.sum(-1)  # type: ignore[attr-defined, no-any-return]
-        ends = sizes[..., 0], sizes[..., -1]  # type: ignore[index]
-        return ends[0] / ends[1] if order == 2 else ends[1] / ends[0]  # type: ignore[no-any-return]
+            return sizes.sum(-1)
+        ends = sizes[..., 0], sizes[..., -1]
+        return ends[0] / ends[1] if order == 2 else ends[1] / ends[0]
     m, n = A._array.shape[-2:]
     if m != n:
         shown = order if isinstance(order, str) or abs(order) == inf else int(order)
@@ -208,11 +208,11 @@ def linalg_cond(A: Tensor, p: Any = None) -> Tensor:
             f"{n} matrices"
         )
     if not A.numel():
-        real = A.abs()  # type: ignore[attr-defined]
-        return real.sum((-2, -1))  # type: ignore[no-any-return]
+        real = A.abs()
+        return real.sum((-2, -1))
     inverse, info = linalg_inv_ex(A)
     product = linalg_matrix_norm(A, order) * linalg_matrix_norm(inverse.nan_to_num(), order)
-    return product.masked_fill(info != 0, inf)  # type: ignore[no-any-return]
+    return product.masked_fill(info != 0, inf)
 
 
 # ---- older names ---------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def _power(A: Tensor, n: int) -> Tensor:
 def linalg_matrix_power(A: Tensor, n: int) -> Tensor:
     """Product of n factors A (*, m, m), of the inverse for negative n; n = 0: the identity."""
     result = _power(A, n)
-    return result.clone() if result is A else result  # type: ignore[attr-defined, no-any-return]
+    return result.clone() if result is A else result
 
 
 @public(method=True)
@@ -185,9 +185,9 @@ def linalg_multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     first, last = tensors[0]._array.ndim == 1, tensors[-1]._array.ndim == 1
     chain = list(tensors)
     if first:
-        chain[0] = chain[0].unsqueeze(0)  # type: ignore[attr-defined]
+        chain[0] = chain[0].unsqueeze(0)
     if last:
-        chain[-1] = chain[-1].unsqueeze(-1)  # type: ignore[attr-defined]
+        chain[-1] = chain[-1].unsqueeze(-1)
     split = best_order([*(t._array.shape[0] for t in chain), chain[-1]._array.shape[1]])
 
     def product(i: int, j: int) -> Tensor:
@@ -198,8 +198,8 @@ def linalg_multi_dot(tensors: Sequence[Tensor]) -> Tensor:
 
     result = product(0, len(chain) - 1)
     if last:
-        result = result.squeeze(-1)  # type: ignore[attr-defined]
-    return result.squeeze(0) if first else result  # type: ignore[attr-defined, no-any-return]
+        result = result.squeeze(-1)
+    return result.squeeze(0) if first else result
 
 
 @public()

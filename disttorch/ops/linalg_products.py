@@ -24,7 +24,7 @@ def _crossed(a: Tensor, b: Tensor, dim: int) -> Tensor:
     a, b = broadcast_tensors(a, b)
     d = a._dim(dim)
     right, left = (1, 2)
-    return a.roll(-right, d) * b.roll(-left, d) - a.roll(-left, d) * b.roll(-right, d)  # type: ignore[attr-defined, no-any-return]
+    return a.roll(-right, d) * b.roll(-left, d) - a.roll(-left, d) * b.roll(-right, d)
 
 
 @public(function=False)
@@ -63,7 +63,7 @@ def linalg_vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
             "linalg.vecdot: Expected x and y to have the same dtype, but found x of type "
             f"{TYPE_NAMES[x.dtype]} and y of type {TYPE_NAMES[y.dtype]} instead"
         )
-    return (conj(x) * y).sum(dim, dtype=x.dtype)  # type: ignore[operator, no-any-return]
+    return (conj(x) * y).sum(dim, dtype=x.dtype)
 
 
 @public(function=False)
@@ -81,10 +81,10 @@ def linalg_diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -
 
 def _powers(x: Tensor, n: int) -> Tensor:
     """1, x, x^2, ... x^(n - 1) along a new last dimension."""
-    column = x.unsqueeze(-1)  # type: ignore[attr-defined]
+    column = x.unsqueeze(-1)
     ones = column.new_ones(column._array.shape)
     if n == 1:
-        return ones  # type: ignore[no-any-return]
+        return ones
     column = widened(column, None)
     steps = column
     if n > 2:
@@ -96,7 +96,7 @@ def _powers(x: Tensor, n: int) -> Tensor:
 def linalg_vander(x: Tensor, *, N: int | None = None) -> Tensor:
     """Vandermonde matrices: (*, n) -> (*, n, N) with powers 0 .. N - 1; N is n by default."""
     if not x.ndim:
-        x = x.reshape(1)  # type: ignore[attr-defined]
+        x = x.reshape(1)
     n = x._array.shape[-1] if N is None else N
     if n <= 1:
         raise RuntimeError("N must be greater than 1.")
@@ -113,6 +113,6 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
         raise RuntimeError("N must be non-negative.")
     if not n:
         kind = promote_types(x.dtype, x.dtype)
-        return cast(x.new_empty((x._array.shape[0], 0)), kind)  # type: ignore[attr-defined]
+        return cast(x.new_empty((x._array.shape[0], 0)), kind)
     powers = _powers(x, n)
-    return powers if increasing else powers.flip(-1)  # type: ignore[attr-defined, no-any-return]
+    return powers if increasing else powers.flip(-1)

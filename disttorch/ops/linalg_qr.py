@@ -182,13 +182,13 @@ def _vectors(A: Tensor) -> Tensor:
     """Householder vectors as columns: what is below the diagonal, and ones on it."""
     m, n = A._array.shape[-2:]
     one = Tensor._wrap(A.backend.xp.eye(m, n, dtype=A._array.dtype))
-    return A.tril(-1) + one  # type: ignore[attr-defined, no-any-return]
+    return A.tril(-1) + one
 
 
 def _reflected(x: Tensor, vectors: Tensor, tau: Tensor, i: int) -> Tensor:
     """Apply the reflection ``1 - tau[i] v v^H`` from the left."""
-    v = vectors[..., i : i + 1]  # type: ignore[index]
-    return x - (tau[..., i, None, None] * v) @ (v.mH @ x)  # type: ignore[index, operator]
+    v = vectors[..., i : i + 1]
+    return x - (tau[..., i, None, None] * v) @ (v.mH @ x)
 
 
 def _householder_product(A: Tensor, tau: Tensor) -> Tensor:
@@ -250,9 +250,9 @@ def ormqr(
     _check_product(input, tau, other, left)
     vectors = _vectors(input)
     k = tau._array.shape[-1]
-    x = other if left else other.mH  # type: ignore[attr-defined]
+    x = other if left else other.mH
     adjoint_wanted = transpose if left else not transpose
-    factors = tau.conj() if adjoint_wanted else tau  # type: ignore[attr-defined]
+    factors = tau.conj() if adjoint_wanted else tau
     for i in range(k) if adjoint_wanted else reversed(range(k)):
         x = _reflected(x, vectors, factors, i)
-    return x if left else x.mH  # type: ignore[attr-defined]
+    return x if left else x.mH

@@ -63,7 +63,7 @@ def linalg_inv_ex(A: Tensor, *, check_errors: bool = False) -> Any:
 def _inverse(A: Tensor, name: str) -> Tensor:
     inverse, info = linalg_inv_ex(A)
     check_info(info, name, INVERSE)
-    return inverse  # type: ignore[no-any-return]
+    return inverse
 
 
 @public(function=False)
@@ -120,13 +120,13 @@ def linalg_solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bo
             "linalg.solve: Vector broadcasting of the left hand side is not supported for "
             "left=False. In this case linalg.solve is equivalent to B / A.squeeze(-1)"
         )
-    b = B.unsqueeze(-1) if vector else B  # type: ignore[attr-defined]
+    b = B.unsqueeze(-1) if vector else B
     check_systems(A, b, name, left)
     broadcast_shapes_checked(shape[:-2], b._array.shape[:-2])
     if left:
         x, info = Solve.apply(A, b)
     else:
-        x, info = Solve.apply(A.mT, b.mT)  # type: ignore[attr-defined]
+        x, info = Solve.apply(A.mT, b.mT)
         x = x.mT
     if check_errors:
         check_info(info, "torch.linalg.solve_ex", SOLVE)
@@ -142,7 +142,7 @@ def linalg_solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     """
     x, info = linalg_solve_ex(A, B, left=left)
     check_info(info, "torch.linalg.solve", SOLVE)
-    return x  # type: ignore[no-any-return]
+    return x
 
 
 # ---- tensors as matrices -------------------------------------------------------------------------
@@ -161,8 +161,8 @@ def linalg_tensorinv(A: Tensor, ind: int = 2) -> Tensor:
             "Expected self to satisfy the requirement prod(self.shape[ind:]) == "
             f"prod(self.shape[:ind]), but got {n} != {m}"
         )
-    matrix = A.reshape(n, n)  # type: ignore[attr-defined]
-    return _inverse(matrix, "inv").reshape(*shape[ind:], *shape[:ind])  # type: ignore[attr-defined, no-any-return]
+    matrix = A.reshape(n, n)
+    return _inverse(matrix, "inv").reshape(*shape[ind:], *shape[:ind])
 
 
 @public(function=False)
@@ -171,7 +171,7 @@ def linalg_tensorsolve(A: Tensor, B: Tensor, dims: Sequence[int] | None = None) 
     """X with ``tensordot(A, X, X.ndim) = B``; `dims` of A are moved to its end first."""
     if dims is not None:
         chosen = [A._dim(d) for d in dims]
-        A = A.movedim(chosen, list(range(A.ndim - len(chosen), A.ndim)))  # type: ignore[attr-defined]
+        A = A.movedim(chosen, list(range(A.ndim - len(chosen), A.ndim)))
     rest = A._array.shape[B.ndim :]
     n = math.prod(rest)
     if n != B.numel():
@@ -179,5 +179,5 @@ def linalg_tensorsolve(A: Tensor, B: Tensor, dims: Sequence[int] | None = None) 
             "Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == "
             f"prod(self.shape[:other.ndim]), but got {n} != {B.numel()}"
         )
-    matrix = A.reshape(B.numel(), n)  # type: ignore[attr-defined]
-    return linalg_solve(matrix, B.reshape(-1)).reshape(rest)  # type: ignore[attr-defined, no-any-return]
+    matrix = A.reshape(B.numel(), n)
+    return linalg_solve(matrix, B.reshape(-1)).reshape(rest)

@@ -158,8 +158,8 @@ def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
     _check(input)
     if compute_uv:
         u, s, vh = Svd.apply(input, full=not some)
-        return OldSvdResult((u, s, vh.mH))  # type: ignore[attr-defined]
+        return OldSvdResult((u, s, vh.mH))
     batch, (m, n) = input._array.shape[:-2], input._array.shape[-2:]
-    zeros = (input.new_zeros((*batch, k, k)) for k in (m, n))  # type: ignore[attr-defined]
+    zeros = (input.new_zeros((*batch, k, k)) for k in (m, n))
     u, v = zeros
     return OldSvdResult((u, Svdvals.apply(input), v))

@@ -48,7 +48,7 @@ def solved(a: Tensor, b: Tensor, upper: bool, left: bool = True, unit: bool = Fa
     """Solve ``a x = b``, or ``x a = b`` if not `left`."""
     if left:
         return SolveTriangular.apply(a, b, upper=upper, unitriangular=unit)
-    x = SolveTriangular.apply(a.mT, b.mT, upper=not upper, unitriangular=unit)  # type: ignore[attr-defined]
+    x = SolveTriangular.apply(a.mT, b.mT, upper=not upper, unitriangular=unit)
     return x.mT
 
 
@@ -113,7 +113,7 @@ def triangular_solve(
     require_square(A, "triangular_solve")
     check_rows(A, input, "triangular_solve")
     batch = broadcast_shapes_checked(A._array.shape[:-2], input._array.shape[:-2])
-    coefficient = A.expand(*batch, *A._array.shape[-2:]).clone()  # type: ignore[attr-defined]
-    matrix = A.mT if transpose else A  # type: ignore[attr-defined]
+    coefficient = A.expand(*batch, *A._array.shape[-2:]).clone()
+    matrix = A.mT if transpose else A
     x = solved(matrix, input, upper != transpose, unit=unitriangular)
     return TriangularSolveResult((x, coefficient))

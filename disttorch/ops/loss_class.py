@@ -242,7 +242,7 @@ def cross_entropy(
 def _is_plain(input: Tensor, target: Tensor) -> bool:
     """Whether these are floating scores (N, C) and int64 class numbers (N,), as `_check` wants."""
     x, t = input._array, target._array
-    return (  # type: ignore[no-any-return]
+    return (
         x.ndim == 2
         and x.shape[:1] == t.shape
         and t.dtype.kind == "i"

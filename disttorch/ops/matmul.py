@@ -45,7 +45,7 @@ class Product(Op):
     def see_ranks(ctx, *ranks: int) -> None:
         """Note the operands' numbers of dimensions; PyTorch has a node for each pair of them."""
         ctx.ranks = ranks
-        ctx.__class__ = _BY_RANKS.get(ranks, Bmm)  # type: ignore[assignment]
+        ctx.__class__ = _BY_RANKS.get(ranks, Bmm)
 
     def backward(ctx, g: Any) -> Any:
         x, y = ctx.saved
@@ -253,15 +253,15 @@ def vdot(input: Tensor, other: Tensor) -> Tensor:
 def inner(input: Tensor, other: Tensor) -> Tensor:
     """Sum of products over the last dimensions: (*a, k) and (*b, k) -> (*a, *b)."""
     if not (input.ndim and other.ndim):
-        return input * other  # type: ignore[operator, no-any-return]
+        return input * other
     if input.shape[-1] != other.shape[-1]:
         raise RuntimeError(
             "inner() the last dimension must match on both input tensors but got shapes "
             f"{list(input.shape)} and {list(other.shape)}"
         )
-    rows = other.reshape(-1, other.shape[-1])  # type: ignore[attr-defined]
+    rows = other.reshape(-1, other.shape[-1])
     product = matmul(input, rows.t())
-    return product.reshape((*input.shape[:-1], *other.shape[:-1]))  # type: ignore[attr-defined, no-any-return]
+    return product.reshape((*input.shape[:-1], *other.shape[:-1]))
 
 
 def _outer(name: str) -> Callable[..., Tensor]:
@@ -269,7 +269,7 @@ def _outer(name: str) -> Callable[..., Tensor]:
         for argument, t in (("self", input), ("vec2", vec2)):
             if t.ndim != 1:
                 raise RuntimeError(f"outer: Expected 1-D argument {argument}, but got {t.ndim}-D")
-        return unsqueeze(input, 1) * vec2  # type: ignore[operator, no-any-return]
+        return unsqueeze(input, 1) * vec2
 
     product.__name__ = product.__qualname__ = name
     product.__doc__ = "Products of all pairs of elements of two vectors: (n,) and (m,) -> (n, m)."
@@ -298,10 +298,10 @@ def _added(
         if product._array.dtype.kind in "iub":
             return _added_integers(name, added, product, beta, alpha)
         if alpha != 1:
-            product = product * alpha  # type: ignore[operator]
+            product = product * alpha
         if beta == 0:
             return product
-        return (added if beta == 1 else added * beta) + product  # type: ignore[operator, no-any-return]
+        return (added if beta == 1 else added * beta) + product
 
     add.__name__ = add.__qualname__ = name
     add.__doc__ = f"``beta * input + alpha * {doc}``; `input` is broadcast."
@@ -320,7 +320,7 @@ def _added_integers(name: str, added: Tensor, product: Tensor, beta: Any, alpha:
                 )
     elif not kind.is_floating_point:
         beta, alpha = int(beta), int(alpha)
-    return cast(added * beta + product * alpha, kind)  # type: ignore[operator]
+    return cast(added * beta + product * alpha, kind)
 
 
 addmm = _added("addmm", mm, "mat1 @ mat2")
@@ -393,8 +393,8 @@ def linear(
     if not _is_plain_linear(input._array, weight._array, bias):
         _check_linear(input, weight, bias)
         if weight.ndim != 2 or not input.ndim:
-            product = matmul(input, weight.t() if weight.ndim == 2 else weight)  # type: ignore[attr-defined]
-            return product if bias is None else product + bias  # type: ignore[operator, no-any-return]
+            product = matmul(input, weight.t() if weight.ndim == 2 else weight)
+            return product if bias is None else product + bias
     given = (input, weight) if bias is None else (input, weight, bias)
     return Linear.apply(*given)
 
@@ -408,7 +408,7 @@ def _is_plain_linear(x: Array, weight: Array, bias: Tensor | None) -> bool:
     if bias is None:
         return True
     b = bias._array
-    return b.dtype is x.dtype and b.shape == weight.shape[:1]  # type: ignore[no-any-return]
+    return b.dtype is x.dtype and b.shape == weight.shape[:1]
 
 
 def _check_linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:

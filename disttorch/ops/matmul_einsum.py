@@ -119,7 +119,7 @@ def _sum_out(operand: Tensor, labels: list[str], keep: set[str]) -> tuple[Tensor
     """Sum over the dimensions whose label nobody else needs; integers sum to int64."""
     dims = [i for i, x in enumerate(labels) if x not in keep]
     if dims:
-        operand = operand.sum(dims)  # type: ignore[attr-defined]
+        operand = operand.sum(dims)
     return operand, [x for x in labels if x in keep]
 
 
@@ -169,7 +169,7 @@ def _squeezed(
     for t, labels, own, other in ((a, a_labels, *sizes), (b, b_labels, *sizes[::-1])):
         gone = [i for i, x in enumerate(labels) if own[x] == 1 and other.get(x, 1) != 1]
         out += [t.squeeze(gone) if gone else t, [x for i, x in enumerate(labels) if i not in gone]]  # type: ignore[attr-defined]
-    return tuple(out)  # type: ignore[return-value]
+    return tuple(out)
 
 
 @public()
@@ -250,7 +250,7 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
     x, y = ((1,) * (n - t.ndim) + tuple(t.shape) for t in (input, other))
     spread = reshape(input, [m for size in x for m in (size, 1)])
     wide = reshape(other, [m for size in y for m in (1, size)])
-    product = spread * wide  # type: ignore[operator]
+    product = spread * wide
     return reshape(product, [a * b for a, b in zip(x, y, strict=True)])
 
 
@@ -259,7 +259,7 @@ def trace(input: Tensor) -> Tensor:
     """Sum of the diagonal of a matrix; RuntimeError for other ranks."""
     if input.ndim != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.ndim}")
-    return diagonal(input).sum()  # type: ignore[attr-defined, no-any-return]
+    return diagonal(input).sum()
 
 
 @public(method=True)
@@ -291,7 +291,7 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
         return diag_embed(input, diagonal)
     if input.ndim != 2:
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.ndim}D")
-    return input.diagonal(diagonal).clone()  # type: ignore[attr-defined, no-any-return]
+    return input.diagonal(diagonal).clone()
 
 
 @public(method=True)

@@ -104,7 +104,7 @@ def batch_norm(
     RuntimeError for parameters of another length than C or of mixed dtypes.
     """
     if input.ndim < 2 and not input.numel():
-        return input.clone()  # type: ignore[attr-defined, no-any-return]  # it has no channels
+        return input.clone()  # it has no channels
     running = (running_mean, running_var)
     _check(input, weight, bias, running, training)
     if not training:

@@ -60,7 +60,7 @@ def native_group_norm(
     Both have gradients, unlike the others'. RuntimeError for shapes that do not fit.
     """
     y = group_norm(input, group, weight, bias, eps)
-    rows: Any = input.reshape(N, group, C // group * HxW)  # type: ignore[attr-defined]
+    rows: Any = input.reshape(N, group, C // group * HxW)
     mean = rows.mean(2)
     spread = ((rows - mean.unsqueeze(2)) ** 2).mean(2)
     return y, mean, (spread + eps).rsqrt()
@@ -85,7 +85,7 @@ def native_batch_norm(
     running = (running_mean, running_var)
     y = batch_norm(input, weight, bias, *running, training, momentum, eps)
     if not training:
-        empty = input.detach().new_empty((0,))  # type: ignore[attr-defined]
+        empty = input.detach().new_empty((0,))
         return y, empty, empty.clone()
     axes = (0, *range(2, input.ndim))
     return y, *_statistics(input._array, axes, eps, (input.shape[1],))

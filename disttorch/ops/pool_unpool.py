@@ -53,7 +53,7 @@ def max_unpool(input: Tensor, indices: Tensor, sizes: Sizes) -> Tensor:
         raise RuntimeError(
             f"Found an invalid max index: {outside} (output volumes are of size {shape})"
         )
-    return MaxUnpool.apply(input, indices, sizes=sizes)  # type: ignore[no-any-return]
+    return MaxUnpool.apply(input, indices, sizes=sizes)
 
 
 class FractionalMaxPool(Op):

@@ -111,14 +111,14 @@ def _padded(
     batch_first: bool,
 ) -> tuple[Tensor, ...]:
     """Run on input (T, N, I), or (N, T, I) if `batch_first`: sequences of one length."""
-    steps_first = input.transpose(0, 1) if batch_first else input  # type: ignore[attr-defined]
+    steps_first = input.transpose(0, 1) if batch_first else input
     n_steps, n, depth = steps_first.shape
     if not n_steps:
         raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
     data = steps_first.reshape(n_steps * n, depth)
     settings = (has_biases, num_layers, dropout, train, bidirectional)
     y, *states = _packed(network, data, (n,) * n_steps, hx, params, *settings)
-    y = y.reshape(n_steps, n, y.shape[1])  # type: ignore[attr-defined]
+    y = y.reshape(n_steps, n, y.shape[1])
     return (y.transpose(0, 1) if batch_first else y), *states
 
 

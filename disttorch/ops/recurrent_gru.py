@@ -100,7 +100,7 @@ def gru_cell_step(
     x: Tensor, h: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None, b_hh: Tensor | None
 ) -> Tensor:
     """One step from single operators: x (N, I), h (N, H) -> the next h."""
-    r, z, new = linear(x, w_ih, b_ih).chunk(3, 1)  # type: ignore[attr-defined]
-    own_r, own_z, own_new = linear(h, w_hh, b_hh).chunk(3, 1)  # type: ignore[attr-defined]
+    r, z, new = linear(x, w_ih, b_ih).chunk(3, 1)
+    own_r, own_z, own_new = linear(h, w_hh, b_hh).chunk(3, 1)
     new = tanh(new + sigmoid(r + own_r) * own_new)
     return (h - new) * sigmoid(z + own_z) + new

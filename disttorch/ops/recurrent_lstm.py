@@ -163,6 +163,6 @@ def lstm_cell_step(
 ) -> tuple[Tensor, Tensor]:
     """One step from single operators: x (N, I), h and c (N, H) -> the next h and c."""
     gates = linear(x, w_ih, b_ih) + linear(h, w_hh, b_hh)
-    i, f, g, o = gates.chunk(4, 1)  # type: ignore[attr-defined]
+    i, f, g, o = gates.chunk(4, 1)
     c = sigmoid(f) * c + sigmoid(i) * tanh(g)
     return sigmoid(o) * tanh(c), c

@@ -109,7 +109,7 @@ def norm(
     if isinstance(p, str) and p != "fro":
         from disttorch.ops.linalg_norm import linalg_matrix_norm  # noqa: PLC0415 - it lies above
 
-        return linalg_matrix_norm(x, p, (-2, -1) if dim is None else dim, keepdim)  # type: ignore[no-any-return]
+        return linalg_matrix_norm(x, p, (-2, -1) if dim is None else dim, keepdim)
     order = 2.0 if isinstance(p, str) or p is None else float(p)
     if order in (inf, -inf) and not x.numel():
         raise RuntimeError(
@@ -136,7 +136,7 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
         )
     d = input._dim(dim)
     size = norm(input, p, tuple(i for i in range(input.ndim) if i != d), keepdim=True)
-    factor = where(size > maxnorm, maxnorm / (size + 1e-7), 1.0)  # type: ignore[operator]
+    factor = where(size > maxnorm, maxnorm / (size + 1e-7), 1.0)
     return mul(input, factor)
 
 

@@ -59,7 +59,7 @@ def _slice(
     input: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
 ) -> Tensor:
     part = slice(start, end, step)
-    return input[(*(slice(None),) * input._dim(dim), part)]  # type: ignore[index, no-any-return]
+    return input[(*(slice(None),) * input._dim(dim), part)]
 
 
 alias_copy, detach_copy = _copying("alias_copy", _itself), _copying("detach_copy", _itself)
@@ -94,14 +94,14 @@ class UnsafeSplitWithSizes(UnsafeSplit):
 def unsafe_split(tensor: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Like `split`, but autograd does not know that the parts share memory."""
     d, lengths = split_lengths(tensor, split_size, dim)
-    return UnsafeSplit.apply(tensor, lengths=lengths, dim=d)  # type: ignore[no-any-return]
+    return UnsafeSplit.apply(tensor, lengths=lengths, dim=d)
 
 
 @public(method=True)
 def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Like `chunk`, but autograd does not know that the parts share memory."""
     d, lengths = chunk_lengths(input, chunks, dim)
-    return UnsafeSplit.apply(input, lengths=lengths, dim=d)  # type: ignore[no-any-return]
+    return UnsafeSplit.apply(input, lengths=lengths, dim=d)
 
 
 @public(method=True)
@@ -111,4 +111,4 @@ def unsafe_split_with_sizes(
     """Like `split_with_sizes`, but autograd does not know that the parts share memory."""
     split_with_sizes(input, split_sizes, dim)  # for its checks
     lengths = tuple([int(n) for n in split_sizes])
-    return UnsafeSplitWithSizes.apply(input, lengths=lengths, dim=input._dim(dim))  # type: ignore[no-any-return]
+    return UnsafeSplitWithSizes.apply(input, lengths=lengths, dim=input._dim(dim))

@@ -74,7 +74,7 @@ def view_at(input: Tensor, index: tuple[Any, ...]) -> Tensor:
     for i in index:
         if i is not Ellipsis:
             op = NewAxis if i is None else Slice if type(i) is slice else Select
-    return op.of(input, {"index": index})  # type: ignore[no-any-return]
+    return op.of(input, {"index": index})
 
 
 @public(method=True)

@@ -139,7 +139,7 @@ def as_strided_scatter(
 ) -> Tensor:
     """Return a copy with `src` in the part of the memory that `size` and `stride` describe."""
     as_strided(input, size, stride, storage_offset)  # for its checks
-    own = input.storage_offset()  # type: ignore[attr-defined]
+    own = input.storage_offset()
     params = {
         "size": tuple(size),
         "stride": tuple(stride),
@@ -162,9 +162,9 @@ def fill_diagonal_(input: Tensor, fill_value: Any, wrap: Any = False) -> Tensor:
         raise RuntimeError("all dimensions of input must be of equal length")
     number = fitted(fill_value, input.dtype)
     n, width = min(shape), sum(input.stride())
-    as_strided(input, (n,), (width,)).fill_(number)  # type: ignore[attr-defined]
+    as_strided(input, (n,), (width,)).fill_(number)
     if wrap and len(shape) == 2 and shape[0] > shape[1] + 1:
-        below = input[shape[1] + 1 :]  # type: ignore[index]
+        below = input[shape[1] + 1 :]
         fill_diagonal_(below, number, wrap=True) if below.shape[0] > 1 else below[0, 0].fill_(
             number
         )

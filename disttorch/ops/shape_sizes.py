@@ -23,12 +23,12 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
     if not broadcasts_to(wanted, shape):
         raise RuntimeError(f"size {{{list(wanted)}}} is not expandable to size {{{list(shape)}}}.")
     if not wanted:
-        return input.sum()  # type: ignore[attr-defined, no-any-return]
+        return input.sum()
     lead = len(shape) - len(wanted)
     stretched = [d for d, n in enumerate(shape) if d < lead or (wanted[d - lead] == 1 and n != 1)]
     if not stretched:
         return input
-    return reshape(input.sum(stretched, keepdim=True), wanted)  # type: ignore[attr-defined]
+    return reshape(input.sum(stretched, keepdim=True), wanted)
 
 
 @public(method=True, function=False)

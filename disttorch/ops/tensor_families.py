@@ -33,15 +33,15 @@ MODULES = (
 
 def _where(input: Tensor, condition: Tensor, other: Any) -> Tensor:
     """Elements of the tensor where `condition` holds, else of `other`, a tensor or number."""
-    return where(condition, input, other)  # type: ignore[no-any-return]
+    return where(condition, input, other)
 
 
 def _set_real(input: Tensor, value: Any) -> None:
-    real(input)[...] = value  # type: ignore[index]
+    real(input)[...] = value
 
 
 def _set_imag(input: Tensor, value: Any) -> None:
-    imag(input)[...] = value  # type: ignore[index]
+    imag(input)[...] = value
 
 
 # What differs from the function of its name: `where` takes its arguments in another order, the

@@ -110,7 +110,7 @@ class ElementwiseOptimizer(Optimizer):
         slots = [state[name] for name in names]
         tensors = (param, param._grad, *slots)
         c = self.coefficients(group, state)
-        arrays = [t._array for t in tensors]  # type: ignore[union-attr]
+        arrays = [t._array for t in tensors]
         flat = _flat(arrays)
         backend = backend_of(arrays[0])
         real = [_real(a) for a in flat] if flat[0].dtype.kind == "c" else flat

@@ -62,7 +62,7 @@ def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
                     f"{step} must return None or a tuple of (new_args, new_kwargs), but got "
                     f"{replaced}."
                 )
-            (_, *args), kwargs = replaced  # type: ignore[assignment]
+            (_, *args), kwargs = replaced
         begun_s = monotonic()
         result = step(self, *args, **kwargs)
         phases.note(phases.OPTIMISER, begun_s)

@@ -68,7 +68,7 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
         for group in self.param_groups:
             self._distribute(group)
         own = [self._local_group(group) for group in self.param_groups]
-        self.optim = optimizer_class(own, **defaults)  # type: ignore[arg-type]
+        self.optim = optimizer_class(own, **defaults)
         self._settings_from_local()
         self._make_buckets()
         self.initialized = True

@@ -152,7 +152,7 @@ class Generator:
         """Return the next `n` 32-bit words, as uint64 (n,)."""
         if n:
             self._words_drawn = True
-        return (self._bits or self._engine()).random_raw(n)  # type: ignore[return-value]
+        return (self._bits or self._engine()).random_raw(n)
 
     def words64(self, n: int) -> np.ndarray:
         """Return the next `n` 64-bit words, uint64 (n,); the first 32 bits drawn are the high."""

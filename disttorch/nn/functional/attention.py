@@ -33,7 +33,7 @@ def canonical_mask(mask: Mask, name: str, other: Mask, other_name: str, like: Te
             "instead.",
             stacklevel=3,
         )
-    return additive(~mask, like) if mask.dtype == bool_dtype else mask  # type: ignore[operator]
+    return additive(~mask, like) if mask.dtype == bool_dtype else mask
 
 
 def _check_ranks(
@@ -137,8 +137,8 @@ class _Keys:
     def extend(self, k: Tensor, v: Tensor) -> None:
         """Add a position that every query may attend to."""
         n, heads = self.k.shape[:2]
-        self.k = cat([self.k, k.expand(n, heads, 1, k.shape[-1])], 2)  # type: ignore[attr-defined]
-        self.v = cat([self.v, v.expand(n, heads, 1, v.shape[-1])], 2)  # type: ignore[attr-defined]
+        self.k = cat([self.k, k.expand(n, heads, 1, k.shape[-1])], 2)
+        self.v = cat([self.v, v.expand(n, heads, 1, v.shape[-1])], 2)
         self.mask = None if self.mask is None else pad(self.mask, (0, 1))
         self.padding = None if self.padding is None else pad(self.padding, (0, 1))
 
@@ -202,9 +202,9 @@ def multi_head_attention_forward(
     )
     if not batched:
         if query is key and key is value:
-            query = key = value = query.unsqueeze(1)  # type: ignore[attr-defined]
+            query = key = value = query.unsqueeze(1)
         else:
-            query, key, value = (t.unsqueeze(1) for t in (query, key, value))  # type: ignore[attr-defined]
+            query, key, value = (t.unsqueeze(1) for t in (query, key, value))
         padding = None if padding is None else padding.unsqueeze(0)
     if is_causal and attn_mask is None:
         raise RuntimeError(
@@ -241,7 +241,7 @@ def multi_head_attention_forward(
         seen = seen.mean(1)
     if batched:
         return y, seen
-    return y.squeeze(1), None if seen is None else seen.squeeze(0)  # type: ignore[attr-defined]
+    return y.squeeze(1), None if seen is None else seen.squeeze(0)
 
 
 def _extend(

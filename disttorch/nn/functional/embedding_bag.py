@@ -105,7 +105,7 @@ def embedding_bag(
     if mode == "max":
         return bags.maximum(rows)
     if per_sample_weights is not None:
-        rows = rows * per_sample_weights.reshape(-1, 1)  # type: ignore[attr-defined]
+        rows = rows * per_sample_weights.reshape(-1, 1)
     return bags.total(rows, mean=mode == "mean")
 
 
@@ -133,9 +133,9 @@ class _Bags:
         zeros = rows.detach().new_zeros((self.n_bags + 1, rows.shape[1]))
         total: Any = zeros.index_add(0, Tensor._wrap(self.number), kept)[: self.n_bags]
         if not mean:
-            return total  # type: ignore[no-any-return]
+            return total
         divisor = self.backend.xp.maximum(self.counts, 1).astype(rows._array.dtype)
-        return total / Tensor._wrap(divisor[:, None])  # type: ignore[no-any-return]
+        return total / Tensor._wrap(divisor[:, None])
 
     def maximum(self, rows: Any) -> Tensor:
         """Largest element of each column in each bag, (bags, D); the first one has the gradient."""
@@ -153,5 +153,5 @@ class _Bags:
         chosen = xp.minimum(first[: self.n_bags], max(n - 1, 0))
         filled = Tensor._wrap((self.counts > 0)[:, None])
         if not n:
-            return rows.new_zeros((self.n_bags, depth))  # type: ignore[no-any-return]
+            return rows.new_zeros((self.n_bags, depth))
         return where(filled, rows.gather(0, Tensor._wrap(chosen)), rows.new_zeros(()))

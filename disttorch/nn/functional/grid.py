@@ -182,7 +182,7 @@ def grid_sample(
         y = _bilinear(image, at)
     else:
         y = _bicubic(image, at, padding_mode, corners)
-    return y.reshape(*input.shape[:2], *out)  # type: ignore[no-any-return]
+    return y.reshape(*input.shape[:2], *out)
 
 
 def grid_sampler(
@@ -243,4 +243,4 @@ def affine_grid(theta: Any, size: Sequence[int], align_corners: bool | None = No
         base[..., len(spatial) - 1 - dim] = points.reshape(shape)
     rows = Tensor._wrap(base.reshape(-1, len(spatial) + 1))
     made: Any = matmul(rows, theta.transpose(1, 2))
-    return made.reshape(size[0], *spatial, len(spatial))  # type: ignore[no-any-return]
+    return made.reshape(size[0], *spatial, len(spatial))

@@ -36,10 +36,10 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Tensor:
             f"{weight.shape[0]}"
         )
     y: Any = einsum("...i,oij,...j->...o", input1, weight, input2)
-    return y if bias is None else y + bias  # type: ignore[no-any-return]
+    return y if bias is None else y + bias
 
 
 def conv_tbc(input: Any, weight: Any, bias: Any, pad: int = 0) -> Tensor:
     """Convolve input (T, N, C) over time with weight (kernel, C, O), plus bias (O,)."""
     y: Any = conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad)
-    return y.permute(2, 0, 1)  # type: ignore[no-any-return]
+    return y.permute(2, 0, 1)

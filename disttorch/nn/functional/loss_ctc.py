@@ -12,7 +12,7 @@ from disttorch.tensor import Tensor
 def _lengths(given: Any, name: str, n: int) -> tuple[int, ...]:
     """Lengths as numbers; RuntimeError for another count than the batch's or a negative one."""
     if isinstance(given, Tensor):
-        given = given.reshape(-1).tolist()  # type: ignore[attr-defined]
+        given = given.reshape(-1).tolist()
     values = [given] if isinstance(given, int) else given
     lengths = tuple(int(v) for v in values)
     if len(lengths) != n:
@@ -33,7 +33,7 @@ def _labels(targets: Tensor, lengths: tuple[int, ...], n: int, blank: int) -> Te
                 f"{targets.shape[0]} for argument #2 'targets' (while checking arguments for "
                 "ctc_loss_allocate_outputs)"
             )
-        rows = iter(targets.split(list(lengths)))  # type: ignore[attr-defined]
+        rows = iter(targets.split(list(lengths)))
     else:
         if targets.shape[1] < longest:
             raise RuntimeError(
@@ -41,7 +41,7 @@ def _labels(targets: Tensor, lengths: tuple[int, ...], n: int, blank: int) -> Te
                 f"{targets.shape[1]} for argument #2 'targets' (while checking arguments for "
                 "ctc_loss_allocate_outputs)"
             )
-        rows = (row[:k] for row, k in zip(targets, lengths, strict=True))  # type: ignore[index, misc]
+        rows = (row[:k] for row, k in zip(targets, lengths, strict=True))
     xp = targets.backend.xp
     labels = xp.full((n, longest), blank, "int64")
     for i, row in enumerate(rows):
@@ -66,9 +66,9 @@ def ctc_loss(
     check_reduction(reduction)
     if log_probs.ndim == 2:
         # One sequence needs one length, which may be 0-d.
-        x, single = log_probs.unsqueeze(1), True  # type: ignore[attr-defined]
+        x, single = log_probs.unsqueeze(1), True
         if targets.ndim == 1:
-            targets = targets.unsqueeze(0)  # type: ignore[attr-defined]
+            targets = targets.unsqueeze(0)
     else:
         x, single = log_probs, False
     n_steps, n, n_classes = x.shape
@@ -86,8 +86,8 @@ def ctc_loss(
         x, labels, n_steps=steps, n_labels=counts, blank=blank, zero_infinity=zero_infinity
     )
     if reduction == "none":
-        return loss.squeeze(0) if single else loss  # type: ignore[no-any-return]
+        return loss.squeeze(0) if single else loss
     if reduction == "sum":
-        return loss.sum()  # type: ignore[no-any-return]
+        return loss.sum()
     divisor = loss.new_tensor([max(1, k) for k in counts])
-    return (loss / divisor).mean()  # type: ignore[no-any-return]
+    return (loss / divisor).mean()

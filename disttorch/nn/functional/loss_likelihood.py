@@ -31,7 +31,7 @@ def poisson_nll_loss(
     loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
     if full:
         counts = where(target > 1, target, target.new_ones(()))
-        stirling: Any = counts * counts.log() - counts + 0.5 * (2 * math.pi * counts).log()  # type: ignore[attr-defined, operator]
+        stirling: Any = counts * counts.log() - counts + 0.5 * (2 * math.pi * counts).log()
         loss = loss + where(target > 1, stirling, stirling.new_zeros(()))
     return reduced(loss, reduction)
 

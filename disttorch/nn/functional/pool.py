@@ -55,7 +55,7 @@ def _adaptive_max_pool(n: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
     def with_indices(
         input: Tensor, output_size: pool_adaptive.OutputSize, return_indices: bool = True
     ) -> tuple[Tensor, Tensor]:
-        return indexed(input, output_size)  # type: ignore[no-any-return]
+        return indexed(input, output_size)
 
     name = f"adaptive_max_pool{n}d"
     adaptive_max_pool.__name__ = adaptive_max_pool.__qualname__ = name

@@ -33,7 +33,7 @@ def _lp_pool(n: int) -> Callable[..., Tensor]:
     ) -> Tensor:
         kernel = _per_dim(kernel_size, n)
         mean = _AVERAGES[n](input.pow(norm_type), kernel, stride, 0, ceil_mode)
-        return (mean.sign() * relu(mean.abs()) * math.prod(kernel)).pow(1.0 / norm_type)  # type: ignore[no-any-return]
+        return (mean.sign() * relu(mean.abs()) * math.prod(kernel)).pow(1.0 / norm_type)
 
     lp_pool.__name__ = lp_pool.__qualname__ = f"lp_pool{n}d"
     lp_pool.__doc__ = (
@@ -93,7 +93,7 @@ def _max_unpool(n: int) -> Callable[..., Tensor]:
         sizes = _unpooled_sizes(input.shape[-n:], kernel, steps, pads, output_size)
         _check_unpool(n, input, indices)
         if input.ndim == n + 1:
-            return max_unpool(input.unsqueeze(0), indices.unsqueeze(0), sizes).squeeze(0)  # type: ignore[attr-defined, no-any-return]
+            return max_unpool(input.unsqueeze(0), indices.unsqueeze(0), sizes).squeeze(0)
         return max_unpool(input, indices, sizes)
 
     unpool.__name__ = unpool.__qualname__ = f"max_unpool{n}d"

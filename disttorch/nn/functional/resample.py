@@ -98,7 +98,7 @@ def resample(input: Any, dim: int, rows: Rows) -> Tensor:
     """Resample dimension `dim` of a floating tensor with these weights."""
     kind = input._array.dtype
     weights = Tensor._wrap(input.backend.asarray(_dense(rows, input.shape[dim]), kind))
-    return matmul(input.transpose(dim, -1), weights.t()).transpose(dim, -1)  # type: ignore[attr-defined, no-any-return]
+    return matmul(input.transpose(dim, -1), weights.t()).transpose(dim, -1)
 
 
 def _dense(rows: Rows, n: int) -> list[list[float]]:

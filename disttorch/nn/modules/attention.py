@@ -133,7 +133,7 @@ class MultiheadAttention(Module):
             average_attn_weights=average_attn_weights,
             is_causal=is_causal,
         )
-        return (output.transpose(1, 0) if swap else output), weights  # type: ignore[attr-defined]
+        return (output.transpose(1, 0) if swap else output), weights
 
     def merge_masks(
         self, attn_mask: Any, key_padding_mask: Any, query: Tensor

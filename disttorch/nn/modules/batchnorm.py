@@ -97,7 +97,7 @@ class _BatchNorm(_NormBase):
         factor = self.momentum or 0.0
         updates = self.training and self.track_running_stats
         if updates and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)  # type: ignore[attr-defined]
+            self.num_batches_tracked.add_(1)
             if self.momentum is None:  # a plain average over all batches
                 factor = 1.0 / float(self.num_batches_tracked)
         uses_running = not self.training or self.track_running_stats

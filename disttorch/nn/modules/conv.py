@@ -118,7 +118,7 @@ class _ConvNd(Module):
             input = F.pad(input, pads, mode=self.padding_mode)
             padding = (0,) * self.n_dims
         settings = (self.stride, padding, self.dilation, self.groups)
-        return getattr(F, self.function)(input, weight, bias, *settings)  # type: ignore[no-any-return]
+        return getattr(F, self.function)(input, weight, bias, *settings)
 
     def extra_repr(self) -> str:
         """Return sizes and stride, and the settings that are not default."""
@@ -195,7 +195,7 @@ class _ConvTransposeNd(_ConvNd):
         if output_size is not None:
             extra = self._output_padding(input, output_size)
         settings = (self.stride, self.padding, extra, self.groups, self.dilation)
-        return getattr(F, self.function)(input, self.weight, self.bias, *settings)  # type: ignore[no-any-return]
+        return getattr(F, self.function)(input, self.weight, self.bias, *settings)
 
     def _output_padding(self, input: Tensor, wanted: Sequence[int]) -> tuple[int, ...]:
         """Return what is to be added to the smallest output; ValueError for an impossible size."""
@@ -212,7 +212,7 @@ class _ConvTransposeNd(_ConvNd):
             *(input.shape[n_other:], self.stride, self.padding, self.dilation, self.kernel_size),
             strict=True,
         )
-        smallest = [(size - 1) * s - 2 * p + d * (k - 1) + 1 for size, s, p, d, k in settings]  # type: ignore[operator]
+        smallest = [(size - 1) * s - 2 * p + d * (k - 1) + 1 for size, s, p, d, k in settings]
         largest = [size + s - 1 for size, s in zip(smallest, self.stride, strict=True)]
         limits = zip(smallest, wanted, largest, strict=True)
         if any(not low <= size <= high for low, size, high in limits):

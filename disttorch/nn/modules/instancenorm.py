@@ -36,7 +36,7 @@ class _InstanceNorm(_NormBase):
         unbatched = input.ndim == self.n_dims[0]
         self._check_channels(input, 0 if unbatched else 1)
         normalised = F.instance_norm(
-            input.unsqueeze(0) if unbatched else input,  # type: ignore[attr-defined]
+            input.unsqueeze(0) if unbatched else input,
             self.running_mean,
             self.running_var,
             self.weight,

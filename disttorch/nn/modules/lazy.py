@@ -96,7 +96,7 @@ class LazyLinear(LazyModuleMixin, Linear):
         if not self.has_uninitialized_params() and self.in_features:
             super().reset_parameters()
 
-    def initialize_parameters(self, input: Tensor) -> None:  # type: ignore[override]
+    def initialize_parameters(self, input: Tensor) -> None:
         """Take the number of features from `input`."""
         if self.has_uninitialized_params():
             self.in_features = input.shape[-1]
@@ -191,14 +191,14 @@ class _LazyNorm(LazyModuleMixin, batchnorm._NormBase):
         if tracked:
             self.running_mean = UninitializedBuffer(**where)
             self.running_var = UninitializedBuffer(**where)
-            self.num_batches_tracked = empty_tensor(device=device, dtype=int64).zero_()  # type: ignore[attr-defined]
+            self.num_batches_tracked = empty_tensor(device=device, dtype=int64).zero_()
 
     def reset_parameters(self) -> None:
         """Fill parameters and statistics, if they have shapes."""
         if not self.has_uninitialized_params() and self.num_features:
             super().reset_parameters()
 
-    def initialize_parameters(self, input: Tensor) -> None:  # type: ignore[override]
+    def initialize_parameters(self, input: Tensor) -> None:
         """Take the number of channels from `input`."""
         if not self.has_uninitialized_params():
             return

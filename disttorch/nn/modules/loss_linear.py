@@ -101,7 +101,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
             rows = inside.nonzero().squeeze(1)
             if rows.numel():
                 log_p = F.log_softmax(self.tail[i](x[rows]), dim=1)
-                picked = log_p.gather(1, (target[rows] - start).unsqueeze(1)).squeeze(1)  # type: ignore[attr-defined]
+                picked = log_p.gather(1, (target[rows] - start).unsqueeze(1)).squeeze(1)
                 output = output.index_copy(0, rows, picked)
         of_head: Any = F.log_softmax(self.head(x), dim=1)
         output = output + of_head.gather(1, place.unsqueeze(1)).squeeze(1)
@@ -129,7 +129,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         if rare.numel():
             log_p: Any = self._get_full_log_prob(input[rare], scores[rare])
             best = best.index_copy(0, rare, log_p.argmax(1))
-        return best  # type: ignore[no-any-return]
+        return best
 
 
 def _check_pair(input: Tensor, target: Tensor) -> None:
@@ -222,8 +222,8 @@ class LinearCrossEntropyLoss(Module):
         shape = (self.num_classes, *self.out_features)
         bias = self.linear.bias
         return F.linear_cross_entropy(
-            *(input, self.linear.weight.reshape(*shape, -1), target),  # type: ignore[attr-defined]
-            linear_bias=None if bias is None else bias.reshape(shape),  # type: ignore[attr-defined]
+            *(input, self.linear.weight.reshape(*shape, -1), target),
+            linear_bias=None if bias is None else bias.reshape(shape),
             weight=self.weight,
             reduction=self.reduction,
             ignore_index=self.ignore_index,

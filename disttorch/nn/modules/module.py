@@ -156,12 +156,12 @@ class Module(Registry, Hooks, StateDict):
             castable = t.is_floating_point() or t.is_complex()
             keywords = {"memory_format": memory_format} if memory_format and t.ndim >= 4 else {}
             where = t.device if device is None else device
-            return t.to(where, dtype if castable else None, **keywords)  # type: ignore[no-any-return]
+            return t.to(where, dtype if castable else None, **keywords)
 
         return self._apply(convert)
 
     def _cast(self, dtype: Dtype) -> Self:
-        return self._apply(lambda t: t.to(dtype) if t.is_floating_point() else t)  # type: ignore[attr-defined]
+        return self._apply(lambda t: t.to(dtype) if t.is_floating_point() else t)
 
     def float(self) -> Self:
         """Cast floating parameters and buffers to float32."""
@@ -185,20 +185,20 @@ class Module(Registry, Hooks, StateDict):
 
     def cpu(self) -> Self:
         """Move all parameters and buffers to host memory."""
-        return self._apply(lambda t: t.cpu())  # type: ignore[attr-defined]
+        return self._apply(lambda t: t.cpu())
 
     def cuda(self, device: Any = None) -> Self:
         """Move all parameters and buffers to a CUDA device."""
-        return self._apply(lambda t: t.cuda(device))  # type: ignore[attr-defined]
+        return self._apply(lambda t: t.cuda(device))
 
     def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
         """Move to a device without keeping the values."""
         where = Device(device)
-        return self._apply(lambda t: t.to(where), recurse)  # type: ignore[attr-defined]
+        return self._apply(lambda t: t.to(where), recurse)
 
     def share_memory(self) -> Self:
         """Move all parameters and buffers to memory that child processes share."""
-        return self._apply(lambda t: t.share_memory_())  # type: ignore[attr-defined]
+        return self._apply(lambda t: t.share_memory_())
 
     # ---- modes ------------------------------------------------------------------------------
 

@@ -231,7 +231,7 @@ class StateDict:
                 f"object from checkpoint but received {type(given)}"
             )
         if current.ndim == 0 and given.shape == (1,):  # layout of very old checkpoints
-            given = given[0]  # type: ignore[index]
+            given = given[0]
         if given.shape != current.shape:
             return (
                 f"size mismatch for {key}: copying a param with shape {given.shape} from "
@@ -242,7 +242,7 @@ class StateDict:
                 if assign:
                     setattr(self, name, _like(given, current))
                 else:
-                    current.copy_(given)  # type: ignore[attr-defined]
+                    current.copy_(given)
         except Exception as error:  # all errors go into one report
             return (
                 f'While copying the parameter named "{key}", whose dimensions in the model are '
@@ -321,7 +321,7 @@ def _like(given: Tensor, current: Tensor) -> Tensor:
     if not isinstance(current, Parameter):
         return given
     if not isinstance(given, Parameter):
-        return Parameter(given, current.requires_grad)  # type: ignore[no-any-return]
+        return Parameter(given, current.requires_grad)
     return given.requires_grad_(current.requires_grad)
 
 

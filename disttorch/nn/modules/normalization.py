@@ -168,9 +168,9 @@ class CrossMapLRN2d(Module):
         reach = (self.size - 1) // 2
         n, c = input.shape[:2]
         squares = F.pad((input * input).reshape(n, 1, c, -1), (0, 0, reach, reach))
-        total: Any = F.avg_pool2d(squares, (2 * reach + 1, 1), stride=1) * (2 * reach + 1)  # type: ignore[operator]
+        total: Any = F.avg_pool2d(squares, (2 * reach + 1, 1), stride=1) * (2 * reach + 1)
         scale = total.reshape(input.shape) * (self.alpha / self.size) + self.k
-        return input * scale**-self.beta  # type: ignore[no-any-return]
+        return input * scale**-self.beta
 
     def extra_repr(self) -> str:
         """Return the settings."""

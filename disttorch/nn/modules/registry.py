@@ -294,7 +294,7 @@ class Registry:
         module: Any = self
         for name in target.split(".") if target else ():
             module = _member(module, name, Registry, "an nn.Module")
-        return module  # type: ignore[no-any-return]
+        return module
 
     def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
         """Put `module` at a dotted name, which with `strict` must exist already.

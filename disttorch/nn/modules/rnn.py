@@ -262,7 +262,7 @@ class RNNBase(Module):
         return tuple(change(t) for t in hx)
 
     def _zeros(self, input: Tensor, batch_sizes: Any) -> Any:
-        return input.new_zeros(self.get_expected_hidden_size(input, batch_sizes))  # type: ignore[attr-defined]
+        return input.new_zeros(self.get_expected_hidden_size(input, batch_sizes))
 
     def _check_state_rank(self, hx: Any, batched: bool) -> None:
         kind, n = ("batched 3-D", 3) if batched else ("unbatched 2-D", 2)
@@ -332,7 +332,7 @@ class LSTM(RNNBase):
         return tuple(super(LSTM, self).permute_hidden(t, permutation) for t in hx)
 
     def _zeros(self, input: Tensor, batch_sizes: Any) -> Any:
-        cell = input.new_zeros(self.get_expected_cell_size(input, batch_sizes))  # type: ignore[attr-defined]
+        cell = input.new_zeros(self.get_expected_cell_size(input, batch_sizes))
         return super()._zeros(input, batch_sizes), cell
 
     def _check_state_rank(self, hx: Any, batched: bool) -> None:

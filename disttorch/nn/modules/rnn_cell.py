@@ -75,13 +75,13 @@ class _OneStateCell(RNNCellBase):
         if hx is not None:
             self._check_rank("hidden", hx)
         batched = input.ndim == 2
-        x: Any = input if batched else input.unsqueeze(0)  # type: ignore[attr-defined]
+        x: Any = input if batched else input.unsqueeze(0)
         if hx is None:
             h = x.new_zeros((x.shape[0], self.hidden_size))
         else:
-            h = hx if batched else hx.unsqueeze(0)  # type: ignore[attr-defined]
+            h = hx if batched else hx.unsqueeze(0)
         y = self._operator()(x, h, *self._weights())
-        return y if batched else y.squeeze(0)  # type: ignore[no-any-return]
+        return y if batched else y.squeeze(0)
 
 
 class RNNCell(_OneStateCell):
@@ -143,11 +143,11 @@ class LSTMCell(RNNCellBase):
         for i, state in enumerate(hx or ()):
             self._check_rank(f"hx[{i}]", state)
         batched = input.ndim == 2
-        x: Any = input if batched else input.unsqueeze(0)  # type: ignore[attr-defined]
+        x: Any = input if batched else input.unsqueeze(0)
         if hx is None:
             zeros = x.new_zeros((x.shape[0], self.hidden_size))
             states: Any = (zeros, zeros)
         else:
-            states = hx if batched else tuple(t.unsqueeze(0) for t in hx)  # type: ignore[attr-defined]
+            states = hx if batched else tuple(t.unsqueeze(0) for t in hx)
         h, c = recurrent.lstm_cell(x, states, *self._weights())
-        return (h, c) if batched else (h.squeeze(0), c.squeeze(0))  # type: ignore[attr-defined]
+        return (h, c) if batched else (h.squeeze(0), c.squeeze(0))

@@ -33,7 +33,7 @@ class _Sum(Function):
 def _summed(tensor: Any, group: Any) -> Tensor:
     total = tensor.clone()
     _distributed().all_reduce(total, group=group)
-    return total  # type: ignore[no-any-return]
+    return total
 
 
 def _world_size(group: Any) -> int:
@@ -79,7 +79,7 @@ class SyncBatchNorm(_BatchNorm):
             return super().forward(input)
         factor = self.momentum or 0.0
         if self.track_running_stats and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)  # type: ignore[attr-defined]
+            self.num_batches_tracked.add_(1)
             if self.momentum is None:  # a plain average over all batches
                 factor = 1.0 / float(self.num_batches_tracked)
         # 16-bit floats could not even count the elements.
@@ -101,8 +101,8 @@ class SyncBatchNorm(_BatchNorm):
         self._track(mean, spread, count, factor)
         y = centred * (variance + self.eps).rsqrt().reshape(each)
         if self.weight is not None:
-            y = y * self.weight.reshape(each)  # type: ignore[attr-defined]
-        return y if self.bias is None else y + self.bias.reshape(each)  # type: ignore[attr-defined, no-any-return]
+            y = y * self.weight.reshape(each)
+        return y if self.bias is None else y + self.bias.reshape(each)
 
     def _track(self, mean: Any, spread: Any, count: float, factor: float) -> None:
         """Move the running statistics towards those of this batch."""
@@ -112,7 +112,7 @@ class SyncBatchNorm(_BatchNorm):
             pairs = ((self.running_mean, mean), (self.running_var, spread / max(1.0, count - 1)))
             for kept, new in pairs:
                 if kept is not None:
-                    kept.mul_(1 - factor).add_(new.detach() * factor)  # type: ignore[attr-defined]
+                    kept.mul_(1 - factor).add_(new.detach() * factor)
 
     @classmethod
     def convert_sync_batchnorm(cls, module: Any, process_group: Any = None) -> Any:

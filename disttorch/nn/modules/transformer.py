@@ -28,7 +28,7 @@ Activation = str | Callable[[Tensor], Tensor]
 def _subsequent_mask(size: int, device: Any = None, dtype: Any = None) -> Tensor:
     """-inf above the diagonal, 0 elsewhere: (size, size)."""
     mask = full((size, size), -math.inf, dtype=dtype, device=device)
-    return mask.triu(1)  # type: ignore[attr-defined, no-any-return]
+    return mask.triu(1)
 
 
 def _is_causal(mask: Any, hint: bool | None, size: int) -> bool:
@@ -38,7 +38,7 @@ def _is_causal(mask: Any, hint: bool | None, size: int) -> bool:
     causal = _subsequent_mask(size, mask.device, mask.dtype if mask.is_floating_point() else None)
     if mask.shape != causal.shape:
         return False
-    hidden: Any = causal if mask.is_floating_point() else causal.isneginf()  # type: ignore[attr-defined]
+    hidden: Any = causal if mask.is_floating_point() else causal.isneginf()
     return bool((mask == hidden).all())
 
 
@@ -52,7 +52,7 @@ def _function(activation: Activation) -> Callable[[Tensor], Tensor]:
         return activation
     if activation not in ("relu", "gelu"):
         raise RuntimeError(f"activation should be relu/gelu, not {activation}")
-    return getattr(F, activation)  # type: ignore[no-any-return]
+    return getattr(F, activation)
 
 
 def _copies(layer: Module, n: int) -> ModuleList:
@@ -108,8 +108,8 @@ class _Layer(Module):
         """X plus what a block makes of it, with norm number `i` before or after."""
         norm = getattr(self, f"norm{i}")
         if self.norm_first:
-            return x + transform(norm(x))  # type: ignore[operator, no-any-return]
-        return norm(x + transform(x))  # type: ignore[operator, no-any-return]
+            return x + transform(norm(x))
+        return norm(x + transform(x))
 
     def _sa_block(
         self, x: Tensor, attn_mask: Any, key_padding_mask: Any, is_causal: bool = False
@@ -122,12 +122,12 @@ class _Layer(Module):
             is_causal=is_causal,
             need_weights=False,
         )
-        return self.dropout1(y)  # type: ignore[no-any-return]
+        return self.dropout1(y)
 
     def _ff_block(self, x: Tensor) -> Tensor:
         """Two linear maps with the activation in between."""
         y = self.linear2(self.dropout(self.activation(self.linear1(x))))
-        return getattr(self, f"dropout{self.n_blocks}")(y)  # type: ignore[no-any-return]
+        return getattr(self, f"dropout{self.n_blocks}")(y)
 
 
 class TransformerEncoderLayer(_Layer):
@@ -185,7 +185,7 @@ class TransformerDecoderLayer(_Layer):
             is_causal=is_causal,
             need_weights=False,
         )
-        return self.dropout2(y)  # type: ignore[no-any-return]
+        return self.dropout2(y)
 
 
 def _has_quick_form(layer: Any) -> bool:
@@ -243,7 +243,7 @@ class TransformerEncoder(Module):
         for layer in self.layers:
             src = layer(src, src_mask=mask, is_causal=causal, src_key_padding_mask=padding)
         if empties:
-            src = src.masked_fill((padding != 0).unsqueeze(-1), 0.0)  # type: ignore[attr-defined, union-attr]
+            src = src.masked_fill((padding != 0).unsqueeze(-1), 0.0)  # type: ignore[union-attr]
         return src if self.norm is None else self.norm(src)
 
     def _empties_padding(self, src: Tensor, padding: Any) -> bool:

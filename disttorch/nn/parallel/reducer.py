@@ -94,7 +94,7 @@ class Reducer:
         self._reset()
         me = weakref.ref(self)  # parameters own their hooks, and must not keep the buckets alive
         handles = [
-            p.register_post_accumulate_grad_hook(_arrival(me, i))  # type: ignore[attr-defined]
+            p.register_post_accumulate_grad_hook(_arrival(me, i))
             for i, p in enumerate(self.parameters)
         ]
         weakref.finalize(self, _remove, handles, self._landings)

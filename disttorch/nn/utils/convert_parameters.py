@@ -16,7 +16,7 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     """
     given = list(parameters)
     _check_devices(given)
-    return cat([param.reshape(-1) for param in given])  # type: ignore[attr-defined]
+    return cat([param.reshape(-1) for param in given])
 
 
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
@@ -31,7 +31,7 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     start = 0
     for param in given:
         stop = start + param.numel()
-        param.data = vec[start:stop].reshape(param.shape).data  # type: ignore[index]
+        param.data = vec[start:stop].reshape(param.shape).data
         start = stop
 
 

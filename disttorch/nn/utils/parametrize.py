@@ -174,7 +174,7 @@ class ParametrizationList(ModuleList):
                 f"dtype {original.dtype}"
             )
 
-    def forward(self) -> Tensor:  # type: ignore[override]
+    def forward(self) -> Tensor:
         """Compute the parametrized tensor."""
         first, *rest = self
         x = first(*self._originals())

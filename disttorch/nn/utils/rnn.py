@@ -115,16 +115,16 @@ for _name, _dtype in (
 
 def _indices(values: Iterable[int]) -> Tensor:
     """A tensor of int64 on the CPU."""
-    return Tensor(0).new_tensor(list(values), dtype=int64)  # type: ignore[attr-defined, no-any-return]
+    return Tensor(0).new_tensor(list(values), dtype=int64)
 
 
 def invert_permutation(permutation: Tensor | None) -> Tensor | None:
     """Return the permutation that undoes `permutation` (n,), int64; None for None."""
     if permutation is None:
         return None
-    inverse = permutation.new_empty(permutation.shape)  # type: ignore[attr-defined]
-    order = permutation.new_tensor(range(permutation.numel()))  # type: ignore[attr-defined]
-    return inverse.scatter_(0, permutation, order)  # type: ignore[no-any-return]
+    inverse = permutation.new_empty(permutation.shape)
+    order = permutation.new_tensor(range(permutation.numel()))
+    return inverse.scatter_(0, permutation, order)
 
 
 def pack_padded_sequence(
@@ -135,7 +135,7 @@ def pack_padded_sequence(
     `lengths` (N,) are on the CPU, in decreasing order unless `enforce_sorted` is False.
     RuntimeError for lengths that are not positive, in another order, or too many or too few.
     """
-    steps_first = input.transpose(0, 1) if batch_first else input  # type: ignore[attr-defined]
+    steps_first = input.transpose(0, 1) if batch_first else input
     given = [int(n) for n in lengths]
     order = None
     if not enforce_sorted:
@@ -144,7 +144,7 @@ def pack_padded_sequence(
     _check_lengths(given, steps_first)
     sorted_indices = None
     if order is not None:
-        sorted_indices = input.new_tensor(order, dtype=int64)  # type: ignore[attr-defined]
+        sorted_indices = input.new_tensor(order, dtype=int64)
         steps_first = index_select(steps_first, 1, sorted_indices)
     sizes = [sum(n > t for n in given) for t in range(given[0])]
     data = cat([steps_first[t, :n] for t, n in enumerate(sizes)])
@@ -212,8 +212,8 @@ def pad_packed_sequence(
     lengths = _indices(sum(size > i for size in sizes) for i in range(sizes[0]))
     if sequence.unsorted_indices is not None:
         output = index_select(output, 1, sequence.unsorted_indices)
-        lengths = lengths[sequence.unsorted_indices.cpu()]  # type: ignore[index]
-    return (output.transpose(0, 1) if batch_first else output), lengths  # type: ignore[attr-defined]
+        lengths = lengths[sequence.unsorted_indices.cpu()]
+    return (output.transpose(0, 1) if batch_first else output), lengths
 
 
 def pad_sequence(
@@ -249,8 +249,8 @@ def unpad_sequence(
 ) -> list[Tensor]:
     """Cut padded sequences (T, N, *) or (N, T, *) to their lengths (N,)."""
     dim = 0 if batch_first else 1
-    rows: Sequence[Tensor] = padded_sequences.unbind(dim)  # type: ignore[attr-defined]
-    return [row[: int(n)] for row, n in zip(rows, lengths, strict=True)]  # type: ignore[index, misc]
+    rows: Sequence[Tensor] = padded_sequences.unbind(dim)
+    return [row[: int(n)] for row, n in zip(rows, lengths, strict=True)]
 
 
 def pack_sequence(sequences: Sequence[Tensor], enforce_sorted: bool = True) -> PackedSequence:

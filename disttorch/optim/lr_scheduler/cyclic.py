@@ -105,7 +105,7 @@ class CyclicLR(_MomentumCycle):
     def scale_fn(self, x: float) -> float:
         """Return the height of cycle (or at iteration) `x`, 1 for the full range."""
         if self._scale_fn_custom is not None:
-            return self._scale_fn_custom(x)  # type: ignore[no-any-return]
+            return self._scale_fn_custom(x)
         return _SCALES[self.mode](self.gamma, x)
 
     def get_lr(self) -> list[Rate]:

@@ -99,7 +99,7 @@ def item_of(path: Path, value: Any) -> Item:
     """What there is to say of a value."""
     if not isinstance(value, Tensor):
         return Item(path)
-    nbytes = value.numel() * value.element_size()  # type: ignore[attr-defined]
+    nbytes = value.numel() * value.element_size()
     return Item(path, tuple(value.shape), str(value.dtype), nbytes)
 
 

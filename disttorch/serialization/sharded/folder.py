@@ -27,7 +27,7 @@ def _as_stored(value: Any) -> Any:
     """A value as it goes into a file: a tensor on the host, with memory of its own."""
     if not isinstance(value, Tensor):
         return value
-    tensor: Any = value.detach().cpu()  # type: ignore[attr-defined]
+    tensor: Any = value.detach().cpu()
     return tensor if tensor._array.base is None else tensor.clone()
 
 

@@ -150,7 +150,7 @@ _KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
         for module in ("pathlib", "pathlib._local")
         for name in ("PosixPath", "WindowsPath")
     },
-    **{("torch", kind.name): kind for kind in ALL},  # type: ignore[dict-item]
+    **{("torch", kind.name): kind for kind in ALL},
 }
 
 

@@ -83,7 +83,7 @@ def _offloaded(state: Any, options: StateDictOptions) -> Any:
         return state
     if isinstance(state, dict):
         return {key: _offloaded(value, options) for key, value in state.items()}
-    return state.cpu() if isinstance(state, Tensor) else state  # type: ignore[attr-defined]
+    return state.cpu() if isinstance(state, Tensor) else state
 
 
 def set_model_state_dict(
@@ -169,7 +169,7 @@ def get_optimizer_state_dict(
     found: dict[str, Any] = {"state": state, "param_groups": groups}
     if options.flatten_optimizer_state_dict:
         found = _flat(found)
-    return _offloaded(found, options)  # type: ignore[no-any-return]
+    return _offloaded(found, options)
 
 
 def _settings(group: Mapping[str, Any]) -> dict[str, Any]:

@@ -77,11 +77,11 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
 def _row(tensor: Tensor, index: Any) -> Any:
     """``tensor[index]``; quicker for what loaders ask for."""
     if type(index) is not int or tensor._requires_grad:
-        return tensor[index]  # type: ignore[index]
+        return tensor[index]
     try:
         row = Tensor._wrap(tensor._array[index, ...])
     except IndexError:
-        return tensor[index]  # type: ignore[index] # raises with PyTorch's text
+        return tensor[index]  # raises with PyTorch's text
     row._cell = tensor._cell
     return row
 

@@ -94,7 +94,7 @@ def _preload(context: Any) -> None:
     if context.get_start_method() == "forkserver":
         from multiprocessing import forkserver  # noqa: PLC0415 - where there are fork servers
 
-        told = getattr(forkserver._forkserver, "_preload_modules", [])  # type: ignore[attr-defined]
+        told = getattr(forkserver._forkserver, "_preload_modules", [])
         context.set_forkserver_preload([*told, *(name for name in _PRELOAD if name not in told)])
 
 

@@ -43,7 +43,7 @@ def _compressed(process_group: Any, bucket: GradBucket, to: dtype) -> Future[Ten
         done.value()
         with no_grad():
             buffer.copy_(small)
-        return buffer  # type: ignore[no-any-return]
+        return buffer
 
     return work.get_future().then(decompress)
 
@@ -66,7 +66,7 @@ def _wrapper(hook: Hook, to: dtype) -> Hook:
         def decompress(done: Future[Any]) -> Tensor:
             with no_grad():
                 original.copy_(done.value())
-            return original  # type: ignore[no-any-return]
+            return original
 
         return hook(state, bucket).then(decompress)
 

@@ -97,7 +97,7 @@ def _compressed(state: PowerSGDState, bucket: GradBucket, split: Any) -> Future[
     state.maybe_increase_iter(bucket)
     if warming_up:
         return allreduce_hook(state.process_group, bucket)
-    flat: Array = buffer.detach().numpy().reshape(-1)  # type: ignore[attr-defined]
+    flat: Array = buffer.detach().numpy().reshape(-1)
     before = None
     if state.use_error_feedback:
         if index in state.error_dict:
@@ -141,7 +141,7 @@ def _matrices(
     """Views of the gradients that are worth compressing, as matrices, and of the others."""
     matrices, others = [], []
     for gradient in bucket.gradients():
-        view: Array = gradient.detach().numpy()  # type: ignore[attr-defined]
+        view: Array = gradient.detach().numpy()
         rows = view.reshape(view.shape[0], -1) if view.ndim > 1 and view.size else view
         rank = state.matrix_approximation_rank * state.min_compression_rate
         if rows.ndim == 2 and sum(rows.shape) * rank < rows.size:

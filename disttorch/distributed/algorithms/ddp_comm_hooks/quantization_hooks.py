@@ -53,6 +53,6 @@ def _quantised(process_group: Any, bucket: GradBucket, block: int) -> Future[Ten
             total += theirs[scales.nbytes :].view(np.int8).reshape(rows.shape) * scale
         total /= group.size
         flat[...] = total.reshape(-1)[: flat.size]
-        return buffer  # type: ignore[no-any-return]
+        return buffer
 
     return work.get_future().then(restore)

@@ -148,7 +148,7 @@ class IterDataPipe(_Pipe, IterableDataset[T_co]):
         cls.__iter__ = checked  # type: ignore[method-assign]
 
     def __iter__(self) -> Iterator[T_co]:
-        return self  # type: ignore[return-value] # of subclasses that have `__next__`
+        return self  # of subclasses that have `__next__`
 
     def reset(self) -> None:
         """Forget the position; called when an iterator is made."""
