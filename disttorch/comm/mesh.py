@@ -194,10 +194,14 @@ class SharedMesh:
         def check() -> None:
             if self.closing:
                 raise GroupUnusableError(f"{doing} was ended by close() on this rank")
-            # Liveness first: what a rank wrote before it ended is seen by the look that follows.
+            # Liveness first: what a rank wrote before it ended is seen by the looks that follow.
             reports = self.reports(peers(), ended=self._ended())
             if any(report.lost for report in reports) and not ready():
-                self._raise_lost(doing, reports)
+                # Who has come and left meanwhile is not the one that is missed.
+                awaited = {self.ranks[peer] for peer in peers()}
+                reports = [report for report in reports if report.rank in awaited]
+                if any(report.lost for report in reports):
+                    self._raise_lost(doing, reports)
 
         if not wait_until(ready, deadline, check, eager=eager):
             reports = self.reports(peers(), ended=self._ended())

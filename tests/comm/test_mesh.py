@@ -6,6 +6,8 @@ unusable, so the next one, to which hypothesis shrinks it, runs on new ranks.
 
 from __future__ import annotations
 
+import mmap
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from disttorch.comm.errors import CollectiveTimeoutError
 from disttorch.comm.group import ProcessGroup
 from disttorch.comm.reduce_op import ReduceOp
-from tests.comm.ranks import RankFailed, StandingRanks
+from disttorch.comm.transport.arena import Condition
+from tests.comm.ranks import RankFailed, StandingRanks, run_ranks
 
 Arrays = list[np.ndarray]
 DTYPES = [np.dtype(t) for t in ("u1", "i4", "f4", "f8", "f2", "?", "c8", ml_dtypes.bfloat16)]
@@ -269,3 +273,40 @@ def test_any_sequence_on_any_groups_equals_the_model(n_ranks: int) -> None:
     finally:
         for ranks in standing:
             ranks.close()
+
+
+def test_who_has_come_and_left_is_not_missed() -> None:
+    """Rank 2 comes and leaves just while rank 0, which waits for rank 1 as well, looks around."""
+    flags = np.frombuffer(mmap.mmap(-1, 16), np.int64)
+
+    def body(group: ProcessGroup) -> tuple[int, ...]:
+        mesh = group._mesh
+        group.barrier()
+        if group.rank == 2:
+            _yield_until(lambda: flags[0])
+            mesh._flag[0] = mesh._step + 1
+            group.close()
+        if group.rank:
+            _yield_until(lambda: flags[1])
+            return ()
+        ended = mesh._ended
+
+        def meanwhile() -> set[int]:
+            flags[0] = 1
+            _yield_until(lambda: mesh.pages[2].condition()[0] is not Condition.ACTIVE)
+            return ended()
+
+        mesh._ended = meanwhile
+        try:
+            with pytest.raises(CollectiveTimeoutError) as caught:
+                group.barrier(timeout_s=0.3)
+        finally:
+            flags[1] = 1
+        return caught.value.ranks
+
+    assert run_ranks(3, body)[0] == (1,)
+
+
+def _yield_until(ready: Callable[[], object]) -> None:
+    while not ready():
+        os.sched_yield()

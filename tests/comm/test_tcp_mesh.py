@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 
 import numpy as np
@@ -95,6 +96,23 @@ def test_a_mismatch_is_a_table_on_all_ranks() -> None:
     texts = run_ranks(3, body)
     assert len(set(texts)) == 1
     assert all(f"({n},)" in texts[0] for n in (3, 4, 5))
+
+
+def test_a_rank_that_is_stopped_for_a_while_is_not_cut_off(monkeypatch) -> None:
+    for name in ("_PROBE_AFTER_S", "_PROBE_EVERY_S", "_N_PROBES"):
+        monkeypatch.setattr(tcp, name, 1)
+
+    def body(group: ProcessGroup) -> float:
+        pids = group.all_gather_object(os.getpid())
+        group.barrier()
+        if group.rank == 0:
+            os.kill(pids[1], signal.SIGSTOP)
+            # Longer than a peer whose kernel is silent would be waited for.
+            threading.Timer(3.0, os.kill, (pids[1], signal.SIGCONT)).start()
+        group.all_reduce(total := np.ones(1), timeout_s=30.0)
+        return total[0]
+
+    assert run_ranks(2, body) == [2.0, 2.0]
 
 
 DEATHS = {

@@ -28,9 +28,12 @@ _MAGIC = b"dtwire01"
 _HEAD = struct.Struct("<8s7q")
 MAX_FRAME_BYTES = 64 << 20
 _MAX_FRAMES = 64
-# A dead process is seen at once by its closed connection; this is for a cable that was pulled.
-_HEARTBEAT_MS = 2000
-_SILENCE_MS = 10_000
+# A dead process is seen at once by its closed connection; this is for a cable that was pulled, or a
+# host that lost its power: probes that the peer's kernel answers, also while the process is stopped.
+# Such a process may be continued; how long it is waited for is the deadline of the operation.
+_PROBE_AFTER_S = 2
+_PROBE_EVERY_S = 2
+_N_PROBES = 4
 _LINGER_MS = 1000
 # What a peer sent on one connection may come after the end of another is noticed.
 _GRACE_S = 0.3
@@ -191,8 +194,10 @@ class Wire:
             (zmq.SNDHWM, 0),
             (zmq.RCVHWM, 0),
             (zmq.LINGER, _LINGER_MS),
-            (zmq.HEARTBEAT_IVL, _HEARTBEAT_MS),
-            (zmq.HEARTBEAT_TIMEOUT, _SILENCE_MS),
+            (zmq.TCP_KEEPALIVE, 1),
+            (zmq.TCP_KEEPALIVE_IDLE, _PROBE_AFTER_S),
+            (zmq.TCP_KEEPALIVE_INTVL, _PROBE_EVERY_S),
+            (zmq.TCP_KEEPALIVE_CNT, _N_PROBES),
         ):
             socket.setsockopt(option, value)
         return socket
