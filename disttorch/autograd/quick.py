@@ -149,9 +149,8 @@ def _with_settings(op: type[Op], kinds: str, keeps: str, general: Compute) -> Co
         if recorded:
             y._grad_fn = node = _node_of_one(op, backend, keeps, x, y)
             if numbers:
-                node.edges = (*node.edges, *(None,) * len(numbers))
-                entries: Any = node._saved
-                node._saved = [*entries[:1], *((n, None, 0, None) for n in numbers), *entries[1:]]
+                node.edges += (None,) * len(numbers)  # type: ignore[operator]
+                node._saved[1:1] = [(n, None, 0, None) for n in numbers]  # type: ignore[index]
             else:
                 node.__dict__.update(settings)
         elif THREADS:
@@ -165,27 +164,30 @@ def _several(op: type[Op], kinds: str, keeps: str, general: Compute) -> Compute:
     """The short `apply` of an op with any number of inputs and keywords, which its node notes."""
     functions, differentiable, masks = _Functions(op), op.differentiable, op.masks
 
-    def apply(*inputs: Any, **settings: Any) -> Any:
-        arrays, kind, requires_grad = [], None, False
+    def apply(*inputs: Any, **settings: Any) -> Any:  # noqa: PLR0912 - calls cost
+        try:
+            arrays = [x._array for x in inputs]
+        except AttributeError:
+            return general(*inputs, **settings)
+        array = arrays[-1]
+        kind, array_type = array.dtype, type(array)
+        if array.size > _LARGE or kind.kind not in kinds:
+            return general(*inputs, **settings)
+        for a in arrays if not masks else arrays[masks:]:
+            if a.dtype is not kind:
+                return general(*inputs, **settings)
+        requires_grad = False
         for x in inputs:
-            if not isinstance(x, Tensor):
+            if type(x._array) is not array_type:
                 return general(*inputs, **settings)
-            array = x._array
-            if len(arrays) <= masks:
-                kind = array.dtype
-            elif array.dtype is not kind:
-                return general(*inputs, **settings)
-            arrays.append(array)
             if x._view is not None:
                 x._refresh()
             if x._requires_grad:
                 requires_grad = True
         recorded = requires_grad and differentiable and STATE.enabled
-        if (recorded and (ANOMALY.enabled or SAVED_HOOKS)) or kind is None:
+        if recorded and (ANOMALY.enabled or SAVED_HOOKS):
             return general(*inputs, **settings)
-        if kind.kind not in kinds or array.size > _LARGE or len({*map(type, arrays)}) > 1:
-            return general(*inputs, **settings)
-        backend, compute = functions[type(array)]
+        backend, compute = functions[array_type]
         try:
             out = compute(*arrays, **settings)
         except ValueError:
@@ -396,9 +398,11 @@ def quick_inplace(op: type[Op], function: Callable[..., Tensor]) -> Callable[...
 
     @functools.wraps(general)
     def write(self: Tensor, *args: Any, **keywords: Any) -> Tensor:
-        if len(args) != 1 or keywords or type(self._cell) is not list:
+        if len(args) != 1 or type(self._cell) is not list:
             return general(self, *args, **keywords)
         (other,) = args
+        if keywords:
+            return scaled(self, other, keywords)
         array = self._array
         if self._view is not None:
             self._refresh()
@@ -410,6 +414,18 @@ def quick_inplace(op: type[Op], function: Callable[..., Tensor]) -> Callable[...
         if not fits or not array.flags.c_contiguous:
             return general(self, other)
         functions[type(array)][1](array, b, out=array)
+        self._cell[0] += 1
+        return self
+
+    def scaled(self: Tensor, other: Any, keywords: dict[str, Any]) -> Tensor:
+        """With the keyword `alpha`: the other operand is multiplied by it first."""
+        alpha, array = keywords.get("alpha"), self._array
+        fits = len(keywords) == 1 and type(alpha) is float and fits_inplace(self, other)
+        if not fits or array.itemsize == 2 or array.dtype.kind != "f":
+            return general(self, other, **keywords)
+        if not array.flags.c_contiguous or array.size > _LARGE:
+            return general(self, other, **keywords)
+        functions[type(array)][1](array, other._array * alpha, out=array)
         self._cell[0] += 1
         return self
 

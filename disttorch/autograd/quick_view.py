@@ -108,8 +108,8 @@ class ViewsOp(Op):
         array, cell, recorded = x._array, x._cell, x._requires_grad
         node: Any = _new(cls)
         node.backend = BACKEND_BY_TYPE[type(array)]
-        outputs, metas = [], []
-        for k, out in enumerate(node.forward(array, **params)):
+        arrays, outputs = node.forward(array, **params), []
+        for k, out in enumerate(arrays):
             y: Tensor = _new(Tensor)
             y._array = out
             y._cell = cell
@@ -118,9 +118,9 @@ class ViewsOp(Op):
             y._grad_fn, y._output_nr = (node, k) if recorded else (None, 0)
             y._requires_grad = recorded
             outputs.append(y)
-            metas.append((out.shape, out.dtype))
         if recorded:
-            node.hooks, node._saved, node.metas = None, (), metas
+            node.hooks, node._saved = None, ()
+            node.metas = [(out.shape, out.dtype) for out in arrays]
             fn = x._grad_fn
             leaf = fn is None
             node.edges = ((x._accumulator or accumulator_of(x), 0) if leaf else (fn, x._output_nr),)

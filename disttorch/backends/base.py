@@ -177,7 +177,10 @@ class Backend(Kernels, LinearAlgebra, SpecialFunctions):
     def add_up(
         self, x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
     ) -> Array:
-        """Return the sum over `axis` (None: all) in x's dtype."""
+        """Return the sum over `axis` (None: all) in x's dtype; 16-bit floats are summed as 32."""
+        if x.dtype.itemsize == 2 and x.dtype.kind in "fV":
+            wide = self.xp.asarray(x.astype("float32").sum(axis=axis, keepdims=keepdims))
+            return wide.astype(x.dtype)
         return x.sum(axis=axis, keepdims=keepdims, dtype=x.dtype)
 
     def sum_squares(

@@ -87,6 +87,8 @@ class SpecialFunctions:
 
     def sigmoid(self, x: Array) -> Array:
         """1 / (1 + exp(-x))."""
+        if x.dtype.itemsize == 2:  # where exp(-x) overflows long before the result vanishes
+            return self.sigmoid(x.astype("float32")).astype(x.dtype)
         y = self.xp.exp(-x)
         y += 1
         return 1 / y

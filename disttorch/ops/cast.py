@@ -29,10 +29,16 @@ __all__ = [
 Array = Any
 
 
+@quick(1, "fciub", settings=True)
 class Cast(Op):
     """x in another dtype, in the same memory order."""
 
     torch_name = "ToCopyBackward0"
+
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Any]:
+        """Return the cast of an array."""
+        return lambda x, np_dtype: x.astype(np_dtype)
 
     def forward(ctx, x: Array, np_dtype: Any) -> Array:
         return x.astype(np_dtype)

@@ -33,7 +33,8 @@ class MaskedFill(Op):
             ctx.xp.copyto(x, y, where=mask, casting="unsafe")
             return x
         if type(y) is not ctx.backend.array_type:
-            y = ctx.backend.asarray(y, x.dtype)
+            if type(y) is not float or x.dtype.kind != "f":
+                y = ctx.backend.asarray(y, x.dtype)
         elif y.dtype is not x.dtype:
             y = y.astype(x.dtype)
         return ctx.backend.where(mask, y, x)

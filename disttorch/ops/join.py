@@ -250,8 +250,13 @@ class Split(ViewsOp):
 
     def forward(ctx, x: Array, lengths: tuple[int, ...], dim: int) -> Any:
         ctx.dim = dim
-        before = (slice(None),) * dim
         parts, start = [], 0
+        if not dim:
+            for n in lengths:
+                parts.append(x[start : start + n])
+                start += n
+            return tuple(parts)
+        before = (slice(None),) * dim
         for n in lengths:
             parts.append(x[(*before, slice(start, start + n))])
             start += n
@@ -281,7 +286,7 @@ def split(
     if not isinstance(split_size_or_sections, int):
         return split_with_sizes(tensor, split_size_or_sections, dim)
     d, lengths = split_lengths(tensor, split_size_or_sections, dim)
-    return _split(Split, tensor, lengths, d)
+    return Split.apply(tensor, lengths=lengths, dim=d)
 
 
 def split_lengths(tensor: Tensor, size: int, dim: int) -> tuple[int, tuple[int, ...]]:
@@ -328,7 +333,7 @@ def split_with_sizes(
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of at most `chunks` parts of `dim`, all of one length but perhaps the last."""
     d, lengths = chunk_lengths(input, chunks, dim)
-    return _split(Split, input, lengths, d)
+    return Split.apply(input, lengths=lengths, dim=d)
 
 
 def chunk_lengths(input: Tensor, chunks: int, dim: int) -> tuple[int, tuple[int, ...]]:
@@ -413,6 +418,8 @@ class Unbind(ViewsOp):
 
     def forward(ctx, x: Array, dim: int) -> Any:
         ctx.dim = dim
+        if not dim and x.ndim > 1:
+            return tuple(x)  # the array library's own rows
         before = (slice(None),) * dim
         return tuple([x[(*before, i, Ellipsis)] for i in range(x.shape[dim])])
 

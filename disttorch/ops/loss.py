@@ -53,8 +53,9 @@ class ElementLoss(Op):
     def forward(ctx, x: Array, t: Array, *more: Array, reduction: str, **settings: Any) -> Array:
         ctx.save(*range(2 + len(more)))
         ctx.reduction, ctx.settings = reduction, settings
-        result_type = _real(x.dtype)
-        x, t, *more = (wide(a) for a in (x, t, *more))
+        result_type = x.real.dtype
+        if x.itemsize == 2:
+            x, t, *more = (wide(a) for a in (x, t, *more))
         if reduction == "none":
             return ctx.values(x, t, *more).astype(result_type, copy=False)
         ctx.count, total = ctx.total(x, t, *more)
@@ -68,7 +69,7 @@ class ElementLoss(Op):
         flat = not more and x.shape == t.shape and x.flags.c_contiguous and t.flags.c_contiguous
         if step is None or x.size <= step or not flat:
             losses = ctx.values(x, t, *more)
-            return losses.size, losses.sum(dtype=losses.dtype)
+            return losses.size, ctx.backend.add_up(losses)
         x, t = x.reshape(-1), t.reshape(-1)
         kernel = ctx.backend.forward_kernel(ctx.op_name, (x, t), ctx.settings)
         if kernel is not None:
@@ -100,11 +101,6 @@ class ElementLoss(Op):
     def of_target(ctx, make: Callable[[], Any]) -> Any:
         """The derivative by the target, if it is wanted."""
         return make() if ctx.needs_grad(1) else None
-
-
-def _real(np_dtype: Any) -> Any:
-    """The dtype of a loss: that of the operands' absolute values."""
-    return {"complex64": "float32", "complex128": "float64"}.get(np_dtype.name, np_dtype)
 
 
 class MseLoss(ElementLoss):

@@ -11,6 +11,7 @@ from disttorch.autograd.op import Op
 from disttorch.autograd.quick import quick_inplace, quick_or
 from disttorch.ops import arithmetic, bitwise, compare, pointwise_round
 from disttorch.ops.arithmetic_division import floor_divide, remainder
+from disttorch.ops.matmul import MatMul, __matmul__
 from disttorch.tensor import Tensor
 
 Binary = Callable[[Any, Any], Any]
@@ -106,6 +107,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     **{f"__r{name}__": _reflected(f) for name, f in _ARITHMETIC.items()},
     "__rdiv__": _reflected(arithmetic.Div.apply),
     **{f"__i{name}__": _binary(inplace_form(f)) for name, f in _ARITHMETIC.items()},
+    "__matmul__": quick_or(MatMul, __matmul__),
     "__neg__": arithmetic.neg,
     "__pos__": arithmetic.positive,
     "__abs__": pointwise_round.abs,

@@ -66,7 +66,10 @@ def accepts_out(function: Fn, casts: bool = True, shares: bool = True) -> Fn:
     """
 
     @functools.wraps(function)
-    def call(*args: Any, out: Any = None, **keywords: Any) -> Any:
+    def call(*args: Any, **keywords: Any) -> Any:
+        if not keywords:  # the usual case, quickly
+            return function(*args)
+        out = keywords.pop("out", None)
         result = function(*args, **keywords)
         if out is None:
             return result

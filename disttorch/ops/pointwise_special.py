@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import nan, pi, sqrt
 from typing import Any
 
 from disttorch.autograd.op import Op, public
+from disttorch.backends import Backend
 from disttorch.ops.out import write_out
 from disttorch.ops.pointwise import Pointwise, function_of
 from disttorch.tensor import Tensor
@@ -23,12 +25,13 @@ class Sigmoid(Pointwise):
 
     from_output = True
 
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Any]:
+        """Return the function of an array."""
+        return backend.sigmoid
+
     def compute(ctx, x: Array) -> Array:
-        if x.dtype.kind == "c":
-            return 1 / (1 + ctx.xp.exp(-x))
-        narrow = x.dtype.itemsize == 2  # where exp(-x) overflows long before the result vanishes
-        y = ctx.backend.sigmoid(x.astype("float32") if narrow else x)
-        return y.astype(x.dtype) if narrow else y
+        return ctx.backend.sigmoid(x)
 
     def slope(ctx, y: Any) -> Any:
         return y * (1 - y)

@@ -59,10 +59,7 @@ def n_reduced(shape: Sequence[int], dims: tuple[int, ...]) -> int:
 
 def total(backend: Backend, x: Array, dim: tuple[int, ...] | None, keepdim: bool) -> Array:
     """Sum x over `dim` (None: all) in its dtype; 16-bit floats are added up in float32."""
-    axis = None if dim is None or len(dim) == x.ndim else dim
-    if x.dtype.itemsize == 2 and x.dtype.kind in "fV":
-        return x.astype("float32").sum(axis=axis, keepdims=keepdim).astype(x.dtype)
-    return backend.add_up(x, axis, keepdim)
+    return backend.add_up(x, None if dim is None or len(dim) == x.ndim else dim, keepdim)
 
 
 def widened(input: Tensor, dtype: Dtype | None) -> Tensor:
@@ -100,8 +97,7 @@ class SumAll(Op):
     @classmethod
     def array_function(cls, backend: Backend) -> Callable[..., Any]:
         """Return the sum of all elements, for floats."""
-        add_up = backend.add_up
-        return lambda x: add_up(x) if x.itemsize > 2 else total(backend, x, None, False)
+        return backend.add_up
 
     def forward(ctx, x: Array) -> Array:
         ctx.shape = x.shape
@@ -122,6 +118,8 @@ def sum(
 ) -> Tensor:
     """Sum of all elements or over `dim`; integers and bools sum to int64."""
     plain = dtype is None and input._array.dtype.kind in "fcV"
+    if plain and dim is None and out is None and not keepdim:  # the usual case, quickly
+        return SumAll.apply(input)
     x = input if plain else widened(input, dtype)
     if dim is None and not keepdim:
         y = SumAll.apply(x)

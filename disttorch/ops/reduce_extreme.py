@@ -61,8 +61,7 @@ class ExtremeOfAll(Op):
     @classmethod
     def array_function(cls, backend: Backend) -> Callable[..., Any]:
         """Return the extreme of all elements."""
-        extreme, name = backend.extreme, cls.ufunc
-        return lambda x: extreme(x, name)
+        return functools.partial(backend.extreme, name=cls.ufunc)
 
     def forward(ctx, x: Array) -> Array:
         refuse_kinds(x, "c", ctx.kernel)
@@ -146,8 +145,13 @@ class PickOne(Pick):
     """One element along a dimension, that `indices` finds with the dimension kept."""
 
     def forward(ctx, x: Array, dim: int, keepdim: bool, **how: Any) -> tuple[Array, Array]:
-        values, indices = super().forward(x, dim, **how)
         ctx.keepdim = keepdim or not x.ndim
+        if x.ndim == 2 and dim == 1 and not keepdim:  # the usual case, quickly
+            ctx.shape, ctx.dim = x.shape, dim
+            ctx.save_output(1)
+            column = ctx.indices(x, dim, **how).reshape(-1)
+            return x[ctx.xp.arange(len(x)), column], column
+        values, indices = super().forward(x, dim, **how)
         if ctx.keepdim:
             return values, indices
         return values.squeeze(dim), indices.squeeze(dim)
@@ -191,6 +195,8 @@ def _extreme(
         other: Tensor | None = None,
         out: Any = None,
     ) -> Any:
+        if dim is None and other is None and out is None and input._array.size:
+            return whole.apply(input)  # the usual case, quickly
         if other is not None or isinstance(dim, Tensor):
             return pairwise(input, dim if other is None else other, out=out)
         if dim is not None and not isinstance(dim, int):
@@ -206,8 +212,9 @@ def _extreme(
         pair = along.apply(input, dim=input._dim(dim), keepdim=keepdim)
         if out is not None:
             pair = [write_out(o, y, name) for o, y in zip(out, pair, strict=True)]
-        return getattr(return_types, name)(pair)
+        return named(pair)
 
+    named = getattr(return_types, name)
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (
         f"{word} element of all (0-d), along `dim` (fields values and indices), or of each pair "

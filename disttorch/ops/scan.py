@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from math import inf
 from typing import Any, ClassVar
 
 from disttorch import return_types
 from disttorch.autograd.op import Op, public
+from disttorch.autograd.quick import quick
+from disttorch.backends import Backend
 from disttorch.dtype import dtype as Dtype
 from disttorch.ops.index_gather import AddAlong
 from disttorch.ops.kinds import refuse_kinds
@@ -20,20 +24,30 @@ __all__ = ["cummax", "cummin", "cumprod", "cumsum", "logcumsumexp"]
 Array = Any
 
 
+@quick(1, "fi", settings=True)
 class Cumsum(Op):
     """Running sum along a dimension."""
 
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Any]:
+        """Return the running sum of an array along `dim`."""
+        return partial(_running_sum, backend)
+
     def forward(ctx, x: Array, dim: int) -> Array:
         ctx.dim = dim
-        if not x.ndim:
-            return x.copy()
-        if x.dtype.itemsize == 2 and x.dtype.kind in "fV":
-            x32 = x.astype("float32", order="C")
-            return ctx.xp.cumsum(x32, axis=dim).astype(x.dtype)
-        return ctx.backend.cumsum(ctx.xp.ascontiguousarray(x), dim)
+        return _running_sum(ctx.backend, x, dim)
 
     def backward(ctx, g: Any) -> Any:
         return _reverse_cumsum(ctx, g, ctx.dim)
+
+
+def _running_sum(backend: Backend, x: Array, dim: int) -> Array:
+    if not x.ndim:
+        return x.copy()
+    if x.dtype.itemsize == 2 and x.dtype.kind in "fV":
+        x32 = x.astype("float32", order="C")
+        return backend.xp.cumsum(x32, axis=dim).astype(x.dtype)
+    return backend.cumsum(x if x.flags.c_contiguous else backend.xp.ascontiguousarray(x), dim)
 
 
 def _reverse_cumsum(ctx: Op, g: Any, dim: int) -> Any:
@@ -48,6 +62,8 @@ def _reverse_cumsum(ctx: Op, g: Any, dim: int) -> Any:
 @accepts_out
 def cumsum(input: Tensor, dim: int, *, dtype: Dtype | None = None) -> Tensor:
     """Running sum along `dim`; integers and bools give int64."""
+    if dtype is None and input._array.dtype.kind == "f":  # the usual case, quickly
+        return Cumsum.apply(input, dim=input._dim(dim))
     return Cumsum.apply(widened(input, dtype), dim=input._dim(dim))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from disttorch.tensor import Tensor
@@ -28,6 +29,7 @@ def sizes(given: tuple[Any, ...]) -> tuple[int, ...]:
 _FLAT = (-1,)
 
 
+@lru_cache(1 << 12)
 def resolve_shape(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
     """Fill in one -1; RuntimeError, with PyTorch's text, if the shape does not hold `numel`."""
     if shape == _FLAT:

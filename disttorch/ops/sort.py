@@ -45,6 +45,8 @@ class Pick(Op):
         if not x.ndim:
             return x.copy(), ctx.xp.zeros((), "int64")
         indices = ctx.indices(x, dim, **how)
+        if x.ndim == 1:
+            return x[indices], indices
         return x[full_index(ctx.xp, indices, dim)], indices
 
     def indices(ctx, x: Array, dim: int, **how: Any) -> Array:

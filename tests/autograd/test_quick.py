@@ -13,7 +13,8 @@ OPS = [op for op in QUICK_OPS if not op.__subclasses__() and op is not Linear]
 DIMS = {"dim": (0,), "keepdim": False}
 # Of the operators with numbers or keywords: how many tensors they take here, and what follows.
 SETTINGS = {
-    **dict.fromkeys(("Softmax", "LogSoftmax"), (1, (), {"dim": 0})),
+    **dict.fromkeys(("Softmax", "LogSoftmax", "Cumsum"), (1, (), {"dim": 0})),
+    "Cast": (1, (), {"np_dtype": torch.float64.np}),
     **dict.fromkeys(("Sum", "Mean"), (1, (), DIMS)),
     "Std": (1, (), {**DIMS, "correction": 1}),
     "Norm": (1, (), {**DIMS, "p": 2.0}),
@@ -112,10 +113,12 @@ INPLACE = {
     "itself": lambda x: x.add_(x),
     "row": lambda x: x.sub_(torch.ones(1)),
     "alpha": lambda x: x.add_(torch.ones(3), alpha=2),
+    "alpha, a float": lambda x: x.add_(torch.ones(3), alpha=2.0),
     "operator": lambda x: x.__itruediv__(torch.full((3,), 2.0)),
 }
 AFTER = {
     **{"tensor": [2.0, 3.0, 4.0], "number": [2.0, 4.0, 6.0], "itself": [2.0, 4.0, 6.0]},
+    **{"alpha, a float": [3.0, 4.0, 5.0]},
     **{"row": [0.0, 1.0, 2.0], "alpha": [3.0, 4.0, 5.0], "operator": [0.5, 1.0, 1.5]},
 }
 

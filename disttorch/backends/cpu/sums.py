@@ -25,15 +25,15 @@ _LONG_RUN = 128  # elements from which adding whole rows beats NumPy's running s
 
 def add_up(x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
     """Sum over `axis` (None: all) in x's dtype; few or many floats by BLAS, twice as fast."""
-    if x.size <= _FEW and not keepdims and x.dtype.char in "fd" and x.size:
-        kind = x.dtype
+    n = x.size
+    if 0 < n <= _FEW and not keepdims and (letter := x.dtype.char) in "fd":
         if axis is None:
-            return x.ravel().dot(ones(x.size, kind.char), np.empty((), kind))
+            return x.ravel().dot(ones(n, letter))
         if x.ndim == 2 and axis in (1, (1,)):
-            return x.dot(ones(x.shape[1], kind.char))
+            return x.dot(ones(x.shape[1], letter))
         if x.ndim == 2 and axis in (0, (0,)):
-            return ones(x.shape[0], kind.char).dot(x)
-    if x.size < _SMALL and x.itemsize != 2:  # what x.sum calls, with less ado
+            return ones(x.shape[0], letter).dot(x)
+    if n < _SMALL and x.itemsize != 2:  # what x.sum calls, with less ado
         return np.add.reduce(x, axis, x.dtype, None, keepdims)
     return _add_up_many(x, axis, keepdims)
 
@@ -62,7 +62,7 @@ def sum_squares(
     """Sum of squares over `axis` (None: all); float rows without the squares in between."""
     if x.size <= _FEW and axis is None and not keepdims and x.dtype.char in "fd" and x.size:
         flat = x.ravel()
-        return flat.dot(flat, np.empty((), x.dtype))
+        return flat.dot(flat)
     return _sum_squares_many(x, axis, keepdims)
 
 
@@ -114,9 +114,15 @@ def _in_blocks(rows: Array, total_of: Callable[[Array], Array]) -> Array:
     return total + total_of(rows[:, whole:]) if whole < n else total
 
 
-@rounded_once
 def cumsum(x: Array, axis: int) -> Array:
     """Running sum along `axis` in x's dtype."""
+    if x.itemsize != 2 and (x.size < _SMALL or x.dtype.char not in "fd"):
+        return np.add.accumulate(x, axis, x.dtype)
+    return _cumsum_of_many(x, axis)
+
+
+@rounded_once
+def _cumsum_of_many(x: Array, axis: int) -> Array:
     if x.size < _SMALL or x.dtype.char not in "fd":
         return np.add.accumulate(x, axis, x.dtype)
     axis %= x.ndim

@@ -7,7 +7,7 @@ import pytest
 
 from disttorch.backends.cpu import sums
 
-SHAPES = ((20000,), (150, 130), (3, 40, 150), (2, 9001), (0, 5), (130, 140, 1))
+SHAPES = ((20000,), (150, 130), (3, 40, 150), (2, 9001), (0, 5), (130, 140, 1), (7,), (3, 4))
 
 
 def _array(shape, dtype, order="C"):
