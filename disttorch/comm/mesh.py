@@ -56,10 +56,11 @@ class SharedMesh:
 
     While `eager`, collectives spin and yield as they wait; else they nap and leave the cores free.
     Setting `closing` ends all waits with an error. `shared`: all ranks see each other's memory;
-    `hosts` are the ranks of each host, which do in any case.
+    `apart`: none does; `hosts` are the ranks of each host, which do in any case.
     """
 
     shared = True
+    apart = False
 
     def __init__(
         self,
@@ -188,17 +189,21 @@ class SharedMesh:
         doing: str,
         *,
         eager: bool = True,
+        alive: Sequence[int] | None = None,
     ) -> None:
-        """Wait until `ready()`, as long as the `peers` (group ranks) it depends on take part."""
+        """Wait until `ready()`, as long as the `peers` (group ranks) it depends on take part.
+
+        Where those in turn depend on others, all of these are `alive`.
+        """
 
         def check() -> None:
             if self.closing:
                 raise GroupUnusableError(f"{doing} was ended by close() on this rank")
             # Liveness first: what a rank wrote before it ended is seen by the looks that follow.
-            reports = self.reports(peers(), ended=self._ended())
+            reports = self.reports(alive or peers(), ended=self._ended())
             if any(report.lost for report in reports) and not ready():
                 # Who has come and left meanwhile is not the one that is missed.
-                awaited = {self.ranks[peer] for peer in peers()}
+                awaited = {self.ranks[peer] for peer in alive or peers()}
                 reports = [report for report in reports if report.rank in awaited]
                 if any(report.lost for report in reports):
                     self._raise_lost(doing, reports)

@@ -50,6 +50,7 @@ class TcpMesh(SharedMesh):
     ) -> None:
         super().__init__(wire.rank, ranks, pages, stage_bytes, watch)
         self.hosts = hosts
+        self.apart = len(hosts) == len(ranks)
         self.wire = wire
         self.addresses = tuple(addresses)
         self._routes: Sequence[Sequence[Part]] | None = None
@@ -58,6 +59,7 @@ class TcpMesh(SharedMesh):
         self._streams: dict[int, _Inflow] = {
             peer: _Inflow() for members in hosts if self.rank not in members for peer in members
         }
+        self._pieces: dict[int, deque[memoryview]] = {peer: deque() for peer in self._streams}
         # Two threads that take in messages must not overtake each other.
         self._taking = threading.Lock()
 
@@ -80,6 +82,34 @@ class TcpMesh(SharedMesh):
         """Send this step's parts to all and wait for theirs; errors as in shared memory."""
         self._post()
         super().sync(deadline)
+
+    def post(self, peer: int, piece: Array) -> None:
+        """Send a flat array to a peer on another host, which is to `take` it in this collective.
+
+        It is not copied, so it must stay unchanged until the peer has it. Does not block.
+        """
+        self.wire.send(peer, Kind.PIECE, [piece.view(np.uint8).data], self.sequence)
+
+    def take(self, peer: int, nbytes: int, deadline: Deadline) -> memoryview:
+        """The next piece from a peer on another host, of `nbytes`; errors as those of `sync`."""
+        pieces = self._pieces[peer]
+        while True:
+            if not pieces:
+                self.pump()
+            if not pieces:
+                # A rank that the peer waits for may have ended.
+                self.wait_for(
+                    lambda: bool(pieces),
+                    deadline,
+                    lambda: [peer],
+                    self.doing(),
+                    eager=self.eager,
+                    alive=tuple(self._streams),
+                )
+            piece = pieces.popleft()
+            if piece.nbytes == nbytes:
+                return piece
+            self.wire.drop()
 
     def leave(self, condition: Condition, text: str = "") -> None:
         """Tell the other ranks that this one takes part no more; only the first reason counts."""
@@ -118,6 +148,8 @@ class TcpMesh(SharedMesh):
                     self._streams[message.sender].add(message.frames)
                 elif message.kind is Kind.TAKEN:
                     self._take_taken(message)
+                elif message.kind is Kind.PIECE:
+                    self._take_piece(message)
                 elif message.kind is Kind.STEP:
                     self._take_step(message)
                 else:
@@ -131,6 +163,7 @@ class TcpMesh(SharedMesh):
         doing: str,
         *,
         eager: bool = True,
+        alive: Sequence[int] | None = None,
     ) -> None:
         """As in shared memory, taking in messages meanwhile."""
 
@@ -144,7 +177,7 @@ class TcpMesh(SharedMesh):
                 self.pump()
             return ready()
 
-        super().wait_for(pumped, deadline, peers, doing, eager=eager)
+        super().wait_for(pumped, deadline, peers, doing, eager=eager, alive=alive)
 
     def _ended(self) -> set[int]:
         cut = {self.ranks[peer] for peer in self.wire.cut_off()}
@@ -163,6 +196,13 @@ class TcpMesh(SharedMesh):
             frames += [stage[at : at + nbytes] for at, nbytes in parts]
             self.wire.send(peer, Kind.STEP, frames, step)
         self._opened, self._routes, self._n_used = False, None, 0
+
+    def _take_piece(self, message: Message) -> None:
+        # All have opened a collective before the first piece of it is sent.
+        if message.argument == self.sequence and len(message.frames) == 1:
+            self._pieces[message.sender].append(message.frames[0])
+        else:
+            self.wire.drop()
 
     def _take_taken(self, message: Message) -> None:
         word = self.pages[message.sender].received(self.rank)

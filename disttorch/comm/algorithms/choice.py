@@ -16,13 +16,18 @@ _ANY = sys.maxsize
 
 
 class Way(Enum):
-    """How data moves; see `all_reduce`, `movement` and `reach`."""
+    """How data moves; see `all_reduce`, `movement` and `reach`, and from RING on `plans`."""
 
     DIRECT = "direct"
     STREAMED = "streamed"
     SCATTERED = "scattered"
     STAGED = "staged"
     REACH = "reach"
+    RING = "ring"
+    PAIRWISE = "pairwise"
+    HALVING = "halving"
+    DOUBLING = "doubling"
+    TREE = "tree"
 
 
 Row = tuple[int, tuple[tuple[int, Way], ...]]
@@ -38,14 +43,33 @@ SHARED: dict[str, tuple[Row, ...]] = {
         (_ANY, ((MB, Way.STAGED), (_ANY, Way.REACH))),
     ),
 }
-# Between hosts one step with all data to all is quicker than two with a part up to here; with two
-# ranks both send the same.
+# Between hosts of which some have several ranks; more than this goes `by_hosts`. One step with all
+# data to all is quicker than two with a part up to here.
 WIRE: dict[str, tuple[Row, ...]] = {
-    "all_reduce": (
-        (2, ((_ANY, Way.DIRECT),)),
-        (_ANY, ((64 * KB, Way.DIRECT), (_ANY, Way.SCATTERED))),
-    ),
+    "all_reduce": ((_ANY, ((64 * KB, Way.DIRECT), (_ANY, Way.SCATTERED))),),
     "all_to_all": ((_ANY, ((_ANY, Way.STAGED),)),),
+}
+# Each rank on a host of its own. Steps of all ranks have the fewest messages; what is left to all
+# other ways in the measurement, where ranks share two cores, is to save copies and to pass on what
+# comes. Of those alike there, rank order decided for PAIRWISE, which sends no more than a RING; of
+# two ranks a ring does the same. Above what was measured, a RING of broadcasts is chosen since no
+# rank sends more than the array, where the root of a TREE sends it log2 P times.
+APART: dict[str, tuple[Row, ...]] = {
+    "all_reduce": (
+        (2, ((4 * MB, Way.DIRECT), (_ANY, Way.RING))),
+        (_ANY, ((128 * KB, Way.DIRECT), (MB, Way.SCATTERED), (_ANY, Way.PAIRWISE))),
+    ),
+    "all_gather": ((_ANY, ((MB, Way.STAGED), (_ANY, Way.PAIRWISE))),),
+    "reduce_scatter": ((_ANY, ((MB, Way.STAGED), (_ANY, Way.PAIRWISE))),),
+    "broadcast": (
+        (2, ((2 * MB, Way.STAGED), (_ANY, Way.RING))),
+        (_ANY, ((4 * MB, Way.STAGED), (32 * MB, Way.TREE), (_ANY, Way.RING))),
+    ),
+    "reduce": (
+        (2, ((2 * MB, Way.STAGED), (_ANY, Way.RING))),
+        (_ANY, ((4 * MB, Way.STAGED), (32 * MB, Way.TREE), (_ANY, Way.RING))),
+    ),
+    "all_to_all": WIRE["all_to_all"],
 }
 # Where ranks may not read each other's memory.
 INSTEAD_OF_REACH = {"all_reduce": Way.SCATTERED, "all_to_all": Way.STAGED}
@@ -68,9 +92,12 @@ def by_hosts(collective: str, nbytes: int, hosts: tuple[tuple[int, ...], ...]) -
     return 1 < len(hosts) < n_ranks and nbytes > BY_HOSTS_ABOVE[collective]
 
 
-def choose(collective: str, nbytes: int, n_ranks: int, *, shared: bool) -> Way:
-    """The way for arrays of `nbytes` in a group of `n_ranks`, on one host if `shared`."""
-    for most_ranks, ways in (SHARED if shared else WIRE)[collective]:
+def choose(collective: str, nbytes: int, n_ranks: int, *, shared: bool, apart: bool = False) -> Way:
+    """The way for arrays of `nbytes` in a group of `n_ranks`.
+
+    They are on one host if `shared`, each on a host of its own if `apart`.
+    """
+    for most_ranks, ways in (SHARED if shared else APART if apart else WIRE)[collective]:
         if n_ranks <= most_ranks:
             return next(way for most_bytes, way in ways if nbytes <= most_bytes)
     raise AssertionError("the last row is for any number of ranks")

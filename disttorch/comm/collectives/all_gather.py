@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import ModuleType
 
-from disttorch.comm.algorithms import between_hosts, movement
+from disttorch.comm.algorithms import between_hosts, movement, paired
 from disttorch.comm.algorithms.choice import by_hosts
 from disttorch.comm.algorithms.to_root import to_root
 from disttorch.comm.collectives.context import (
@@ -55,7 +54,7 @@ def all_gather_into(context: Context, output: Array, array: Array) -> Run:
         outputs = FlatOutputs([output])
         mesh.open(call)
         outs = split_blocks(outputs.flats[0], mesh.size)
-        _way(context, array.nbytes).gather(mesh, outs, array.reshape(-1), deadline)
+        _gather(context, outs, array, deadline)
         outputs.commit()
 
     return run
@@ -94,18 +93,25 @@ def _to_list(
     array: Array,
     longest: int | None = None,
 ) -> Run:
-    mesh = context.mesh
-    way = _way(context, max(output.nbytes for output in outputs))
-
     def run(deadline: Deadline) -> None:
-        mesh.open(call)
+        context.mesh.open(call)
         outs = FlatOutputs(outputs)
-        way.gather(mesh, outs.flats, array.reshape(-1), deadline, longest)
+        _gather(context, outs.flats, array, deadline, longest)
         outs.commit()
 
     return run
 
 
-def _way(context: Context, nbytes: int) -> ModuleType:
-    hosts = context.mesh.hosts
-    return between_hosts if by_hosts("all_gather", nbytes, hosts) else movement
+def _gather(
+    context: Context,
+    outs: Sequence[Array],
+    array: Array,
+    deadline: Deadline,
+    longest: int | None = None,
+) -> None:
+    mesh, nbytes = context.mesh, (longest or array.size) * array.itemsize
+    if planned := paired.way(mesh, "all_gather", nbytes):
+        paired.gather(*planned, outs, array.reshape(-1), deadline)
+        return
+    way = between_hosts if by_hosts("all_gather", nbytes, mesh.hosts) else movement
+    way.gather(mesh, outs, array.reshape(-1), deadline, longest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from disttorch.comm.algorithms import all_reduce as ways
-from disttorch.comm.algorithms import hierarchical, reach
+from disttorch.comm.algorithms import hierarchical, paired, reach
 from disttorch.comm.algorithms.choice import INSTEAD_OF_REACH, Way, by_hosts, choose
 from disttorch.comm.algorithms.staged_reduce import stages_of
 from disttorch.comm.collectives.context import Context, FlatOutputs, Run, check_array
@@ -52,7 +52,12 @@ def _run(
         mesh.open(call)
         hierarchical.all_reduce(mesh, flat, stages_of(op, flat.dtype, mesh.size), deadline)
         return
-    way = choose("all_reduce", flat.nbytes, mesh.size, shared=mesh.shared)
+    planned = paired.way(mesh, "all_reduce", flat.nbytes) if mesh.apart else None
+    if planned:
+        mesh.open(call)
+        paired.all_reduce(*planned, flat, stages_of(op, flat.dtype, mesh.size), deadline)
+        return
+    way = choose("all_reduce", flat.nbytes, mesh.size, shared=mesh.shared, apart=mesh.apart)
     reaching = way is Way.REACH and context.reach.possible is not False
     in_windows = context.windows.n_made > 0 and flat.nbytes >= _IN_PLACE_FROM_BYTES
     if reaching or in_windows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from disttorch.comm.algorithms import between_hosts, movement
+from disttorch.comm.algorithms import between_hosts, movement, paired
 from disttorch.comm.algorithms.choice import by_hosts
 from disttorch.comm.collectives.context import Context, FlatOutputs, Run, check_array
 from disttorch.comm.deadline import Deadline
@@ -17,14 +17,16 @@ def broadcast(context: Context, array: Array, root: int) -> Run:
     call = context.call("broadcast", array, root=root)
 
     way = between_hosts if by_hosts("broadcast", array.nbytes, mesh.hosts) else movement
+    planned = paired.way(mesh, "broadcast", array.nbytes, root)
 
     def run(deadline: Deadline) -> None:
         mesh.open(call)
-        if mesh.rank == root:
-            way.broadcast(mesh, array.reshape(-1), root, deadline)
-            return
-        outputs = FlatOutputs([array])
-        way.broadcast(mesh, outputs.flats[0], root, deadline)
+        outputs = FlatOutputs([] if mesh.rank == root else [array])
+        flat = outputs.flats[0] if outputs.flats else array.reshape(-1)
+        if planned:
+            paired.broadcast(*planned, flat, deadline)
+        else:
+            way.broadcast(mesh, flat, root, deadline)
         outputs.commit()
 
     return run

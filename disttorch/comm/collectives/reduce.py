@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from disttorch.comm.algorithms import paired
+from disttorch.comm.algorithms.staged_reduce import stages_of
 from disttorch.comm.algorithms.to_root import to_root
 from disttorch.comm.collectives.context import Context, FlatOutputs, Run, check_array
 from disttorch.comm.deadline import Deadline
@@ -18,6 +20,7 @@ def reduce(context: Context, array: Array, root: int, op: Reduction) -> Run:
     check_array(array, "array", written=mesh.rank == root)
     fold = reducer(op, array.dtype, mesh.size)
     call = context.call("reduce", array, root=root, op=op)
+    planned = paired.way(mesh, "reduce", array.nbytes, root)
 
     def run(deadline: Deadline) -> None:
         mesh.open(call)
@@ -27,7 +30,10 @@ def reduce(context: Context, array: Array, root: int, op: Reduction) -> Run:
         def drain(where: slice, parts: Sequence[Array]) -> None:
             fold(flat[where], parts)
 
-        to_root(mesh, flat, root, drain, deadline)
+        if planned:
+            paired.reduce(*planned, flat, stages_of(op, flat.dtype, mesh.size), deadline)
+        else:
+            to_root(mesh, flat, root, drain, deadline)
         outputs.commit()
 
     return run

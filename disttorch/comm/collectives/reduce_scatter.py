@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from disttorch.comm.algorithms import hierarchical, movement
+from disttorch.comm.algorithms import hierarchical, movement, paired
 from disttorch.comm.algorithms.choice import by_hosts
 from disttorch.comm.algorithms.staged_reduce import stages_of
 from disttorch.comm.collectives.context import (
@@ -68,6 +68,7 @@ def _runner(
     mesh = context.mesh
     fold = reducer(op, output.dtype, mesh.size)
     itemsize = output.dtype.itemsize
+    planned = paired.way(mesh, "reduce_scatter", longest * itemsize)
     several_hosts = by_hosts("reduce_scatter", longest * itemsize, mesh.hosts)
 
     def run(deadline: Deadline) -> None:
@@ -79,7 +80,10 @@ def _runner(
             fold(piece, [part[: piece.size] for part in parts])
 
         mesh.open(call)
-        if several_hosts:
+        if planned:
+            stages = stages_of(op, out.dtype, mesh.size)
+            paired.reduce_scatter(*planned, inputs(), out, stages, deadline)
+        elif several_hosts:
             stages = stages_of(op, out.dtype, mesh.size)
             hierarchical.reduce_scatter(mesh, inputs(), out, longest, stages, deadline)
         else:

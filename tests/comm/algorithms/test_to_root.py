@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from disttorch.comm.algorithms import choice
 from disttorch.comm.group import ProcessGroup
 from tests.comm.ranks import run_ranks
 
 
 def test_only_the_root_is_sent_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISTTORCH_TRANSPORT", "tcp")
+    monkeypatch.setitem(choice.APART, "reduce", ((3, ((1 << 60, choice.Way.STAGED),)),))
     array = np.ones(400_000)
 
     def body(group: ProcessGroup) -> list[list[int]]:
