@@ -3,6 +3,7 @@
 import argparse
 import functools
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -74,7 +75,8 @@ def _top(options: argparse.Namespace) -> int:
     before = ask()
     if options.once or not sys.stdout.isatty():
         time.sleep(max(0.0, options.interval))
-        print(top.text(top.rows(before, ask())))
+        room = (shutil.get_terminal_size().columns,) if sys.stdout.isatty() else ()
+        print(top.text(top.rows(before, ask()), *room))
         return 0
     _watch(job, before, ask, max(0.1, options.interval))
     return 0
@@ -97,11 +99,14 @@ def _watch(
             ranks = top.rows(before, now)
             late = top.straggler(ranks)
             table = Table(title=f"job {launcher_pid(job)}", highlight=True)
-            for title in top.TITLES[:-1]:  # where it is narrow, the last column is what gives way
-                table.add_column(title, no_wrap=True, justify="right")
-            table.add_column(top.TITLES[-1], overflow="fold")
+            *kept, last = top.columns(ranks, live.console.width - 1, 3)
+            for i in kept:  # where it is narrow, the last column is what gives way
+                table.add_column(top.TITLES[i], no_wrap=True, justify="right")
+            table.add_column(top.TITLES[last], overflow="fold")
             for row in ranks:
-                table.add_row(*row.cells(), style="bold red" if row.rank == late else None)
+                cells = row.cells()
+                style = "bold red" if row.rank == late else None
+                table.add_row(*(cells[i] for i in (*kept, last)), style=style)
             live.update(table)
             before = now
 

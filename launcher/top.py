@@ -11,6 +11,11 @@ TITLES = (
     *("rank", "pid", "steps/s", "samples/s", "compute", "comm", "data", "late ms"),
     *("cpu", "rss", "threads", "doing"),
 )
+# What a narrow terminal does without, in this order.
+_DISPENSABLE = (
+    *("threads", "pid", "rss", "cpu", "compute", "samples/s", "data", "comm", "late ms"),
+)
+_DOING_CHARS = 20  # of what a rank does; the rest goes to the next line
 WINDOW_S = 10.0
 
 
@@ -81,11 +86,25 @@ def lateness(now: Mapping[str, Any]) -> dict[int, float]:
     return {rank: seconds / n for rank, seconds in total.items()}
 
 
-def text(table: Sequence[Row]) -> str:
-    """The table as plain text, with the straggler named below."""
+def columns(table: Sequence[Row], n_chars: int, n_beside: int) -> list[int]:
+    """Which columns `n_chars` have room for, each with `n_beside` characters beside it."""
     cells = [TITLES, *(row.cells() for row in table)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(TITLES))]
-    last = len(TITLES) - 1
+    widths = {title: max(len(line[i]) for line in cells) for i, title in enumerate(TITLES)}
+    widths["doing"] = min(widths["doing"], _DOING_CHARS)
+    left = list(TITLES)
+    for title in _DISPENSABLE:
+        if sum(widths[kept] + n_beside for kept in left) <= n_chars:
+            break
+        left.remove(title)
+    return [TITLES.index(title) for title in left]
+
+
+def text(table: Sequence[Row], n_chars: int = 1 << 20) -> str:
+    """The table as plain text for lines of `n_chars`, with the straggler named below."""
+    kept = columns(table, n_chars, 2)
+    cells = [[line[i] for i in kept] for line in (TITLES, *(row.cells() for row in table))]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(kept))]
+    last = len(kept) - 1
     lines = [
         "  ".join(
             cell.ljust(width) if i == last else cell.rjust(width)

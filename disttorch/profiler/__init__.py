@@ -3,9 +3,10 @@
 Nothing is hooked while no profile runs, so profiling costs nothing when it is off.
 """
 
-from disttorch.profiler.events import EventList, FunctionEvent, FunctionEventAvg
+from disttorch.profiler.events import DeviceType, EventList, FunctionEvent, FunctionEventAvg
 from disttorch.profiler.profile import (
     ProfilerActivity,
+    kineto_available,
     profile,
     supported_activities,
     tensorboard_trace_handler,

@@ -5,13 +5,15 @@ A duration's own part ("self") is what remains without the events that lie insid
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from enum import Enum
+from typing import Any, ClassVar, NamedTuple
 
-_HEADERS = ("Name", "Self CPU %", "Self CPU", "CPU total %", "CPU total", "CPU time avg")
+from disttorch.profiler.table import drawn, microseconds
+
 _COSTS = ("time_total", "memory_usage")
-_MEMORY_HEADERS = ("CPU Mem", "Self CPU Mem")
 _SUMMED = tuple(f"{own}cpu_{what}" for own in ("", "self_") for what in _COSTS)
 _SORTABLE = {
     "count", "cpu_time", "cpu_time_total", "self_cpu_time_total", "self_cpu_time", "key", "name",
@@ -19,11 +21,61 @@ _SORTABLE = {
 }  # fmt: skip
 
 
+class DeviceType(Enum):
+    """Where an event ran, by PyTorch's numbers."""
+
+    CPU = 0
+    CUDA = 1
+
+
+class Interval(NamedTuple):
+    """When an event began and ended, in microseconds."""
+
+    start: float
+    end: float
+
+    def elapsed_us(self) -> float:
+        """Return the length in microseconds."""
+        return self.end - self.start
+
+
+def _text_of(name: str) -> Any:
+    """The property that says a time as a text."""
+    return property(lambda event: microseconds(getattr(event, name)), doc=f"`{name}` as a text.")
+
+
+class _Described:
+    """What is the same for all events here; nothing is known of devices apart from their calls."""
+
+    device_type: ClassVar[DeviceType] = DeviceType.CPU
+    node_id: ClassVar[int] = -1
+    use_device: ClassVar[str | None] = None
+    is_async: ClassVar[bool] = False
+    is_remote: ClassVar[bool] = False
+    is_legacy: ClassVar[bool] = False
+    overload_name: ClassVar[str] = ""
+    scope: ClassVar[int] = 0
+    flops: ClassVar[int] = 0
+    stack: ClassVar[tuple[str, ...]] = ()
+    device_time: ClassVar[float] = 0.0
+    device_time_total: ClassVar[float] = 0.0
+    self_device_time_total: ClassVar[float] = 0.0
+    device_memory_usage: ClassVar[int] = 0
+    self_device_memory_usage: ClassVar[int] = 0
+    cpu_time_str = _text_of("cpu_time")
+    cpu_time_total_str = _text_of("cpu_time_total")
+    self_cpu_time_total_str = _text_of("self_cpu_time_total")
+    device_time_str = _text_of("device_time")
+    device_time_total_str = _text_of("device_time_total")
+    self_device_time_total_str = _text_of("self_device_time_total")
+
+
 @dataclass
-class FunctionEvent:
+class FunctionEvent(_Described):
     """One operator, block, collective or wait for data; `thread` names where it ran.
 
     `cpu_memory_usage` is the bytes of its results that are no views of its arguments.
+    `cpu_parent` is the event around it, `cpu_children` are those directly inside.
     """
 
     name: str
@@ -31,10 +83,28 @@ class FunctionEvent:
     end_ns: int
     thread: int
     category: str = "cpu_op"
-    input_shapes: tuple[tuple[int, ...], ...] = ()
+    input_shapes: list[list[int]] = field(default_factory=list)
     children_ns: int = 0
     cpu_memory_usage: int = 0
     children_memory: int = 0
+    cpu_parent: FunctionEvent | None = field(default=None, repr=False, compare=False)
+    cpu_children: list[FunctionEvent] = field(default_factory=list, repr=False, compare=False)
+    count: ClassVar[int] = 1
+
+    @property
+    def time_range(self) -> Interval:
+        """When it began and ended, in microseconds."""
+        return Interval(self.start_ns / 1000, self.end_ns / 1000)
+
+    @property
+    def is_user_annotation(self) -> bool:
+        """Whether the program named it, with `record_function`."""
+        return self.category == "user_annotation"
+
+    @property
+    def cpu_time(self) -> float:
+        """Duration in microseconds, as that of averages."""
+        return self.cpu_time_total
 
     @property
     def self_cpu_memory_usage(self) -> int:
@@ -43,8 +113,8 @@ class FunctionEvent:
 
     @property
     def key(self) -> str:
-        """The name, by which events are averaged."""
-        return self.name
+        """The name, by which events are averaged; the same for all steps."""
+        return "ProfilerStep*" if self.name.startswith("ProfilerStep#") else self.name
 
     @property
     def cpu_time_total(self) -> float:
@@ -58,30 +128,36 @@ class FunctionEvent:
 
 
 @dataclass
-class FunctionEventAvg:
-    """All events of one name (and, if asked for, input shapes)."""
+class FunctionEventAvg(_Described):
+    """All events of one name (and, if asked for, input shapes).
+
+    `cpu_parent` and `cpu_children` are those of the first.
+    """
 
     key: str
-    input_shapes: tuple[tuple[int, ...], ...] = ()
+    input_shapes: list[list[int]] = field(default_factory=list)
     count: int = 0
     cpu_time_total: float = 0.0
     self_cpu_time_total: float = 0.0
-    device_time_total: float = 0.0
-    self_device_time_total: float = 0.0
     cpu_memory_usage: int = 0
     self_cpu_memory_usage: int = 0
-    is_user_annotation: bool = field(default=False)
+    is_user_annotation: bool = False
+    cpu_parent: FunctionEvent | None = field(default=None, repr=False, compare=False)
+    cpu_children: list[FunctionEvent] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def cpu_time(self) -> float:
         """Mean duration in microseconds."""
         return self.cpu_time_total / self.count if self.count else 0.0
 
-    def add(self, event: FunctionEvent) -> None:
-        """Take one more event in."""
-        self.count += 1
+    def add(self, event: FunctionEvent | FunctionEventAvg) -> FunctionEventAvg:
+        """Take in one more event, or all of another average."""
+        self.count += event.count
         for name in _SUMMED:
             setattr(self, name, getattr(self, name) + getattr(event, name))
+        return self
+
+    __iadd__ = add
 
 
 class EventList(list[Any]):
@@ -101,31 +177,61 @@ class EventList(list[Any]):
         total = FunctionEventAvg("Total")
         for event in self:
             total.add(event)
-            total.count += getattr(event, "count", 1) - 1
         return total
+
+    def key_averages(
+        self,
+        group_by_input_shapes: bool = False,
+        group_by_stack_n: int = 0,
+        group_by_overload_name: bool = False,
+    ) -> EventList:
+        """The events averaged by name, and by input shapes if asked for."""
+        return averages(self, by_shape=group_by_input_shapes, profile_memory=self.profile_memory)
 
     def table(
         self,
         sort_by: str | None = None,
         row_limit: int = 100,
-        max_src_column_width: int = 75,
-        max_name_column_width: int = 55,
-        max_shapes_column_width: int = 80,
+        max_src_column_width: int | None = 75,
+        max_name_column_width: int | None = 55,
+        max_shapes_column_width: int | None = 80,
         header: str | None = None,
         top_level_events_only: bool = False,
+        time_unit: str | None = None,
     ) -> str:
-        """The averages as text, the largest `sort_by` first; at most `row_limit` rows (-1: all)."""
+        """The events as text, the largest `sort_by` first; at most `row_limit` rows (-1: all).
+
+        Times are in the `time_unit` ("s", "ms", "us"), or in what fits each.
+        """
         if not self:
             return ""
-        events = self._sorted(sort_by)[: None if row_limit < 0 else row_limit]
-        memory = self.profile_memory
-        titles = [*_HEADERS, *(_MEMORY_HEADERS if memory else ()), "# of Calls"]
-        shapes = any(getattr(event, "input_shapes", ()) for event in events)
-        titles += ["Input Shapes"] if shapes else []
-        total = self.self_cpu_time_total
-        widths = max_name_column_width, max_shapes_column_width
-        cells = [_cells(e, total, widths, shapes=shapes, memory=memory) for e in events]
-        return _drawn(titles, cells, header, total)
+        return drawn(
+            self._sorted(sort_by),
+            row_limit=row_limit,
+            name_width=max_name_column_width,
+            shapes_width=max_shapes_column_width,
+            header=header,
+            memory=self.profile_memory,
+            top_level_only=top_level_events_only,
+            time_unit=time_unit,
+        )
+
+    def export_chrome_trace(self, path: str) -> None:
+        """Write the events for chrome://tracing, without what a profile knows besides."""
+        shown = [
+            {
+                "name": event.name,
+                "ph": "X",
+                "ts": event.time_range.start,
+                "dur": event.time_range.elapsed_us(),
+                "tid": event.thread,
+                "pid": "CPU functions",
+                "args": {},
+            }
+            for event in self
+        ]
+        with open(path, "w") as file:
+            json.dump(shown, file)
 
     def _sorted(self, sort_by: str | None) -> list[Any]:
         if sort_by is None:
@@ -146,11 +252,12 @@ def averages(
     """The events of each name taken together."""
     found: dict[tuple[Any, ...], FunctionEventAvg] = {}
     for event in events:
-        shapes = event.input_shapes if by_shape else ()
-        key = (event.key, shapes)
+        shapes = event.input_shapes if by_shape else []
+        key = (event.key, event.is_user_annotation, str(shapes))
         if key not in found:
-            annotation = event.category == "user_annotation"
-            found[key] = FunctionEventAvg(event.key, shapes, is_user_annotation=annotation)
+            found[key] = FunctionEventAvg(event.key, shapes)
+            found[key].is_user_annotation = event.is_user_annotation
+            found[key].cpu_parent, found[key].cpu_children = event.cpu_parent, event.cpu_children
         found[key].add(event)
     return EventList(found.values(), profile_memory=profile_memory)
 
@@ -161,63 +268,13 @@ def nested(events: Iterable[FunctionEvent]) -> list[FunctionEvent]:
     around: list[FunctionEvent] = []
     for event in ordered:
         event.children_ns = event.children_memory = 0
+        event.cpu_parent, event.cpu_children = None, []
         while around and (around[-1].thread != event.thread or around[-1].end_ns < event.end_ns):
             around.pop()
         if around:
             around[-1].children_ns += event.end_ns - event.start_ns
             around[-1].children_memory += event.cpu_memory_usage
+            around[-1].cpu_children.append(event)
+            event.cpu_parent = around[-1]
         around.append(event)
     return sorted(ordered, key=lambda e: e.start_ns)
-
-
-def microseconds(us: float) -> str:
-    """A duration as PyTorch's tables show it: us, ms or s."""
-    for unit, size in (("s", 1e6), ("ms", 1e3)):
-        if us >= size:
-            return f"{us / size:.3f}{unit}"
-    return f"{us:.3f}us"
-
-
-def memory_text(nbytes: int) -> str:
-    """A number of bytes as PyTorch's tables show it: B, KB, MB or GB."""
-    for unit, size in (("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10)):
-        if abs(nbytes) >= size:
-            return f"{nbytes / size:.2f} {unit}"
-    return f"{nbytes} B"
-
-
-def _cells(
-    event: Any, total: float, widths: tuple[int, int], *, shapes: bool, memory: bool
-) -> list[str]:
-    def share(us: float) -> str:
-        return f"{100 * us / total:.2f}%" if total else "0.00%"
-
-    row = [
-        _cut(event.key, widths[0]),
-        share(event.self_cpu_time_total),
-        microseconds(event.self_cpu_time_total),
-        share(event.cpu_time_total),
-        microseconds(event.cpu_time_total),
-        microseconds(getattr(event, "cpu_time", event.cpu_time_total)),
-    ]
-    if memory:
-        row += [memory_text(event.cpu_memory_usage), memory_text(event.self_cpu_memory_usage)]
-    row.append(str(getattr(event, "count", 1)))
-    dims = [list(s) for s in event.input_shapes] if shapes else []
-    return [*row, _cut(str(dims), widths[1])] if shapes else row
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 3] + "..."
-
-
-def _drawn(
-    titles: Sequence[str], rows: Sequence[Sequence[str]], header: str | None, total: float
-) -> str:
-    widths = [max(len(row[i]) for row in [titles, *rows]) for i in range(len(titles))]
-    rule = "  ".join("-" * width for width in widths)
-    lines = ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
-    head = "  ".join(title.rjust(w) for title, w in zip(titles, widths, strict=True))
-    title = [header] if header else []
-    end = f"Self CPU time total: {microseconds(total)}"
-    return "\n".join([*title, rule, head, rule, *lines, rule, end, ""])

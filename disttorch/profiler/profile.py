@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from enum import Enum
 from types import TracebackType
@@ -23,6 +24,11 @@ from disttorch.profiler.schedules import ProfilerAction
 
 _TRACKS = {COLLECTIVES_THREAD: "collectives", DATA_THREAD: "data"}
 _RECORDING = (ProfilerAction.RECORD, ProfilerAction.RECORD_AND_SAVE)
+# What a schedule should not go on with: what was recorded is of no cycle.
+_CUTS_OFF = {
+    ProfilerAction.WARMUP: (ProfilerAction.NONE,),
+    ProfilerAction.RECORD: (ProfilerAction.NONE, ProfilerAction.WARMUP),
+}
 
 
 class ProfilerActivity(Enum):
@@ -41,6 +47,11 @@ def supported_activities() -> set[ProfilerActivity]:
     return {ProfilerActivity.CPU}
 
 
+def kineto_available() -> bool:
+    """Whether PyTorch's native profiler is there: no, and none is needed."""
+    return False
+
+
 def _always(_: int) -> ProfilerAction:
     return ProfilerAction.RECORD
 
@@ -50,14 +61,15 @@ class profile:
 
     With a `schedule`, call `step` at the end of each step; `on_trace_ready(profile)` is called
     after each cycle, else at the end. `profile_memory` adds what operators allocate for their
-    results, and the process's memory as a counter of the trace. Options for stacks and modules are
-    accepted, and record nothing.
+    results, and the process's memory as a counter of the trace. Each cycle's events replace those
+    of the one before, unless `acc_events`. Options for stacks and modules are accepted, and record
+    nothing.
     """
 
     def __init__(
         self,
         *,
-        activities: Iterable[ProfilerActivity] | None = None,
+        activities: Iterable[ProfilerActivity | dict[ProfilerActivity, list[str]]] | None = None,
         schedule: Callable[[int], ProfilerAction] | None = None,
         on_trace_ready: Callable[..., Any] | None = None,
         record_shapes: bool = False,
@@ -70,19 +82,26 @@ class profile:
         acc_events: bool = False,
         use_cuda: bool | None = None,
         custom_trace_id_callback: Callable[[], str] | None = None,
+        post_processing_timeout_s: float | None = None,
     ) -> None:
-        self.activities = set(activities) if activities else supported_activities()
+        self.activities = supported_activities() if activities is None else _flat(activities)
+        if use_cuda is not None:
+            text = "`use_cuda` is deprecated, use `activities` argument instead"
+            warnings.warn(text, FutureWarning, stacklevel=2)
+            change = self.activities.add if use_cuda else self.activities.discard
+            change(ProfilerActivity.CUDA)
         if not self.activities:
             raise AssertionError("No valid profiler activities found")
         self.record_shapes = record_shapes
         self.profile_memory = profile_memory
+        self.acc_events = acc_events
         self.on_trace_ready = on_trace_ready
         self.step_num = 0
         self.current_action = ProfilerAction.NONE
         self._schedule = schedule or _always
         self._has_schedule = schedule is not None
         self._recorder: Recorder | None = None
-        self._events: list[FunctionEvent] = []
+        self._events: list[FunctionEvent] | None = None
         self._resident: list[tuple[int, int]] = []
         self._step_block: record_function | None = None
         self._metadata: dict[str, str] = {}
@@ -117,23 +136,37 @@ class profile:
         before = self.current_action
         self.step_num += 1
         self.current_action = self._schedule(self.step_num)
-        ended = self.current_action not in _RECORDING
-        if before is ProfilerAction.RECORD_AND_SAVE or (before in _RECORDING and ended):
+        if before is ProfilerAction.RECORD_AND_SAVE:
             self._collect()
             if self.on_trace_ready:
                 self.on_trace_ready(self)
+        elif self.current_action in _CUTS_OFF.get(before, ()):
+            warnings.warn(
+                f"Incorrect schedule: {before.name} followed by {self.current_action.name}",
+                stacklevel=2,
+            )
+            self._collect()
         self._enter_step()
+
+    def _recorded(self, for_what: str) -> list[FunctionEvent]:
+        """The events of the latest cycle; AssertionError before the first."""
+        if self._events is None and self._recorder is None:
+            raise AssertionError(f"Profiler must be initialized before {for_what}")
+        return nested(self._events or ())
 
     def events(self) -> EventList:
         """The events of the latest cycle, in order of their start."""
-        return EventList(nested(self._events), profile_memory=self.profile_memory)
+        return EventList(self._recorded("accessing events"), profile_memory=self.profile_memory)
 
     def key_averages(
-        self, group_by_input_shape: bool = False, group_by_stack_n: int = 0
+        self,
+        group_by_input_shape: bool = False,
+        group_by_stack_n: int = 0,
+        group_by_overload_name: bool = False,
     ) -> EventList:
         """The events of the latest cycle averaged by name, and by input shapes if asked for."""
         return averages(
-            nested(self._events),
+            self._recorded("getting key averages"),
             by_shape=group_by_input_shape,
             profile_memory=self.profile_memory,
         )
@@ -146,12 +179,15 @@ class profile:
         """Put a JSON text into the trace."""
         self._metadata[key] = json.loads(value)
 
-    def export_chrome_trace(self, path: str) -> None:
+    preset_metadata_json = add_metadata_json
+
+    def export_chrome_trace(self, path: str, use_python_export: bool = False) -> None:
         """Write the events for chrome://tracing or Perfetto; gzipped if `path` ends in .gz.
 
         Traces of all ranks are put together by `disttorch trace`.
         """
-        text = json.dumps(_chrome_trace(self._events, self._resident, self._metadata))
+        events = self._recorded("exporting chrome trace")
+        text = json.dumps(_chrome_trace(events, self._resident, self._metadata))
         with gzip.open(path, "wt") if path.endswith(".gz") else open(path, "w") as file:
             file.write(text)
 
@@ -175,28 +211,48 @@ class profile:
         if self._recorder is None:
             return False
         self._recorder.stop()
-        self._events = self._recorder.events
-        self._resident = self._recorder.resident
+        kept = self.acc_events and self._events is not None
+        self._events = (
+            [*(self._events or ()), *self._recorder.events] if kept else self._recorder.events
+        )
+        self._resident = [*(self._resident if kept else ()), *self._recorder.resident]
         self._recorder = None
         return True
 
 
 def tensorboard_trace_handler(
-    dir_name: str, worker_name: str | None = None, use_gzip: bool = False
+    dir_name: str,
+    worker_name: str | None = None,
+    use_gzip: bool = False,
+    use_python_export: bool = False,
 ) -> Callable[[profile], None]:
     """A function for `on_trace_ready` that writes each trace to a file in `dir_name`.
 
     The file is named after `worker_name`, by default the host, the process and the rank.
+    RuntimeError, then, if the folder cannot be made.
     """
-    os.makedirs(dir_name, exist_ok=True)
 
     def handle(prof: profile) -> None:
+        try:
+            os.makedirs(dir_name, exist_ok=True)
+        except OSError as error:
+            raise RuntimeError(f"Can't create directory: {dir_name}") from error
         rank = os.environ.get("RANK")
         own = f"{socket.gethostname()}_{os.getpid()}" + (f"_rank{rank}" if rank else "")
         name = f"{worker_name or own}.{time.time_ns()}.pt.trace.json"
         prof.export_chrome_trace(os.path.join(dir_name, name + (".gz" if use_gzip else "")))
 
     return handle
+
+
+def _flat(
+    activities: Iterable[ProfilerActivity | dict[ProfilerActivity, list[str]]],
+) -> set[ProfilerActivity]:
+    """The activities, also of those that come with options of a device."""
+    found: set[ProfilerActivity] = set()
+    for item in activities:
+        found |= set(item) if isinstance(item, dict) else {item}
+    return found
 
 
 def _chrome_trace(
@@ -206,7 +262,7 @@ def _chrome_trace(
     base_ns = min(starts, default=0)
     pid = os.getpid()
     rank = os.environ.get("RANK", "")
-    shown = [
+    shown: list[dict[str, Any]] = [
         {
             "ph": "X",
             "cat": event.category,
@@ -215,9 +271,9 @@ def _chrome_trace(
             "tid": _TRACKS.get(event.thread, event.thread),
             "ts": (event.start_ns - base_ns) / 1000,
             "dur": (event.end_ns - event.start_ns) / 1000,
-            "args": {"Input Dims": [list(s) for s in event.input_shapes]},
+            "args": {"Input Dims": event.input_shapes},
         }
-        for event in nested(events)
+        for event in events
     ]
     shown += [
         {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import os
 import re
 import sys
@@ -104,7 +105,7 @@ class Recorder:
                 end_ns = monotonic_ns()
                 _inside.depth -= not inner
                 name = name_of(args[0] if args else None)
-                shapes = _shapes(args) if with_shapes else ()
+                shapes = _shapes(args) if with_shapes else []
                 nbytes = _new_nbytes(found, args) if self._with_memory else 0
                 event = FunctionEvent(name, start_ns, end_ns, get_ident(), input_shapes=shapes)
                 event.cpu_memory_usage = nbytes
@@ -129,9 +130,9 @@ def _public_places() -> Iterator[tuple[Any, Iterable[str]]]:
     package = sys.modules["disttorch"]
     yield package, list(ops.PUBLIC)
     yield Tensor, [name for name in ops.METHODS if name in vars(Tensor)]
-    functional = sys.modules.get("disttorch.nn.functional")
-    if functional is not None:
-        yield functional, [name for name in vars(functional) if not name.startswith("_")]
+    # Loaded now: short ways of its functions are no operators that could be seen below them.
+    functional = importlib.import_module("disttorch.nn.functional")
+    yield functional, [name for name in vars(functional) if not name.startswith("_")]
 
 
 class record_function(contextlib.ContextDecorator):
@@ -165,7 +166,8 @@ def _collectives(since_ns: int) -> Iterator[FunctionEvent]:
             name = f"disttorch::{record.operation}"
             end_ns = int(record.ended_s * 1e9)
             yield FunctionEvent(
-                name, start_ns, end_ns, COLLECTIVES_THREAD, "communication", (record.shape,)
+                *(name, start_ns, end_ns, COLLECTIVES_THREAD, "communication"),
+                [list(record.shape)],
             )
 
 
@@ -221,5 +223,5 @@ def _name(kind: str) -> str:
     return f"aten::{snake.strip('_').lower()}"
 
 
-def _shapes(args: tuple[Any, ...]) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(x.shape) for x in args if hasattr(x, "shape"))
+def _shapes(args: tuple[Any, ...]) -> list[list[int]]:
+    return [list(x.shape) if hasattr(x, "shape") else [] for x in args]

@@ -1,4 +1,6 @@
-from disttorch_launcher.top import lateness, rows, straggler, text
+import pytest
+
+from disttorch_launcher.top import TITLES, columns, lateness, rows, straggler, text
 
 
 def rank(number, calls, **more):
@@ -33,6 +35,25 @@ def test_straggler_comes_last_to_collectives():
     assert straggler(rows(BEFORE, NOW)) == 1
     assert straggler(rows(BEFORE, NOW)[:1]) is None
     assert "rank 1 keeps the others waiting" in text(rows(BEFORE, NOW))
+
+
+@pytest.mark.parametrize(
+    ("n_chars", "missing"),
+    [
+        (200, set()),
+        (84, {"threads", "pid", "rss"}),
+        (60, {"threads", "pid", "rss", "cpu", "compute", "samples/s"}),
+        (10, set(TITLES) - {"rank", "steps/s", "doing"}),
+    ],
+)
+def test_narrow_terminals_have_the_columns_that_matter(n_chars, missing):
+    table = rows(BEFORE, NOW)
+    kept = [TITLES[i] for i in columns(table, n_chars, 2)]
+    assert kept == [title for title in TITLES if title not in missing]
+    lines = text(table, n_chars).splitlines()
+    assert lines[0].split() == " ".join(kept).split()
+    assert n_chars < 40 or max(map(len, lines[:3])) <= n_chars
+    assert columns([], n_chars, 2)[0] == 0
 
 
 def test_rank_that_has_just_come_has_no_row_yet():

@@ -5,7 +5,14 @@ import pytest
 
 import disttorch as torch
 from disttorch.ops.arithmetic import Mul
-from disttorch.profiler import profile, record_function, schedule, tensorboard_trace_handler
+from disttorch.profiler import (
+    ProfilerAction,
+    ProfilerActivity,
+    profile,
+    record_function,
+    schedule,
+    tensorboard_trace_handler,
+)
 
 
 def test_operator_within_a_function_is_counted_once():
@@ -30,7 +37,9 @@ def test_operators_and_blocks_are_recorded_and_nested():
     assert {"aten::mul", "aten::exp", "aten::sum", "ExpBackward0", "block", "aten::ones"} <= set(
         names
     )
-    assert names["aten::exp"].input_shapes[0] == (3, 4)
+    assert names["aten::exp"].input_shapes == [[3, 4]]
+    assert names["aten::mul"].input_shapes == [[3, 4], []]
+    assert names["aten::exp"].cpu_parent is names["block"]
     assert names["block"].self_cpu_time_total < names["block"].cpu_time_total
     assert "aten::exp" in prof.key_averages().table(sort_by="self_cpu_time_total")
 
@@ -49,22 +58,71 @@ def test_hooks_go_when_the_block_raises():
     assert vars(Mul)["forward"] is plain
 
 
-def test_schedule_hands_over_each_cycle():
+@pytest.mark.parametrize("accumulates", [False, True])
+def test_schedule_hands_over_each_cycle(accumulates):
     seen = []
 
     def ready(prof):
         counts = {e.key: e.count for e in prof.key_averages()}
-        seen.append((prof.step_num, counts["block"], sorted(k for k in counts if "Step" in k)))
+        steps = [e.name for e in prof.events() if "Step" in e.name]
+        seen.append((prof.step_num, counts["block"], counts["ProfilerStep*"], steps[-2:]))
 
     plan = schedule(wait=1, warmup=1, active=2, repeat=2)
-    with profile(schedule=plan, on_trace_ready=ready) as prof:
+    with profile(schedule=plan, on_trace_ready=ready, acc_events=accumulates) as prof:
         for _ in range(10):
             work()
             prof.step()
+    n = 4 if accumulates else 2
     assert seen == [
-        (4, 2, ["ProfilerStep#2", "ProfilerStep#3"]),
-        (8, 2, ["ProfilerStep#6", "ProfilerStep#7"]),
+        (4, 2, 2, ["ProfilerStep#2", "ProfilerStep#3"]),
+        (8, n, n, ["ProfilerStep#6", "ProfilerStep#7"]),
     ]
+
+
+def test_a_schedule_that_breaks_off_hands_nothing_over():
+    seen = []
+    actions = [ProfilerAction.RECORD, ProfilerAction.NONE, ProfilerAction.WARMUP]
+    plan = [*actions, ProfilerAction.NONE].__getitem__
+    with profile(schedule=plan, on_trace_ready=seen.append) as prof:
+        with pytest.warns(UserWarning, match="Incorrect schedule: RECORD followed by NONE"):
+            prof.step()
+        prof.step()
+        with pytest.warns(UserWarning, match="Incorrect schedule: WARMUP followed by NONE"):
+            prof.step()
+    assert seen == []
+
+
+@pytest.mark.parametrize(
+    ("ask", "what"),
+    [
+        (lambda p: p.events(), "accessing events"),
+        (lambda p: p.key_averages(), "getting key averages"),
+        (lambda p: p.export_chrome_trace("t.json"), "exporting chrome trace"),
+    ],
+)
+def test_nothing_is_told_before_anything_was_recorded(ask, what):
+    with profile(schedule=schedule(wait=1, warmup=1, active=1)) as prof:
+        pass
+    with pytest.raises(AssertionError, match=f"Profiler must be initialized before {what}"):
+        ask(prof)
+
+
+def test_use_cuda_is_an_activity():
+    with pytest.warns(FutureWarning, match="`use_cuda` is deprecated"):
+        assert ProfilerActivity.CUDA in profile(use_cuda=True).activities
+    with pytest.raises(AssertionError, match="No valid profiler activities"):
+        profile(activities=[])
+    assert profile(activities=[{ProfilerActivity.CPU: []}]).activities == {ProfilerActivity.CPU}
+
+
+def test_a_folder_that_cannot_be_made_is_told_when_the_trace_is_ready(tmp_path):
+    (tmp_path / "file").write_text("")
+    handler = tensorboard_trace_handler(str(tmp_path / "file" / "log"))
+    with (
+        pytest.raises(RuntimeError, match="Can't create directory: "),
+        profile(on_trace_ready=handler),
+    ):
+        work()
 
 
 def test_second_profile_is_refused():
