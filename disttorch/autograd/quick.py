@@ -55,7 +55,7 @@ def quick(
     (both, of two), "output", "both" (of an op with one input) or nothing; "shape": `ctx.shape`;
     "input, ranks": `ctx.see_ranks` is told theirs. With `settings` the one input is followed by
     numbers (or None), which are kept with it, or by keywords, which `backward` finds as attributes.
-    None for `n_inputs`: any number of them, of one dtype but for the first `masks`, and keywords;
+    None for `n_inputs`: any number of them, of one dtype but for a mask, and keywords;
     `keeps` is "first" or "two" of them then, or "shapes": `ctx.shapes`.
     `apply` is bound to the class: one derived from it needs `quick` too.
     """
@@ -162,23 +162,21 @@ def _with_settings(op: type[Op], kinds: str, keeps: str, general: Compute) -> Co
 
 def _several(op: type[Op], kinds: str, keeps: str, general: Compute) -> Compute:
     """The short `apply` of an op with any number of inputs and keywords, which its node notes."""
-    functions, differentiable, masks = _Functions(op), op.differentiable, op.masks
+    functions, differentiable, masked = _Functions(op), op.differentiable, op.masked
 
-    def apply(*inputs: Any, **settings: Any) -> Any:  # noqa: PLR0912 - calls cost
+    def apply(*inputs: Any, **settings: Any) -> Any:
         try:
             arrays = [x._array for x in inputs]
         except AttributeError:
             return general(*inputs, **settings)
-        array = arrays[-1]
+        mask, array = inputs[0], arrays[-1]
         kind, array_type = array.dtype, type(array)
         if array.size > _LARGE or kind.kind not in kinds:
             return general(*inputs, **settings)
-        for a in arrays if not masks else arrays[masks:]:
-            if a.dtype is not kind:
-                return general(*inputs, **settings)
         requires_grad = False
         for x in inputs:
-            if type(x._array) is not array_type:
+            a = x._array
+            if (a.dtype is not kind and (not masked or x is not mask)) or type(a) is not array_type:
                 return general(*inputs, **settings)
             if x._view is not None:
                 x._refresh()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any
 
@@ -332,8 +332,21 @@ def split_with_sizes(
 @public(method=True)
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of at most `chunks` parts of `dim`, all of one length but perhaps the last."""
+    shape = input._array.shape
+    if 0 <= dim < len(shape) and chunks > 0:  # the usual case, quickly
+        return Split.apply(input, lengths=_chunks(shape[dim], chunks), dim=dim)
     d, lengths = chunk_lengths(input, chunks, dim)
     return Split.apply(input, lengths=lengths, dim=d)
+
+
+@lru_cache(1 << 10)
+def _chunks(n: int, chunks: int) -> tuple[int, ...]:
+    """Lengths of at most `chunks` equal parts of `n`, the last perhaps shorter."""
+    if not n:
+        return (0,) * chunks
+    size = -(-n // chunks)
+    count = -(-n // size)
+    return (*(size,) * (count - 1), n - size * (count - 1))
 
 
 def chunk_lengths(input: Tensor, chunks: int, dim: int) -> tuple[int, tuple[int, ...]]:
@@ -343,8 +356,7 @@ def chunk_lengths(input: Tensor, chunks: int, dim: int) -> tuple[int, tuple[int,
     if not input.ndim:
         raise RuntimeError("chunk expects at least a 1-dimensional tensor")
     d = input._dim(dim)
-    n = input._array.shape[d]
-    return split_lengths(input, -(-n // chunks), d) if n else (d, (0,) * chunks)
+    return d, _chunks(input._array.shape[d], chunks)
 
 
 @public(method=True)
@@ -430,5 +442,6 @@ class Unbind(ViewsOp):
 @public(method=True)
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of all positions of `dim`, which is dropped; IndexError for a 0-d tensor."""
-    parts: tuple[Tensor, ...] = Unbind.apply(input, dim=strict_dim(input, dim))
+    d = dim if 0 <= dim < input._array.ndim else strict_dim(input, dim)
+    parts: tuple[Tensor, ...] = Unbind.apply(input, dim=d)
     return parts

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from disttorch.autograd.op import Op, public
-from disttorch.autograd.quick import quick
+from disttorch.autograd.quick import quick, quick_or
 from disttorch.backends import Backend
 from disttorch.backends.precision import is_short, wide
 from disttorch.dtype import CPP_NAMES, TYPE_NAMES, float32, promote_types
@@ -168,6 +168,10 @@ def _checked_product(input: Tensor, other: Tensor) -> Tensor:
     return MatMul.apply(input, other)
 
 
+# What the array library refuses, or would not refuse, is looked at by the function it falls to.
+_quick_product = quick_or(MatMul, _checked_product)
+
+
 @public(method=True)
 @accepts_out
 def matmul(input: Tensor, other: Tensor) -> Tensor:
@@ -175,7 +179,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
 
     Raises RuntimeError for lengths or dtypes that do not match and for 0-d tensors.
     """
-    return _checked_product(input, other)
+    return _quick_product(input, other)
 
 
 @public(method=True, function=False)
@@ -229,8 +233,8 @@ mv = _ranked(
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """Sum of products of two vectors; RuntimeError for other ranks, lengths or dtypes."""
     x, y = input._array, tensor._array
-    if x.ndim == 1 and x.shape == y.shape and x.dtype is y.dtype and x.dtype.kind != "b":
-        return MatMul.apply(input, tensor)  # the usual case, quickly
+    if x.ndim == y.ndim == 1 and x.dtype is y.dtype:  # the usual case, quickly
+        return _quick_product(input, tensor)
     if x.ndim == y.ndim == 1 and x.dtype != y.dtype:
         raise RuntimeError(
             f"dot : expected both vectors to have same dtype, but found {TYPE_NAMES[input.dtype]} "

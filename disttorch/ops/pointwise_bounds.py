@@ -197,7 +197,7 @@ class KeepWhere(PointwiseOp):
 class Where(PointwiseOp):
     """x where the condition holds, else y; broadcast."""
 
-    masks = 1
+    masked = True
 
     @classmethod
     def array_function(cls, backend: Backend) -> Callable[..., Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from disttorch.autograd.op import public
@@ -430,15 +431,20 @@ class Expand(ViewOp):
         return g  # the engine sums over what was stretched
 
 
+@lru_cache(1 << 12)
+def _can_be_stretched(own: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether a tensor of shape `own` can be seen as one of `wanted`, in which nothing is -1."""
+    lead = len(wanted) - len(own)
+    if lead < 0 or min(wanted, default=0) < 0:
+        return False
+    return all(m in (1, n) for m, n in zip(own, wanted[lead:], strict=True))
+
+
 def _expanded_shape(input: Tensor, wanted: tuple[int, ...]) -> tuple[int, ...]:
     own = input._array.shape
+    if _can_be_stretched(own, wanted):  # the usual case, quickly
+        return wanted
     lead = len(wanted) - len(own)
-    if lead == 0 or (lead > 0 and min(wanted) >= 0):  # the usual case, quickly
-        for m, n in zip(own, wanted[lead:], strict=True):
-            if n != m and (m != 1 or n < 0):
-                break
-        else:
-            return wanted
     if lead < 0:
         raise RuntimeError(
             f"expand({input.type()}{{{list(own)}}}, size={list(wanted)}): the number of "

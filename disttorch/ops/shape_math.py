@@ -12,8 +12,10 @@ from disttorch.tensor import Tensor
 
 def sizes(given: tuple[Any, ...]) -> tuple[int, ...]:
     """Accept both spellings of a shape: ``f(2, 3)`` and ``f((2, 3))``."""
-    if len(given) == 1 and type(given[0]) is not int:
+    if len(given) == 1:
         first = given[0]
+        if type(first) is int:
+            return given
         if (
             type(first) is tuple
             or isinstance(first, Sequence)

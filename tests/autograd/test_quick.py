@@ -40,8 +40,8 @@ def outcome(apply, op, operand, requires_grad):
     """Everything that can be seen of a result and its gradients, or the error."""
     n_inputs = len(inspect.signature(op.forward).parameters) - 1
     n_inputs, numbers, keywords = SETTINGS.get(op.op_name, (n_inputs, (), {}))
-    inputs = [OPERANDS[operand]() for _ in range(n_inputs - op.masks)]
-    masks = [torch.arange(x.numel()).view(x.shape) % 2 == 0 for x in inputs[: op.masks]]
+    inputs = [OPERANDS[operand]() for _ in range(n_inputs - op.masked)]
+    masks = [torch.arange(x.numel()).view(x.shape) % 2 == 0 for x in inputs[: op.masked]]
     if requires_grad and (inputs[0].is_floating_point() or inputs[0].is_complex()):
         inputs[0].requires_grad_()
     try:

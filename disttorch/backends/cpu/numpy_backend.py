@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -45,6 +46,16 @@ def _late(module: str, name: str) -> Any:
         return found[0](*args)
 
     return staticmethod(call)
+
+
+@lru_cache(1 << 12)
+def _broadcast_strides(
+    own: tuple[int, ...], strides: tuple[int, ...], shape: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Strides, in bytes, of an array of shape `own` that is seen in another one."""
+    lead = len(shape) - len(own)
+    steps = [s if n == m else 0 for s, n, m in zip(strides, own, shape[lead:], strict=True)]
+    return (*(0,) * lead, *steps)
 
 
 _SMALL_PRODUCT = 1 << 12  # elements
@@ -219,13 +230,7 @@ class NumpyBackend(Backend):
         # A tenth of the time of np.broadcast_to, which every sum's gradient would have to wait for.
         if type(array) is not np.ndarray or not array.flags.c_contiguous or not array.size:
             return super().broadcast_writable(np.asarray(array), shape)
-        own = array.shape
-        lead = len(shape) - len(own)
-        steps = [
-            s if n == m else 0
-            for s, n, m in zip(array.strides, own, shape[lead:] if lead else shape, strict=True)
-        ]
-        strides = (*(0,) * lead, *steps) if lead else tuple(steps)
+        strides = _broadcast_strides(array.shape, array.strides, tuple(shape))
         return np.ndarray(shape, array.dtype, array, 0, strides)
 
     def accumulate(self, ufunc: str, x: np.ndarray, axis: int) -> np.ndarray:
