@@ -44,6 +44,10 @@ class Work:
             raise self._error
         return True
 
+    def synchronize(self) -> None:
+        """Block until the operation has ended, as `wait`; there are no streams to order."""
+        self.wait()
+
     def is_completed(self) -> bool:
         """Whether the operation has ended, well or not."""
         return self._completed

@@ -20,6 +20,10 @@ INSTEAD = {
     **dict.fromkeys(("rpc", "autograd", "remote_device"), _CALLS),
     "pipelining": "stages of a model talk by send and recv",
     **dict.fromkeys(("run", "launch", "launcher"), _STARTING),
+    **dict.fromkeys(
+        (f"elastic.{name}" for name in ("agent", "events", "metrics", "rendezvous", "timer")),
+        _STARTING,
+    ),
     "_functional_collectives": "differentiable collectives are in distributed.nn.functional",
     "_symmetric_memory": "memory that ranks share is that of a group's allocate",
 }

@@ -7,7 +7,7 @@ broadcasts it. State and update cost 1/n of the whole; results are those of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,8 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
 
     `params` are as for any optimiser, and alike on all ranks; `defaults` are `optimizer_class`'s
     settings. With `parameters_as_bucket_view` the parameters of a rank become views of one array
-    for each dtype, which saves two copies a step. `optim` is this rank's own optimiser.
+    for each dtype, which saves two copies a step. `optim` is this rank's own optimiser. With
+    `overlap_with_ddp` steps are part of backward, through a hook of `ddp_zero_hook`.
     """
 
     def __init__(
@@ -50,12 +51,8 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
         overlap_with_ddp: bool = False,
         **defaults: Any,
     ) -> None:
-        if overlap_with_ddp:
-            raise NotImplementedError(
-                "ZeroRedundancyOptimizer(overlap_with_ddp=True): steps run after backward here; "
-                "leave the argument out"
-            )
         self.initialized = False
+        self.overlaps = overlap_with_ddp
         self._group = distributed.resolve_group(process_group)
         self.process_group = self._group
         self.rank, self.world_size = self._group.rank, self._group.size
@@ -124,7 +121,12 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
     # ---- steps --------------------------------------------------------------------------------
 
     def step(self, closure: Callable[[], Any] | None = None, **kwargs: Any) -> Any:
-        """Update this rank's parameters, then take the others'; returns the closure's loss."""
+        """Update this rank's parameters, then take the others'; returns the closure's loss.
+
+        With `overlap_with_ddp` the closure, if any, is all that is called: backward has stepped.
+        """
+        if self.overlaps:
+            return None if closure is None else closure()
         Join.notify_join_context(self)
         _copy_settings(self.param_groups, self.optim.param_groups)
         if closure is not None:
@@ -133,6 +135,33 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
         self._settings_from_local()
         self._take_all_shares()
         return loss
+
+    def step_some(self, params: Iterable[Tensor], last: bool) -> None:
+        """Update those of some parameters that are this rank's; after the `last` ones, share all.
+
+        Raises RuntimeError if one has no gradient, or one that can be differentiated.
+        """
+        own = [p for p in params if self._owners.get(p) == self.rank]
+        for p in own:
+            if p._grad is None or p._grad._requires_grad:
+                raise RuntimeError(
+                    "ZeroRedundancyOptimizer(overlap_with_ddp=True) needs a gradient for every "
+                    "parameter in every pass, and one without history: leave out overlap_with_ddp "
+                    "for models with unused parameters or for second derivatives"
+                )
+        _copy_settings(self.param_groups, self.optim.param_groups)
+        wanted = set(own)
+        every = [group["params"] for group in self.optim.param_groups]
+        try:
+            for group, members in zip(self.optim.param_groups, every, strict=True):
+                group["params"] = [p for p in members if p in wanted]
+            self.optim.step()
+        finally:
+            for group, members in zip(self.optim.param_groups, every, strict=True):
+                group["params"] = members
+        if last:
+            self._settings_from_local()
+            self._take_all_shares()
 
     def _take_all_shares(self) -> None:
         if self.world_size == 1:
@@ -190,7 +219,15 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
     # ---- uneven inputs ------------------------------------------------------------------------
 
     def join_hook(self, **kwargs: Any) -> JoinHook:
-        """Return what this optimiser does on a rank without data: it steps with the others."""
+        """Return what this optimiser does on a rank without data: it steps with the others.
+
+        Raises RuntimeError with `overlap_with_ddp`: there is no step beside the model's backward.
+        """
+        if self.overlaps:
+            raise RuntimeError(
+                "ZeroRedundancyOptimizer(overlap_with_ddp=True) cannot join: leave out "
+                "overlap_with_ddp for uneven inputs"
+            )
         return _StepWithTheOthers(self)
 
     @property
