@@ -15,10 +15,11 @@ import numpy as np
 
 _PREFIXES = ("scipy_openblas_", "openblas_")
 _SUFFIXES = ("64_", "")
-# How long an idle thread spins before it sleeps. OpenBLAS: 2^20 ticks, some 0.4 ms, where it has
+# How long an idle thread spins before it sleeps. OpenBLAS: 2^22 ticks, some 1.7 ms, where it has
 # 2^26, 27 ms, by itself. OpenMP: rounds of a loop, some 0.5 ms. Measured on two cores: LeNet's
-# step, in which both libraries take turns, took 43 ms with their defaults and 16 ms with these.
-_OPENBLAS_WAIT = ("OPENBLAS_THREAD_TIMEOUT", "20")
+# step, in which both libraries take turns, took 44 ms with 2^26, 29 with 2^24, 23 with 2^22 and 24
+# with 2^20; an MLP's of 1.5 ms 2.4 ms with 2^20, whose threads fall asleep between its products.
+_OPENBLAS_WAIT = ("OPENBLAS_THREAD_TIMEOUT", "22")
 _OPENMP_WAIT = ("GOMP_SPINCOUNT", "30000")
 
 
