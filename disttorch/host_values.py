@@ -20,9 +20,17 @@ class HostValues:
 
     __slots__ = ()
 
+    if TYPE_CHECKING:
+
+        @property
+        def backend(self) -> Backend:
+            """Tensor's own."""
+
+        @property
+        def device(self) -> Device:
+            """Tensor's own."""
+
     _array: Any
-    backend: Backend
-    device: Device
     requires_grad: bool
     _wrap: Any
     __getitem__: Any

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from disttorch.comm.env import DEFAULT_TIMEOUT_S, RankEnv
 from disttorch.comm.errors import RankEnvError
 from disttorch.comm.store.base import Store
+
+if TYPE_CHECKING:
+    from disttorch.comm.curve import JobKey
 
 Job = tuple[RankEnv, Store | None, bool]
 """Who this rank is, the store to meet in, and whether it was made here and must be closed."""
@@ -116,7 +120,7 @@ def _file_store(path: str, env: RankEnv) -> Store:
     return FileStore(path, env.world_size, env.timeout_s)
 
 
-def _key(address: str, environ: Mapping[str, str]) -> object:
+def _key(address: str, environ: Mapping[str, str]) -> JobKey | None:
     from disttorch.comm.curve import JobKey  # noqa: PLC0415 - only across hosts
 
     return JobKey.from_environ(environ) if address.startswith("tcp://") else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import IO, TypeVar
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ def progress(
     if not shown:
         yield from items
         return
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     # The launcher reads carriage returns as a terminal does, so its ranks may always redraw.
     live = stream.isatty() or "DISTTORCH_RUN_DIR" in os.environ

@@ -28,7 +28,7 @@ class _Loss(FunctionModule):
     """Part of all: old names of the reduction, and settings that are buffers."""
 
     settings = _LEGACY
-    not_passed = ("size_average", "reduce")
+    not_passed: ClassVar[tuple[str, ...]] = ("size_average", "reduce")
     buffer_names: ClassVar[tuple[str, ...]] = ()
 
     def configure(self, values: dict[str, Any]) -> None:

@@ -97,8 +97,9 @@ class Embedding(Module):
         """Return an embedding whose table is `embeddings` (rows, dim), fixed if `freeze`."""
         if embeddings.ndim != 2:
             raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
+        rows, dim = embeddings.shape
         options = (padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
-        return cls(*embeddings.shape, *options, _weight=embeddings, _freeze=freeze)
+        return cls(rows, dim, *options, _weight=embeddings, _freeze=freeze)
 
 
 class EmbeddingBag(Module):
@@ -189,7 +190,8 @@ class EmbeddingBag(Module):
         """Return one whose table is `embeddings` (rows, dim), fixed if `freeze`."""
         if embeddings.ndim != 2:
             raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
+        rows, dim = embeddings.shape
         options = (max_norm, norm_type, scale_grad_by_freq, mode, sparse)
-        made = cls(*embeddings.shape, *options, embeddings, include_last_offset, padding_idx)
+        made = cls(rows, dim, *options, embeddings, include_last_offset, padding_idx)
         made.weight.requires_grad = not freeze
         return made

@@ -14,7 +14,7 @@ from disttorch.utils.data.dataset import Dataset
 Transform = Callable[[Any], Any]
 
 
-class ImageDataset(Dataset):
+class ImageDataset(Dataset[Any]):
     """N images with one label each.
 
     `data` (N, H, W) uint8 and `targets` (N,) int64 are tensors of everything at once: the quick
