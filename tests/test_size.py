@@ -18,7 +18,10 @@ def test_a_size_is_a_tuple():
 
 def test_what_comes_of_a_size_is_one_again():
     size = torch.Size((2, 3))
-    for derived in (size[:1], torch.Size.__add__(size, (4,)), size * 2, 2 * size, size[::-1]):
+    before = torch.Size.__radd__(size, (4,))
+    assert before == (4, 2, 3)
+    added = (torch.Size.__add__(size, (4,)), before)
+    for derived in (size[:1], *added, size * 2, 2 * size, size[::-1]):
         assert isinstance(derived, torch.Size)
     assert copy.deepcopy(size) == pickle.loads(pickle.dumps(size)) == size
     assert isinstance(pickle.loads(pickle.dumps(size)), torch.Size)

@@ -448,11 +448,12 @@ def _pairs(
 
 
 def _random_like(y: Tensor, non_contiguous: bool) -> Tensor:
-    """A random gradient for the output `y`, on its device, that requires grad."""
-    rng = np.random.RandomState(1)
-    shape = (*y.shape, 2) if non_contiguous else tuple(y.shape)
-    values = rng.standard_normal(shape)
+    """A gradient for the output `y` that requires grad, in [-1, 1) from the default generator."""
+    non_contiguous = non_contiguous and y.numel() > 1
+    shape = (*y.shape[:-1], 2 * y.shape[-1]) if non_contiguous else tuple(y.shape)
+    kind = y._array.dtype
+    parts = y.backend.xp.empty((*shape, 2) if y.is_complex() else shape, y._array.real.dtype)
+    values = Tensor._wrap(parts).uniform_(-1, 1)._array
     if y.is_complex():
-        values = values + 1j * rng.standard_normal(shape)
-    array = y.backend.asarray(np.asarray(values, y._array.dtype))
-    return Tensor._wrap(array[..., 0] if non_contiguous else array).requires_grad_()
+        values = values.view(kind)[..., 0]
+    return Tensor._wrap(values[..., 1::2] if non_contiguous else values).requires_grad_()

@@ -152,7 +152,7 @@ class IndexPut(Op):
                 out[key] = y
         except IndexError as error:
             raise IndexError(explain(x.shape, indices, template)) from error
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise RuntimeError(
                 f"shape mismatch: value tensor of shape {list(getattr(y, 'shape', ()))} cannot be "
                 f"broadcast to indexing result of shape {_picked_shape(ctx.xp, x, key)}"

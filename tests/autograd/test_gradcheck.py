@@ -49,6 +49,20 @@ def test_right_derivatives_pass(function, inputs, fast_mode):
     assert gradgradcheck(function, inputs, fast_mode=fast_mode)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+@pytest.mark.parametrize("strided", [False, True])
+def test_second_derivatives_draw_from_the_default_generator(dtype, strided):
+    """As many numbers as PyTorch: what is drawn afterwards reproduces its run."""
+    x = torch.ones(2, 3, dtype=dtype, requires_grad=True)
+    torch.manual_seed(0)
+    assert gradgradcheck(lambda v: v * v, (x,), gen_non_contig_grad_outputs=strided)
+    after = torch.rand(2)
+    torch.manual_seed(0)
+    parts = 2 if dtype.is_complex else 1
+    torch.rand(6 * (1 + strided) * parts, dtype=torch.float64)
+    assert torch.equal(after, torch.rand(2))
+
+
 @pytest.mark.parametrize("fast_mode", [False, True], ids=["full", "fast"])
 def test_wrong_derivatives_fail(fast_mode):
     x = leaf(1, 2)

@@ -151,6 +151,8 @@ def test_repr(parameter):
         "    foreach: None\n    fused: None\n    lr: 0.5\n    maximize: False\n"
         "    momentum: 0\n    nesterov: False\n    weight_decay: 0\n)"
     )
+    two = optim.SGD([{"params": [parameter()]}, {"params": [parameter()]}], lr=0.5)
+    assert "    weight_decay: 0\n\nParameter Group 1\n    dampening: 0\n" in repr(two)
 
 
 @pytest.mark.parametrize("clone", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
