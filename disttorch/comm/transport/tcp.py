@@ -28,8 +28,8 @@ _MAGIC = b"dtwire01"
 _HEAD = struct.Struct("<8s7q")
 MAX_FRAME_BYTES = 64 << 20
 _MAX_FRAMES = 64
-# A dead process is seen at once by its closed connection; this is for a cable that was pulled, or a
-# host that lost its power: probes that the peer's kernel answers, also while the process is stopped.
+# A dead process is seen at once by its closed connection; this is for a cable that was pulled, or
+# a host without power: probes that the peer's kernel answers, also while the process is stopped.
 # Such a process may be continued; how long it is waited for is the deadline of the operation.
 _PROBE_AFTER_S = 2
 _PROBE_EVERY_S = 2
@@ -46,6 +46,7 @@ class Kind(IntEnum):
     STREAM = 2
     LEAVE = 3
     TAKEN = 4
+    PIECE = 5
 
 
 @dataclass(frozen=True)
