@@ -14,10 +14,11 @@ from tests.fault import comm_cycles
 pytestmark = pytest.mark.fault
 
 
+@pytest.mark.parametrize("public", [False, True])
 @pytest.mark.parametrize("transport", ["shared memory", "tcp"])
-def test_cycles_leave_nothing(transport, monkeypatch):
+def test_cycles_leave_nothing(transport, public, monkeypatch):
     monkeypatch.setenv("DISTTORCH_TRANSPORT", "tcp" if transport == "tcp" else "")
-    comm_cycles.check(25)
+    comm_cycles.check(25, public=public)
 
 
 def test_two_jobs_side_by_side():
