@@ -20,13 +20,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.result import machine
-from benchmarks.ways import BY_HOSTS, CASES, ONE_HOST, Case, environment
+from benchmarks.ways import BY_HOSTS, CASES, ONE_HOST, TCP, TWO_HOSTS, Case, environment
 from disttorch.comm.algorithms import choice
 
 STORED = Path(__file__).parent.parent / "docs" / "crossovers.json"
 COLOURS = {
     "direct": "#2a7f62", "streamed": "#3b6fb5", "scattered": "#b5523b", "reach": "#8a5fb0",
-    "staged": "#2a7f62", "movement": "#2a7f62", BY_HOSTS: "#c28f1c",
+    "staged": "#2a7f62", "movement": "#2a7f62", BY_HOSTS: "#c28f1c", "ring": "#3b6fb5",
+    "pairwise": "#8a5fb0", "halving": "#c28f1c", "doubling": "#777777", "tree": "#b5523b",
 }  # fmt: skip
 Seconds = dict[int, dict[str, float]]
 
@@ -76,11 +77,12 @@ def chosen(collective: str, layout: str, n_ranks: int, nbytes: int) -> str:
     """The way that the committed table takes."""
     hosts = {1: (tuple(range(n_ranks)),), 2: _halves(n_ranks)}.get(1 if layout == ONE_HOST else 2)
     assert hosts
-    if layout == "two hosts" and choice.by_hosts(collective, nbytes, hosts):
+    if layout == TWO_HOSTS and choice.by_hosts(collective, nbytes, hosts):
         return BY_HOSTS
-    if collective not in choice.WIRE:
+    if layout == TWO_HOSTS and collective not in choice.WIRE:
         return "movement"
-    return choice.choose(collective, nbytes, n_ranks, shared=layout == ONE_HOST).value
+    shared, apart = layout == ONE_HOST, layout == TCP
+    return choice.choose(collective, nbytes, n_ranks, shared=shared, apart=apart).value
 
 
 def _halves(n_ranks: int) -> tuple[tuple[int, ...], ...]:

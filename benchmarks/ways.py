@@ -44,13 +44,19 @@ def _powers(least: int, most: int) -> tuple[int, ...]:
 
 
 _ONE_HOST = (*_powers(16 * KB, 64 * MB), 100 * MB)
+_TCP = _powers(16 * KB, 16 * MB)
 _ALL_RANKS = (2, 4, 8)
 _MOVES = ("movement", BY_HOSTS)
 CASES = (
     Case("all_reduce", ONE_HOST, ("direct", "streamed", "scattered", "reach"), _ALL_RANKS,
          _ONE_HOST),
     Case("all_to_all", ONE_HOST, ("staged", "reach"), _ALL_RANKS, _ONE_HOST),
-    Case("all_reduce", TCP, ("direct", "scattered"), _ALL_RANKS, _powers(KB, 4 * MB)),
+    Case("all_reduce", TCP,
+         ("direct", "scattered", "doubling", "halving", "ring", "pairwise"), _ALL_RANKS, _TCP),
+    Case("all_gather", TCP, ("staged", "ring", "pairwise"), _ALL_RANKS, _TCP),
+    Case("reduce_scatter", TCP, ("staged", "ring", "pairwise"), _ALL_RANKS, _TCP),
+    Case("broadcast", TCP, ("staged", "tree", "ring"), _ALL_RANKS, _TCP),
+    Case("reduce", TCP, ("staged", "tree", "ring"), _ALL_RANKS, _TCP),
     Case("all_reduce", TWO_HOSTS, ("direct", "scattered", BY_HOSTS), (4, 8),
          _powers(32 * KB, 16 * MB)),
     *(Case(name, TWO_HOSTS, _MOVES, (4, 8), _powers(64 * KB, 8 * MB))
@@ -73,7 +79,7 @@ def force(collective: str, way: str) -> None:
         choice.BY_HOSTS_ABOVE[collective] = -1 if way == BY_HOSTS else sys.maxsize
     if way not in _MOVES:
         table = ((sys.maxsize, ((sys.maxsize, Way(way)),)),)
-        choice.SHARED[collective] = choice.WIRE[collective] = table
+        choice.SHARED[collective] = choice.WIRE[collective] = choice.APART[collective] = table
 
 
 def call_of(
@@ -89,6 +95,7 @@ def call_of(
     read, call = {
         "all_reduce": (whole, lambda: group.all_reduce(whole)),
         "broadcast": (whole, lambda: group.broadcast(whole, 0)),
+        "reduce": (whole, lambda: group.reduce(whole, 0)),
         "all_gather": (part, lambda: group.all_gather_into(whole, part)),
         "reduce_scatter": (whole, lambda: group.reduce_scatter_from(part, whole)),
         "all_to_all": (whole, lambda: group.all_to_all_single(part, whole)),

@@ -59,8 +59,8 @@ APART: dict[str, tuple[Row, ...]] = {
         (2, ((4 * MB, Way.DIRECT), (_ANY, Way.RING))),
         (_ANY, ((128 * KB, Way.DIRECT), (MB, Way.SCATTERED), (_ANY, Way.PAIRWISE))),
     ),
-    "all_gather": ((_ANY, ((MB, Way.STAGED), (_ANY, Way.PAIRWISE))),),
-    "reduce_scatter": ((_ANY, ((MB, Way.STAGED), (_ANY, Way.PAIRWISE))),),
+    "all_gather": ((_ANY, ((2 * MB, Way.STAGED), (_ANY, Way.PAIRWISE))),),
+    "reduce_scatter": ((_ANY, ((512 * KB, Way.STAGED), (_ANY, Way.PAIRWISE))),),
     "broadcast": (
         (2, ((2 * MB, Way.STAGED), (_ANY, Way.RING))),
         (_ANY, ((4 * MB, Way.STAGED), (32 * MB, Way.TREE), (_ANY, Way.RING))),
