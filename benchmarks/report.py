@@ -1,8 +1,8 @@
 """Put a stored run into the documents and draw it.
 
 `python -m benchmarks.report docs/benchmarks.json`. Tables replace what stands between two markers:
-README.md has the headlines, benchmarks.md beside the JSON file has all rows. The drawing goes
-there, too, as SVG, and needs Matplotlib.
+README.md begins with a few ratios and has the headlines further down, benchmarks.md beside the
+JSON file has all rows. The drawing goes there, too, as SVG, and needs Matplotlib.
 """
 
 from __future__ import annotations
@@ -22,20 +22,45 @@ HEADLINES = frozenset(
     installed-size
     """.split()
 )
+# What README begins with; the last one is where torch is ahead.
+FIRST = {
+    "all-reduce-1M": "all-reduce, 1 MB",
+    "load-image-2": "DataLoader, 2 workers",
+    "ddp-mlp": "DDP step, 25 M parameters",
+    "launch": "launch 2 ranks",
+    "import-time": "import",
+    "installed-size": "size on disk",
+    "lenet": "LeNet step, one process",
+}
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
+FIRST_BEGIN, FIRST_END = "<!-- first: begin -->", "<!-- first: end -->"
+
+
+def between(text: str, begin: str, body: str, end: str) -> str:
+    """`text` with `body` between two markers; ValueError where they are missing."""
+    head, found_begin, rest = text.partition(begin)
+    _, found_end, tail = rest.partition(end)
+    if not (found_begin and found_end):
+        raise ValueError(f"there is no '{begin}' followed by '{end}'")
+    return f"{head}{begin}\n{body}\n{end}{tail}"
+
+
+def first_table(results: Sequence[Result]) -> str:
+    """The ratios that README begins with, side by side."""
+    ratios = {result.row: result.ratio for result in results}
+    cells = ["-" if (r := ratios.get(row)) is None else f"**{times(r)}**" for row in FIRST]
+    titles = ["torch needs, of the same", *FIRST.values()]
+    lines = (titles, ["---", *[":---:"] * len(FIRST)], ["times disttorch's", *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def with_table(text: str, machine: dict[str, str], results: Sequence[Result]) -> str:
     """`text` with the table between its markers replaced; ValueError where they are missing."""
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"there is no '{BEGIN}' followed by '{END}'")
     about = (
         f"Medians on {machine['processor']}, {machine['date']}; Python {machine['python']}, "
         f"torch {machine['torch']}, NumPy {machine['numpy']}."
     )
-    return f"{head}{BEGIN}\n{markdown_table(results)}\n\n{about}\n{END}{tail}"
+    return between(text, BEGIN, f"{markdown_table(results)}\n\n{about}", END)
 
 
 def draw(path: Path, results: Sequence[Result]) -> None:
@@ -73,6 +98,7 @@ def main(arguments: Sequence[str]) -> None:
     headlines = [result for result in results if result.row in HEADLINES]
     for page, rows in ((README, headlines), (stored.with_suffix(".md"), results)):
         page.write_text(with_table(page.read_text(), machine, rows))
+    README.write_text(between(README.read_text(), FIRST_BEGIN, first_table(results), FIRST_END))
     draw(stored.with_suffix(".svg"), headlines)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.report import BEGIN, END, HEADLINES, with_table
-from benchmarks.result import Result
+from benchmarks.report import BEGIN, END, FIRST, HEADLINES, README, first_table, with_table
+from benchmarks.result import Result, load
 from benchmarks.rows import ROWS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -35,7 +35,15 @@ def test_markers_are_needed(readme):
 
 
 def test_headlines_are_rows():
-    assert set(ROWS) >= HEADLINES
+    assert set(ROWS) >= HEADLINES >= set(FIRST)
+
+
+def test_readme_begins_with_ratios_of_its_table():
+    text = README.read_text()
+    stored = Path(ROOT, "docs", "benchmarks.json")
+    table = first_table(load(stored)[1])
+    assert table.count("x**") == len(FIRST)
+    assert table in text[: text.index(BEGIN)]
 
 
 DRAW = """
