@@ -43,7 +43,7 @@ class Policy:
     several_hosts: bool = False
     max_restarts: int = 0
     grace_s: float = 30.0
-    settle_s: float = 1.0
+    settle_s: float = 0.75  # with what follows, a job ends grace_s and a second after a rank
     reap_s: float = 5.0
     quiet_s: float = 2.0  # that hosts wait for each other before they say so
 
