@@ -30,6 +30,13 @@ def clashes(target: int, source: int) -> bool:
     return 0 < (target - source) % PAGE < _LINE
 
 
+def empty_beside(source: int, nbytes: int) -> Array:
+    """An uninitialised flat uint8 array to copy to from the address `source` at full speed."""
+    whole = np.empty(nbytes + PAGE, np.uint8)
+    first = (source - address_of(whole)) % PAGE
+    return whole[first : first + nbytes]
+
+
 def copier(target: int, source: int) -> Callable[[Array, Array], None]:
     """The function that copies to `target` from `source`, addresses, at full speed.
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from disttorch.comm.algorithms.copying import address_of, clashes, copy
+from disttorch.comm.algorithms.copying import address_of, clashes, copy, empty_beside
 from disttorch.comm.algorithms.slices import cuts
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.errors import CollectiveTimeoutError, DistBackendError
@@ -30,10 +30,12 @@ from disttorch.comm.transport.process import ProcessId
 # Marks a token as an address; no address of a user's process has this bit.
 _ADDRESS = 1 << 63
 _WORD = np.dtype(np.int64)
-# What is read of each rank before it is reduced. It should stay in the core's own caches, but a
-# read costs ten microseconds however short it is.
-_BLOCK_BYTES = 256 << 10
+# What is read of each rank before it is reduced. It should stay in the core's caches, but a read
+# costs ten microseconds however short it is. Whole pages, so that all blocks lie alike in them.
+_BLOCK_BYTES = 512 << 10
 _BOUNCE_BYTES = 256 << 10
+# Up to this a slow copy costs no more than a second one.
+_BOUNCE_FROM_BYTES = 32 << 10
 # A process that ends gives up its memory a moment before it counts as ended.
 _END_S = 2.0
 
@@ -49,7 +51,7 @@ class Reach:
     def read(self, mesh: SharedMesh, rank: int, address: int, into: Array) -> None:
         """Fill `into` from the memory of group rank `rank`; raises PeerLostError if it is gone."""
         try:
-            if into.nbytes > _BOUNCE_BYTES and clashes(address_of(into), address):
+            if into.nbytes > _BOUNCE_FROM_BYTES and clashes(address_of(into), address):
                 self._bounce(rank, address, into)
             else:
                 read_memory(self._pids[rank], address, into)
@@ -79,7 +81,7 @@ class Reach:
 
     def _bounce(self, rank: int, address: int, into: Array) -> None:
         # The kernel copies with the instruction that `clashes` is about.
-        whole, block = into.view(np.uint8), np.empty(_BOUNCE_BYTES, np.uint8)
+        whole, block = into.view(np.uint8), empty_beside(address, _BOUNCE_BYTES)
         for at in range(0, whole.size, _BOUNCE_BYTES):
             part = whole[at : at + _BOUNCE_BYTES]
             read_memory(self._pids[rank], address + at, block[: part.size])
@@ -132,8 +134,10 @@ def all_reduce(
     """
     rank, size, item = mesh.rank, mesh.size, flat.itemsize
     step = max(1, _BLOCK_BYTES // item)
-    blocks = [np.empty(step, flat.dtype) for _ in range(size)]
     bounds = cuts(flat.size, size)
+    blocks = [
+        empty_beside(place + bounds[rank] * item, step * item).view(flat.dtype) for place in places
+    ]
     for low in range(bounds[rank], bounds[rank + 1], step):
         out = flat[low : min(low + step, bounds[rank + 1])]
         parts = [block[: out.size] for block in blocks]

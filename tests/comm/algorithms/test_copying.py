@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from disttorch.comm.algorithms.copying import PAGE, address_of, clashes, copy
+from disttorch.comm.algorithms.copying import PAGE, address_of, clashes, copy, empty_beside
 
 
 def at_page_offset(offset: int, size: int) -> np.ndarray:
@@ -29,3 +29,11 @@ def test_copies_at_all_distances(dtype: str, distance: int, nbytes: int) -> None
 def test_a_clash_is_a_target_less_than_a_line_ahead_in_the_page() -> None:
     found = [d for d in range(-128, 128) if clashes(10 * PAGE + 100 + d, 100)]
     assert found == list(range(1, 64))
+
+
+@pytest.mark.parametrize("source", [0, 16, 4095, 10 * PAGE + 48])
+def test_memory_beside_a_source_does_not_clash_with_it(source: int) -> None:
+    for nbytes in (1, 100, PAGE, 3 * PAGE + 1):
+        target = empty_beside(source, nbytes)
+        assert target.nbytes == nbytes
+        assert not clashes(address_of(target), source)
