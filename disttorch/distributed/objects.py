@@ -70,6 +70,8 @@ def scatter_object_list(
         )
     root = root_of(group, src, group_src, 0)
     own = resolve_group(group)
+    if own.rank == root and scatter_object_input_list is None:
+        raise ValueError("source rank must provide non-None scatter_object_input_list")
     scatter_object_output_list[0] = own.scatter_object(scatter_object_input_list, root)
 
 

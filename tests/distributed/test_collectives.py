@@ -104,6 +104,9 @@ def objects(r):
     shared = [None, None] if r else ["a", {1, 2}]
     dist.broadcast_object_list(shared, src=0)
     part = [None]
+    if r == 0:
+        with pytest.raises(ValueError, match="source rank must provide non-None"):
+            dist.scatter_object_list(part)
     dist.scatter_object_list(part, list("xyz") if r == 0 else None, src=0)
     gathered = [None] * N if r == 1 else None
     dist.gather_object(r * r, gathered, dst=1)
