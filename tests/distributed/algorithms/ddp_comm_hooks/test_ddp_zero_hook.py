@@ -89,10 +89,17 @@ def joined(group):
         pass
 
 
+class PartlyUsed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.used, self.never = nn.Linear(2, 2), nn.Linear(2, 2)
+
+    def forward(self, x):
+        return self.used(x)
+
+
 def unused(group):
-    inner = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2)])
-    inner.forward = inner[0]
-    model = DistributedDataParallel(inner, process_group=group, find_unused_parameters=True)
+    model = DistributedDataParallel(PartlyUsed(), process_group=group, find_unused_parameters=True)
     zero = ZeroRedundancyOptimizer(
         model.parameters(), optim.SGD, group, overlap_with_ddp=True, lr=1.0
     )
