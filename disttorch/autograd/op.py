@@ -46,7 +46,7 @@ Array = Any
 Fn = TypeVar("Fn", bound=Callable[..., Any])
 
 _new = object.__new__
-_DIFFERENTIABLE_KINDS = "fcV"  # NumPy kinds that carry gradients; V is bfloat16
+DIFFERENTIABLE_KINDS = "fcV"  # NumPy kinds that carry gradients; V is bfloat16
 
 
 class Op(Node):
@@ -209,7 +209,7 @@ class Op(Node):
             if x._view is not None:
                 x._refresh()
             arrays, requires_grad = [array], x._requires_grad
-            if cls.promotes == "float" and array.dtype.kind not in _DIFFERENTIABLE_KINDS:
+            if cls.promotes == "float" and array.dtype.kind not in DIFFERENTIABLE_KINDS:
                 promote(backend, arrays, "float")
         else:
             backend, arrays, requires_grad = _entered(cls, inputs)
@@ -260,7 +260,7 @@ class Op(Node):
             array = y._array
             np_dtype = array.dtype
             metas.append((array.shape, np_dtype))
-            if np_dtype.kind in _DIFFERENTIABLE_KINDS and k not in ctx.non_differentiable_outputs:
+            if np_dtype.kind in DIFFERENTIABLE_KINDS and k not in ctx.non_differentiable_outputs:
                 y._grad_fn, y._requires_grad = ctx, True
                 if k:
                     y._output_nr = k
@@ -352,7 +352,7 @@ def _entered(op: type[Op], inputs: tuple[Any, ...]) -> tuple[Backend, list[Any],
         raise TypeError(_no_tensor(op, inputs))
     rule = op.promotes
     if rule is not None and not (
-        alike and (rule == "same" or np_dtype.kind in _DIFFERENTIABLE_KINDS)
+        alike and (rule == "same" or np_dtype.kind in DIFFERENTIABLE_KINDS)
     ):
         promote(backend, arrays, rule)
     return backend, arrays, requires_grad

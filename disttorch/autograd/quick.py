@@ -17,7 +17,7 @@ from disttorch.autograd.anomaly import STATE as ANOMALY
 from disttorch.autograd.grad_mode import STATE
 from disttorch.autograd.inplace import inplace_variant
 from disttorch.autograd.node import accumulator_of, next_sequence
-from disttorch.autograd.op import Op
+from disttorch.autograd.op import DIFFERENTIABLE_KINDS, Op
 from disttorch.autograd.saved import SAVED_HOOKS, pack
 from disttorch.backends import BACKEND_BY_TYPE, Backend
 from disttorch.inference import THREADS, mark
@@ -145,6 +145,7 @@ def _with_settings(op: type[Op], kinds: str, keeps: str, general: Compute) -> Co
         y._cell = [0, 0]
         y._grad_fn = y._grad = y._view = y._accumulator = None
         y._output_nr = 0
+        recorded = recorded and out.dtype.kind in DIFFERENTIABLE_KINDS  # a cast may be to integers
         y._requires_grad = recorded
         if recorded:
             y._grad_fn = node = _node_of_one(op, backend, keeps, x, y)

@@ -139,3 +139,13 @@ def test_writing_in_place_to_a_leaf_is_refused():
     with torch.no_grad():
         x.mul_(torch.full((3,), 2.0))
     assert x.tolist() == [2.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.int32, torch.uint8, torch.bool])
+@pytest.mark.parametrize("shape", [(3,), (), (200, 200)], ids=["small", "0-d", "large"])
+def test_casts_to_integers_require_no_grad(kind, shape):
+    x = torch.ones(shape, requires_grad=True)
+    y = x.to(kind)
+    assert not y.requires_grad and y.is_leaf
+    assert y.numpy().all()
+    assert x.double().requires_grad
