@@ -28,8 +28,7 @@ _SPREAD = 1 << 12  # products up to which a total costs less for each element th
 def _few(x: Array, dim: int, char: str) -> tuple[Array, Array, Array] | None:
     """x, exp(x) and its sums along the last dimension, spread over it, as `char`; None if not few.
 
-    Few float32 numbers need neither a reduction nor broadcasting, which cost NumPy a microsecond
-    each to set up.
+    Few float32 numbers need no reductions, which cost NumPy a microsecond each to set up.
     """
     n = x.shape[-1]
     if x.dtype.char != "f" or x.ndim > 2 or dim != x.ndim - 1 or not 0 < x.size * n <= _SPREAD:
@@ -46,6 +45,8 @@ def _few(x: Array, dim: int, char: str) -> tuple[Array, Array, Array] | None:
         total = np.empty((), char)  # as an operand it takes half the time of a scalar
         y.dot(ones(n, char), total)
         return x, y, total
+    if char == "f":  # all of a row over one total, so that equal scores stay equal
+        return x, y, y.dot(ones(n, char))[:, None]
     return x, y, y.dot(ones((n, n), char))
 
 
