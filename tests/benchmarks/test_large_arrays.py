@@ -16,6 +16,14 @@ def test_the_fastest_call_of_each_counts():
     assert quick < 0.005 <= slow
 
 
+def test_with_a_pause_the_call_before_the_timed_one_wakes_the_threads(monkeypatch):
+    pauses, calls = [], []
+    monkeypatch.setattr(large_arrays.time, "sleep", pauses.append)
+    large_arrays.fastest([lambda: calls.append("x")], seconds=0, pause_s=0.25)
+    assert pauses == [0.25] * 3  # as many as there are rounds
+    assert len(calls) == 1 + 2 * 3
+
+
 @pytest.mark.parity
 def test_a_row_of_each_kind(monkeypatch, capsys):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
