@@ -17,7 +17,7 @@ class Flatten(Module):
         self.end_dim = end_dim
 
     def forward(self, input: Tensor) -> Tensor:
-        """Merge them."""
+        """Return the merged tensor, by default (N, *) as (N, n); a view where strides allow."""
         return input.flatten(self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:
@@ -45,7 +45,7 @@ class Unflatten(Module):
         self.unflattened_size = unflattened_size
 
     def forward(self, input: Tensor) -> Tensor:
-        """Split it."""
+        """Return `input` with dimension `dim` in parts; RuntimeError if sizes do not multiply up."""
         return input.unflatten(self.dim, self.unflattened_size)
 
     def extra_repr(self) -> str:

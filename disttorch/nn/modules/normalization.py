@@ -58,7 +58,7 @@ class LayerNorm(_Affine):
         self._register_affine(self.normalized_shape, wanted, device, dtype)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise."""
+        """Return (*, *normalized_shape) normalised; RuntimeError for other last dimensions."""
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
@@ -96,7 +96,7 @@ class GroupNorm(_Affine):
         self._register_affine((num_channels,), wanted, device, dtype)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise."""
+        """Return (N, C, *) normalised; RuntimeError for other numbers of channels."""
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
@@ -126,7 +126,7 @@ class RMSNorm(_Affine):
         self._register_affine(self.normalized_shape, wanted, device, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise."""
+        """Return (*, *normalized_shape) scaled; RuntimeError for other last dimensions."""
         return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)
 
     def extra_repr(self) -> str:

@@ -32,7 +32,7 @@ class Upsample(Module):
         self.recompute_scale_factor = recompute_scale_factor
 
     def forward(self, input: Tensor) -> Tensor:
-        """Interpolate."""
+        """Return (N, C, *) as (N, C, *sizes), of up to three dimensions; see `interpolate`."""
         return F.interpolate(
             *(input, self.size, self.scale_factor, self.mode, self.align_corners),
             recompute_scale_factor=self.recompute_scale_factor,
