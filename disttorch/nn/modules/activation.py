@@ -223,7 +223,7 @@ class PReLU(Module):
         initialise.constant_(self.weight, self.init)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return max(0, x) + weight * min(0, x); dimension 1 has the channels, as many as weights."""
+        """Return max(0, x) + weight * min(0, x), each channel (dimension 1) by its weight."""
         return F.prelu(input, self.weight)
 
     def extra_repr(self) -> str:

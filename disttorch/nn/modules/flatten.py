@@ -45,7 +45,7 @@ class Unflatten(Module):
         self.unflattened_size = unflattened_size
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return `input` with dimension `dim` in parts; RuntimeError if sizes do not multiply up."""
+        """Return `input` with dimension `dim` in parts; RuntimeError if they do not fit it."""
         return input.unflatten(self.dim, self.unflattened_size)
 
     def extra_repr(self) -> str:
