@@ -20,6 +20,9 @@ from benchmarks.session import session
 SAMPLE_S = 0.1
 MAX_STEPS = 100_000
 WARM_UP_STEPS = 3
+# Threads of OpenMP and OpenBLAS spin for up to a fifth of a second after their last work: the
+# library that is asked next would pay for it, and its own have fallen asleep meanwhile.
+SETTLE_S = 0.25
 
 Sampler = Callable[[], float]
 Samples = dict[str, list[float]]
@@ -57,7 +60,7 @@ def _sampler(row: str, library: str, stack: contextlib.ExitStack) -> Sampler:
     match kind:
         case Timed(n_ranks=n_ranks):
             body = stack.enter_context(session(library, row, n_ranks))
-            return partial(body.seconds, _n_steps(body.seconds))
+            return partial(_settled, body.seconds, _n_steps(body.seconds))
         case Launched(script=script, n_ranks=n_ranks):
             return partial(_run_to_end, library, script, n_ranks)
         case Imported(quantity=quantity):
@@ -79,6 +82,14 @@ def _n_steps(seconds: Callable[[int], float]) -> int:
     while n < MAX_STEPS and (taken := seconds(n) * n) < SAMPLE_S:
         n = min(MAX_STEPS, max(2 * n, int(n * SAMPLE_S / max(taken, 1e-9))))
     return n
+
+
+def _settled(seconds: Callable[[int], float], n: int) -> float:
+    """A sample of `n` steps that begins when the other library's threads have come to rest."""
+    time.sleep(SETTLE_S)
+    if n > 1:
+        seconds(1)
+    return seconds(n)
 
 
 def _share(library: str, nbytes: int) -> float:
