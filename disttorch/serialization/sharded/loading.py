@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -49,17 +50,26 @@ def load(
     Called by all ranks, which may ask for different things and be more or fewer than those that
     saved. Tensors are written over, other values replaced, and objects with `load_state_dict` given
     their state. Nothing in the files is run. Raises CheckpointException on all ranks if a rank
-    misses a name, has a tensor of another size, or cannot read a file.
+    misses a name or has a tensor of another size, before anything is changed, or cannot read.
     """
     reader = reader_of(checkpoint_id, storage_reader)
     partly = planner is not None and planner.allow_partial_load
     ranks = Together(process_group, no_dist)
     names = sorted(state_dict, key=str)
-    states = {name: state_of(state_dict[name]) for name in names}
+    states: dict[str, Any] = {}
+    wanted: list[tuple[str, Place]] = []
+    found: list[Metadata] = []
+
+    def look() -> None:
+        states.update({name: state_of(state_dict[name]) for name in names})
+        found.append(reader.read_metadata())
+        wanted.extend(wanted_of(states, found[0], partly))
 
     def fill() -> None:
-        fill_from(states, reader, reader.read_metadata(), partly)
+        for name, place in wanted:
+            _fill(name, place, reader, found[0])
 
+    ranks.step("planning to load a checkpoint", look)
     ranks.step("loading a checkpoint", fill)
     for name in names:
         if isinstance(state_dict[name], Stateful):
@@ -81,42 +91,59 @@ def reader_of(
     return FileSystemReader(checkpoint_id)
 
 
-def fill_from(
-    states: Mapping[str, Any], reader: FileSystemReader, metadata: Metadata, partly: bool
-) -> None:
-    """Fill a nested state; RuntimeError for a missing name, ValueError for a size that differs."""
+def wanted_of(
+    states: Mapping[str, Any], metadata: Metadata, partly: bool
+) -> list[tuple[str, Place]]:
+    """What of a nested state is in a checkpoint: names and places.
+
+    Raises RuntimeError for a missing name unless `partly`, ValueError for a size that differs.
+    """
+    wanted: list[tuple[str, Place]] = []
     for name, place in flatten(states).items():
         if name in metadata.state_dict_metadata:
-            _fill(name, place, reader, metadata)
+            _check_size(name, place.value, metadata.state_dict_metadata[name])
+            wanted.append((name, place))
         elif not partly:
             raise RuntimeError(f"Missing key in checkpoint state_dict: {name}.")
+    return wanted
+
+
+def _check_size(name: str, target: Any, stored: Any) -> None:
+    both = isinstance(stored, TensorStorageMetadata) and isinstance(target, Tensor)
+    if both and tuple(target.shape) != tuple(stored.size):
+        raise ValueError(
+            f"Size mismatch between saved {stored.size} and current: {target.shape} for {name}"
+        )
 
 
 def _fill(name: str, place: Place, reader: FileSystemReader, metadata: Metadata) -> None:
     stored = metadata.state_dict_metadata[name]
-    target = place.value
-    if not isinstance(stored, TensorStorageMetadata):
-        place.put(reader.read(_info(metadata, MetadataIndex(name))))
-        return
-    if not isinstance(target, Tensor):
+    if isinstance(stored, TensorStorageMetadata) and isinstance(place.value, Tensor):
+        _fill_tensor(name, place.value, reader, metadata)
+    else:
         place.put(value_of(name, reader, metadata))
-        return
-    if tuple(target.shape) != tuple(stored.size):
-        raise ValueError(
-            f"Size mismatch between saved {stored.size} and current: {target.shape} for {name}"
-        )
-    _fill_tensor(name, target, reader, metadata)
 
 
 def _fill_tensor(name: str, target: Any, reader: FileSystemReader, metadata: Metadata) -> None:
     stored: Any = metadata.state_dict_metadata[name]
+    n_stored = sum(math.prod(chunk.sizes) for chunk in stored.chunks)
+    if n_stored != target.numel():
+        raise RuntimeError(
+            f"{name} is damaged: its pieces have {n_stored} values, it has {target.numel()}"
+        )
     with no_grad():
         for chunk in stored.chunks:
             piece = reader.read(_info(metadata, MetadataIndex(name, chunk.offsets)))
             where = tuple(
                 slice(at, at + size) for at, size in zip(chunk.offsets, chunk.sizes, strict=True)
             )
-            (target[where] if where else target).copy_(piece)
+            part = target[where] if where else target
+            if not tuple(piece.shape) == tuple(chunk.sizes) == tuple(part.shape):
+                raise RuntimeError(
+                    f"{name} is damaged: a piece of {tuple(piece.shape)} is said to be of "
+                    f"{tuple(chunk.sizes)} at {tuple(chunk.offsets)} in {tuple(target.shape)}"
+                )
+            part.copy_(piece)
 
 
 def value_of(name: str, reader: FileSystemReader, metadata: Metadata) -> Any:

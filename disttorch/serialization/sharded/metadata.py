@@ -10,6 +10,7 @@ import copyreg
 import io
 import os
 import pickle
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -180,6 +181,12 @@ def _no_storage(saved_id: Any) -> Any:
     raise pickle.UnpicklingError("there are no tensors in a checkpoint's .metadata")
 
 
+_DAMAGE = (
+    *(LookupError, ArithmeticError, ValueError, TypeError, AttributeError, EOFError),
+    *(struct.error, RecursionError, MemoryError),  # lengths and nesting that cannot be
+)
+
+
 def from_bytes(data: bytes, label: str) -> Metadata:
     """What the file holds; pickle.UnpicklingError, naming `label`, if it is not such a file."""
     classes = {".".join(name): cls for name, cls in _CLASSES.items()}
@@ -187,7 +194,7 @@ def from_bytes(data: bytes, label: str) -> Metadata:
         found = WeightsUnpickler(io.BytesIO(data), _KNOWN, _no_storage, classes).load()
     except pickle.UnpicklingError as error:
         raise pickle.UnpicklingError(f"{label}: {error}") from None
-    except (LookupError, ArithmeticError, ValueError, TypeError, AttributeError, EOFError) as error:
+    except _DAMAGE as error:
         raise pickle.UnpicklingError(f"{label} is damaged: {error!r}") from error
     if not isinstance(found, Metadata):
         raise pickle.UnpicklingError(f"{label} holds {type(found).__name__}, not Metadata")

@@ -6,7 +6,7 @@ import copy
 import os
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -26,6 +26,7 @@ from disttorch.serialization.sharded.metadata import (
 )
 from disttorch.serialization.sharded.stateful import Stateful
 from disttorch.serialization.sharded.together import Together
+from disttorch.serialization.sharded.turns import Turn
 from disttorch.size import Size
 from disttorch.tensor import Tensor
 
@@ -65,7 +66,9 @@ def save(
     ranks if one fails, RuntimeError without a folder, ValueError if ranks have different tensors.
     """
     writer = writer_of(checkpoint_id, storage_writer)
-    return _save(_values_of(state_dict), writer, Together(process_group, no_dist))
+    ranks = Together(process_group, no_dist)
+    with Turn(writer.path) as turn:
+        return _save(lambda: _values_of(state_dict), writer, ranks, turn)
 
 
 def async_save(
@@ -81,16 +84,25 @@ def async_save(
     """Copy a state now and save it in the background; the Future has the result, or the error.
 
     Called by all ranks, with arguments as of `save`. The state may be changed once this returns.
-    A process that ends waits for its saves.
+    Saves into one folder are made one after another. A process that ends waits for its saves.
+    Raises CheckpointException on all ranks if one cannot copy its state.
     """
     writer = writer_of(checkpoint_id, storage_writer)
-    copied = {name: (path, _copy(v)) for name, (path, v) in _values_of(state_dict).items()}
     ranks = Together(process_group, no_dist)
+    copied: Values = {}
+
+    def copy_state() -> None:
+        found = _values_of(state_dict).items()
+        copied.update({name: (path, _copy(value)) for name, (path, value) in found})
+
+    ranks.step("copying a state", copy_state)
     if ranks.group is not None:
         # Collectives of a group of their own: in the training's, ranks would mix up their order.
         ranks = Together(ranks.group.new_group(range(ranks.size)))
     future: Future[Metadata] = Future()
-    threading.Thread(target=_save_for, args=(future, copied, writer, ranks)).start()
+    future.set_running_or_notify_cancel()  # ranks save together, so one cannot take it back
+    arguments = (future, copied, writer, ranks, Turn(writer.path))
+    threading.Thread(target=_save_for, args=arguments, name="async_save").start()
     return future
 
 
@@ -108,10 +120,12 @@ def writer_of(
 
 
 def _save_for(
-    future: Future[Metadata], values: Values, writer: FileSystemWriter, ranks: Together
+    future: Future[Metadata], values: Values, writer: FileSystemWriter, ranks: Together, turn: Turn
 ) -> None:
     try:
-        future.set_result(_save(values, writer, ranks))
+        with turn:
+            metadata = _save(lambda: values, writer, ranks, turn)
+        future.set_result(metadata)
     except BaseException as error:  # whoever waits for the future has it raised
         future.set_exception(error)
     finally:
@@ -136,8 +150,14 @@ def _copy(value: Any) -> Any:
     return copy.deepcopy(value)
 
 
-def _save(values: Values, writer: FileSystemWriter, ranks: Together) -> Metadata:
+def _save(
+    state: Callable[[], Values], writer: FileSystemWriter, ranks: Together, turn: Turn
+) -> Metadata:
+    values: Values = {}
+
     def look() -> tuple[dict[str, Item], int]:
+        turn.wait(None if ranks.group is None else ranks.group.timeout_s)
+        values.update(state())
         items = {name: item_of(path, value) for name, (path, value) in values.items()}
         return items, writer.begin() if ranks.rank == 0 else 0
 

@@ -47,6 +47,34 @@ def test_what_the_table_of_contents_says_is_checked(saved, how, text):
         dcp.load({"a": torch.zeros(500)}, checkpoint_id=saved, no_dist=True)
 
 
+PIECES = {
+    "none": [],
+    "one of two": [([0], [250])],
+    "twice": [([0], [250]), ([0], [250])],
+    "beyond": [([400], [500])],
+    "of another size": [([0], [500])],
+}
+
+
+@pytest.mark.parametrize("pieces", PIECES.values(), ids=PIECES)
+def test_pieces_that_do_not_make_up_a_tensor_are_told(tmp_path, pieces):
+    """They would leave parts of it as they were, or memory that nobody wrote."""
+    dcp.save({"a": torch.ones(())}, checkpoint_id=tmp_path, no_dist=True)
+    found = m.from_bytes((tmp_path / ".metadata").read_bytes(), "")
+    (place,) = found.storage_data.values()
+    stored = found.state_dict_metadata["a"]
+    stored.size = torch.Size([500])
+    stored.chunks = [m.ChunkStorageMetadata(*map(torch.Size, piece)) for piece in pieces]
+    found.storage_data = {
+        m.MetadataIndex("a", c.offsets, i): place for i, c in enumerate(stored.chunks)
+    }
+    (tmp_path / ".metadata").write_bytes(m.to_bytes(found))
+    with pytest.raises(dcp.CheckpointException, match="a is damaged"):
+        dcp.load({"a": torch.zeros(500)}, checkpoint_id=tmp_path, no_dist=True)
+    with pytest.raises(RuntimeError, match="a is damaged"):
+        dcp.format_utils.dcp_to_torch_save(tmp_path, tmp_path / "file.pt")
+
+
 def test_a_cut_file_is_told(saved):
     (data,) = saved.glob("*.distcp")
     data.write_bytes(data.read_bytes()[:-5])

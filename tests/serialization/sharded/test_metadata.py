@@ -43,6 +43,8 @@ class Runs:
         (pickle.dumps([1]), "holds list, not Metadata"),
         (m.to_bytes(example())[:-20], "file"),
         (b"", "file"),
+        (b"\x80\x02J\x01", "file is damaged"),  # half of a number
+        (b"\x80\x04\x8e" + b"\xff" * 7 + b"\x0f.", "file is damaged"),  # bytes beyond all memory
         (pickle.dumps({"a": m.Metadata}), "Unsupported global"),
     ],
 )

@@ -1,6 +1,7 @@
 """Checkpoints of all ranks: what is written by whom, what is left of a save that failed."""
 
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -138,6 +139,88 @@ def test_an_error_in_the_background_is_that_of_the_future(tmp_path):
     future = dcp.async_save({"a": 1}, checkpoint_id=tmp_path / "file" / "under", **ALONE)
     with pytest.raises(CheckpointException, match="NotADirectoryError"):
         future.result(60)
+
+
+def test_saves_into_one_folder_are_made_in_the_order_of_their_calls(tmp_path):
+    """Each removes the files of earlier ones: at once they removed each other's."""
+
+    def body(group):
+        common = {"checkpoint_id": str(tmp_path), "process_group": group}
+        futures = [dcp.async_save(state_of(group.rank, fill), **common) for fill in (1.0, 2.0, 3.0)]
+        assert not futures[-1].cancel()  # the other ranks go on
+        dcp.save(state_of(group.rank, 4.0), **common)
+        return [future.done() for future in futures]
+
+    assert run_ranks(2, body) == [[True] * 3] * 2
+    state = state_of(1, 0.0)
+    dcp.load(state, checkpoint_id=tmp_path, **ALONE)
+    assert_holds(state, 1, 4.0)
+    assert sorted(os.listdir(tmp_path)) == [".metadata", "__0_3.distcp", "__1_3.distcp"]
+
+
+def test_background_saves_leave_no_threads_and_files(tmp_path):
+    def body(group):
+        def save():
+            dcp.async_save(
+                {"w": torch.ones(3)}, checkpoint_id=tmp_path, process_group=group
+            ).result(60)
+
+        save()
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(5):
+            save()
+        group.barrier()
+        assert len(os.listdir("/proc/self/fd")) <= before
+        return [t.name for t in threading.enumerate() if t.name == "async_save"]
+
+    assert run_ranks(2, body) == [[], []]
+
+
+class Refuses:
+    def state_dict(self):
+        raise ValueError("not now")
+
+    def load_state_dict(self, state):
+        pass
+
+
+ALL_CALLS = [
+    (dcp.save, "planning a"),
+    (dcp.async_save, "copying a"),
+    (dcp.load, "planning to load a"),
+]
+
+
+@pytest.mark.parametrize(("call", "step"), ALL_CALLS)
+@pytest.mark.parametrize("bad", [Refuses(), {"a": {"b": 1}, "a.b": 2}], ids=["raises", "ambiguous"])
+def test_a_rank_without_a_state_is_told_to_all(tmp_path, call, step, bad):
+    """Else the others wait for it until the deadline."""
+    save_all(str(tmp_path), 1)
+
+    def body(group):
+        state = {"own": bad} if group.rank else state_of(0)
+        call(state, checkpoint_id=str(tmp_path), process_group=group)
+
+    for outcome in outcomes_of(2, body):
+        assert type(outcome.error) is CheckpointException, outcome.trace
+        assert str(outcome.error).startswith(f"{step} "), outcome.trace
+        assert list(outcome.error.failures) == [1]
+    state = state_of(0, 0.0)
+    dcp.load(state, checkpoint_id=tmp_path, **ALONE)
+    assert_holds(state, 0)
+
+
+def test_a_load_that_a_rank_refuses_changes_nothing(tmp_path):
+    save_all(str(tmp_path), 1)
+
+    def body(group):
+        own = {"own": {"rank0": torch.zeros(2 + group.rank)}}
+        state = {**state_of(group.rank, 0.0), **own}
+        with pytest.raises(CheckpointException, match="Size mismatch"):
+            dcp.load(state, checkpoint_id=str(tmp_path), process_group=group)
+        return state["model"]["w"].sum().item(), own["own"]["rank0"].sum().item()
+
+    assert run_ranks(2, body) == [(0.0, 0.0)] * 2
 
 
 class Counter:
