@@ -145,6 +145,28 @@ def test_queues_give_each_value_to_one_taker(store: Store) -> None:
     assert store.queue_pop("q", False) == b"4"
 
 
+def test_what_a_dead_taker_would_have_had_is_for_the_next(server: StoreServer) -> None:
+    code = f"""
+from disttorch.comm.store import ZmqStore
+store = ZmqStore({server.address!r}, timeout_s=20.0)
+store.set("here", "1")
+store.queue_pop("q")
+"""
+    store = ZmqStore(server.address, timeout_s=20.0)
+    with store, subprocess.Popen([sys.executable, "-c", code]) as taker:
+        store.wait(["here"])
+        deadline = time.monotonic() + 20
+        while not server._service._parked:
+            assert time.monotonic() < deadline
+            store.check(["here"])
+        taker.kill()
+        taker.wait(20)
+        # Who connects later is heard later: the server has seen the other's connection end.
+        with ZmqStore(server.address, timeout_s=20.0) as later:
+            later.queue_push("q", "1")
+            assert later.queue_pop("q", block=False) == b"1"
+
+
 def test_queues_and_keys_of_one_name_do_not_meet(store: Store) -> None:
     if isinstance(store, FileStore):
         pytest.skip("a file has no queues")

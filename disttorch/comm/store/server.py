@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 import time
+from collections import deque
 from typing import Any
 
 from disttorch.comm.curve import JobKey
@@ -40,6 +41,8 @@ class StoreServer:
         self._context = zmq.Context(io_threads=1)
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.LINGER, 0)
+        # Told of replies to clients that are gone: what they would have taken is for others.
+        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         # A frame above this ends its connection before it is buffered.
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_VALUE_BYTES)
         if key is not None:
@@ -126,11 +129,16 @@ class StoreServer:
             self._send(self._service.handle(frames[0], frames[1:], time.monotonic()))
 
     def _send(self, outgoing: list[Any]) -> None:
-        for client, reply in outgoing:
+        waiting = deque(outgoing)
+        while waiting:
+            client, reply = waiting.popleft()
             try:
                 self._socket.send_multipart([client, *encode_reply(reply)], self._zmq.NOBLOCK)
-            except self._zmq.Again:
-                self._service.dropped += 1
+            except self._zmq.ZMQError as error:
+                if error.errno not in (self._zmq.EAGAIN, self._zmq.EHOSTUNREACH):
+                    raise
+                self._service.dropped += error.errno == self._zmq.EAGAIN
+                waiting.extend(self._service.undelivered(reply))
 
     def _count_garbage(self) -> None:
         from zmq.utils.monitor import recv_monitor_message  # noqa: PLC0415 - the same

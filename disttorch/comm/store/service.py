@@ -18,6 +18,13 @@ Outgoing = tuple[bytes, Reply]
 
 
 @dataclass(frozen=True)
+class _Taken(Reply):
+    """A value out of a queue, which nobody has until it is delivered."""
+
+    queue: bytes
+
+
+@dataclass(frozen=True)
 class _Parked:
     client: bytes
     request: Request
@@ -51,6 +58,13 @@ class StoreService:
         late = [parked for parked in self._parked if parked.expires_s <= now_s]
         self._parked = [parked for parked in self._parked if parked.expires_s > now_s]
         return [(parked.client, self._timed_out(parked.request)) for parked in late]
+
+    def undelivered(self, reply: Reply) -> list[Outgoing]:
+        """Replies to send as one could not be: a value of a queue is for the next that waits."""
+        if not isinstance(reply, _Taken):
+            return []
+        self._table.give_back(reply.queue, reply.fields[0])
+        return self._wake()
 
     def next_expiry_s(self) -> float:
         """When `expire` has work to do next; infinity if nothing waits."""
@@ -86,11 +100,10 @@ class StoreService:
         return self._table.has_all(request.fields, or_queues=request.op is Op.WAIT)
 
     def _found(self, request: Request) -> Reply:
-        values = []
-        if request.op is Op.GET:
-            values = self._table.get_all(request.fields)
-        elif request.op is Op.POP:
-            values = [self._table.pop(request.fields[0])]
+        if request.op is Op.POP:
+            (key,) = request.fields
+            return _Taken(Status.OK, request.request_id, 0, (self._table.pop(key),), key)
+        values = self._table.get_all(request.fields) if request.op is Op.GET else []
         return Reply(Status.OK, request.request_id, 0, tuple(values))
 
     def _timed_out(self, request: Request) -> Reply:

@@ -75,6 +75,10 @@ class Table:
             del self._queues[key]
         return value
 
+    def give_back(self, key: bytes, value: bytes) -> None:
+        """Put a value that was taken out of a queue at its front again."""
+        self._queues.setdefault(key, deque()).appendleft(value)
+
     def queue_len(self, key: bytes) -> int:
         """How many values are in a queue."""
         return len(self._queues.get(key, ()))

@@ -110,35 +110,49 @@ def _local(optimizer: Any) -> Any:
     return getattr(optimizer, "optim", optimizer)
 
 
-def _make_state(optimizer: Any) -> None:
-    """Let an optimiser that has not stepped make its state: one step of no length."""
+def _state_to_load_over(optimizer: Any) -> dict[Tensor, dict[str, Any]]:
+    """An optimiser's state; of one that has not stepped, what a step without gradients makes.
+
+    That is not left in it: its first step stays the first.
+    """
     params = [p for g in optimizer.param_groups for p in g["params"] if p.requires_grad]
     if optimizer.state or not params:
-        return
+        return {p: dict(values) for p, values in optimizer.state.items()}
     if any(p.grad is not None for p in params):
         raise RuntimeError(
             "state_dict can only be used if the optimizer states are initialized (usually after "
             "one step() with gradients) or gradients are None."
         )
-    rates = [group.get("lr") for group in optimizer.param_groups]
-    with no_grad():
-        before = [p.clone() for p in params]
-    for p in params:
-        p.grad = zeros_like(p)
-    for group in optimizer.param_groups:
-        if "lr" in group:
-            group["lr"] = 0.0
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        if "lr" in group:
-            group["lr"] = rate
-    with no_grad():  # decay need not depend on the rate
-        for p, value in zip(params, before, strict=True):
-            p.copy_(value)
-    for values in optimizer.state.values():
+    _step_without_gradients(optimizer, params)
+    made = {p: dict(values) for p, values in optimizer.state.items()}
+    optimizer.state.clear()
+    for values in made.values():
         if "step" in values:  # none was made, and bias corrections count them
             values["step"] = values["step"] * 0
+        if "mu_product" in values:  # of NAdam, a factor for each step
+            values["mu_product"] = values["mu_product"] ** 0
+    return made
+
+
+def _step_without_gradients(optimizer: Any, params: Iterable[Any]) -> None:
+    """Let an optimiser make its state; parameters and settings are as before."""
+    with no_grad():
+        before = [(p, p.clone()) for p in params]
+    # Decay would be gradients, of which averages would be kept.
+    decays = [(g, g["weight_decay"]) for g in optimizer.param_groups if "weight_decay" in g]
+    for group, _ in decays:
+        group["weight_decay"] = 0.0
+    for p, _ in before:
+        p.grad = zeros_like(p)
+    try:
+        optimizer.step()
+    finally:
+        optimizer.zero_grad(set_to_none=True)
+        for group, decay in decays:
+            group["weight_decay"] = decay
+        with no_grad():
+            for p, value in before:
+                p.copy_(value)
 
 
 def get_optimizer_state_dict(
@@ -150,7 +164,7 @@ def get_optimizer_state_dict(
 ) -> dict[str, Any]:
     """Return optimisers' states by parameter names: ``{"state": ..., "param_groups": ...}``.
 
-    One that has not stepped makes its state first, so that it can be loaded over. With
+    Of one that has not stepped it is a state that can be loaded over. With
     `flatten_optimizer_state_dict` it is one level, ``state.<name>.<key>``. Raises KeyError for
     parameters that are not in `model`.
     """
@@ -159,9 +173,8 @@ def get_optimizer_state_dict(
     state: dict[str, Any] = {}
     groups: list[dict[str, Any]] = []
     for optimizer in _each(optimizers):
-        local = _local(optimizer)
-        _make_state(local)
-        state |= {names[p]: dict(values) for p, values in local.state.items()}
+        made = _state_to_load_over(_local(optimizer))
+        state |= {names[p]: values for p, values in made.items()}
         groups += [
             {**_settings(group), "params": [names[p] for p in group["params"]]}
             for group in optimizer.param_groups
