@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from disttorch.ops.out import without_out
@@ -32,6 +32,43 @@ OVERLOADED = frozenset(
         *("not_equal", "copysign", "fmod", "clamp_max", "clamp_min", "max", "min"),
     )
 )
+
+
+# The signatures of operators of which one operand may be a number, and of `rsub`, whose second may.
+_EITHER = (
+    " * (Tensor {0}, Tensor {1}, *, Tensor out = None)",
+    " * (Number {2}, Tensor {1}, *, Tensor out = None)",
+    " * (Tensor {0}, Number {1}, *, Tensor out = None)",
+)
+_SUBTRACTED = (
+    " * (Tensor input, Tensor other, *, Number alpha = 1)",
+    " * (Tensor input, Number other, Number alpha = 1)",
+)
+
+
+def refuse_numbers(function: str, names: Sequence[str], *given: Any) -> None:
+    """Raise PyTorch's TypeError unless one of the two operands `given` is a Tensor.
+
+    `names`: those of the operands, and of the first where it is a number.
+    """
+    if not any(isinstance(x, Tensor) for x in given):
+        raise TypeError(no_such_form(function, given, (form.format(*names) for form in _EITHER)))
+
+
+def refuse_subtracted_number(input: Any, other: Any) -> None:
+    """Raise PyTorch's TypeError of `rsub` unless `input` is a Tensor."""
+    if not isinstance(input, Tensor):
+        raise TypeError(no_such_form("rsub", (input, other), _SUBTRACTED))
+
+
+def no_such_form(function: str, given: Iterable[Any], forms: Iterable[str]) -> str:
+    """PyTorch's text for arguments that fit none of an operator's signatures, the `forms`."""
+    kinds = ", ".join(type(x).__name__ for x in given)
+    expected = "\n".join(forms)
+    return (
+        f"{function}() received an invalid combination of arguments - got ({kinds}), but expected "
+        f"one of:\n{expected}"
+    )
 
 
 def explained(function: Function) -> Function:
@@ -94,15 +131,8 @@ def strict(function: Function, *, method: bool = False) -> Function:
 
 def _overloads(name: str, names: list[str], args: tuple[Any, ...]) -> str:
     """PyTorch's error for operands that fit none of the signatures (Tensor, Tensor or Number)."""
-    given = ", ".join(type(a).__name__ for a in args)
     forms = (f" * (Tensor {names[0]}, {kind} {names[1]}, *, Tensor out = None)" for kind in _KINDS)
-    return "\n".join(
-        (
-            f"{name}() received an invalid combination of arguments - got ({given}), but expected "
-            "one of:",
-            *forms,
-        )
-    )
+    return no_such_form(name, args, forms)
 
 
 _KINDS = ("Tensor", "Number")
@@ -125,4 +155,14 @@ def _checked(name: str, function: Function, quick: frozenset[str]) -> Function:
     return explained(function)
 
 
-__all__ = ["OVERLOADED", "PAIRS", "checked", "explained", "strict", "wrong_argument"]
+__all__ = [
+    "OVERLOADED",
+    "PAIRS",
+    "checked",
+    "explained",
+    "no_such_form",
+    "refuse_numbers",
+    "refuse_subtracted_number",
+    "strict",
+    "wrong_argument",
+]

@@ -10,6 +10,7 @@ from disttorch.autograd.quick import quick
 from disttorch.backends import Backend
 from disttorch.backends.precision import is_short
 from disttorch.dtype import float32
+from disttorch.ops.arguments import refuse_subtracted_number
 from disttorch.ops.cast import cast
 from disttorch.ops.older_order import number_first
 from disttorch.ops.out import write_out
@@ -150,8 +151,9 @@ def subtract(
 
 
 @public()
-def rsub(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
+def rsub(input: Tensor, other: Operand, *, alpha: float = 1) -> Tensor:
     """Return ``other - alpha * input``, broadcast; RuntimeError for bool tensors."""
+    refuse_subtracted_number(input, other)
     return sub(other, input, alpha=alpha)
 
 

@@ -9,6 +9,7 @@ from disttorch.autograd.inplace import inplace_variant
 from disttorch.autograd.op import Op, public
 from disttorch.dtype import TYPE_NAMES, complex128, float64, scalar_dtype
 from disttorch.dtype import dtype as Dtype
+from disttorch.ops.arguments import refuse_numbers
 from disttorch.ops.arithmetic import Operand, mul, pow
 from disttorch.ops.cast import cast
 from disttorch.ops.kinds import refuse_kinds
@@ -29,6 +30,7 @@ def _double(*operands: Operand) -> Dtype:
 @public(method=True)
 def float_power(input: Operand, exponent: Operand, *, out: Tensor | None = None) -> Tensor:
     """Return ``input ** exponent`` in double precision (complex128 for complex operands)."""
+    refuse_numbers("float_power", ("input", "exponent", "self"), input, exponent)
     target = _double(input, exponent)
     base, power = (cast(x, target) if isinstance(x, Tensor) else x for x in (input, exponent))
     y = pow(base, power)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from disttorch.autograd.op import Op, public
@@ -115,7 +116,10 @@ class MakeComplex(Op):
 
 
 @public()
-@accepts_out
+@functools.partial(
+    accepts_out,
+    casts="Expected object of scalar type {result} but got scalar type {out} for argument 'out'",
+)
 def complex(real: Tensor, imag: Tensor) -> Tensor:
     """Complex tensor from its real and imaginary part, broadcast, both float32 or float64.
 

@@ -13,6 +13,7 @@ from disttorch.backends import backend_for
 from disttorch.device import chosen_device
 from disttorch.dtype import as_dtype, get_default_dtype, int64
 from disttorch.dtype import dtype as Dtype
+from disttorch.ops.arguments import no_such_form
 from disttorch.ops.create_fill import finish
 from disttorch.ops.index import getitem
 from disttorch.ops.join import stack
@@ -94,7 +95,9 @@ def arange(
     if dtype.is_integral and not integral:
         # PyTorch counts in the dtype, but for the short ones finds the length in double precision.
         start, end, step = int(start), int(end), int(step)
-        n = _count(start, end, step) if dtype is int64 or not step else n
+        if not step:
+            raise ValueError("step must be nonzero")
+        n = _count(start, end, step) if dtype is int64 else n
     array = _steps(n, start, step, dtype, device)
     return finish(array, "arange", out, requires_grad)
 
@@ -123,6 +126,13 @@ def range(
     return finish(array, "range", None, requires_grad)
 
 
+_ENDS = (("Tensor", "Tensor"), ("Number", "Tensor"), ("Tensor", "Number"), ("Number", "Number"))
+_SETTINGS = (
+    "*, Tensor out = None, torch.dtype dtype = None, torch.layout layout = None, torch.device "
+    "device = None, bool pin_memory = False, bool requires_grad = False"
+)
+
+
 def _between(name: str, start: Any, end: Any, steps: int, dtype: Dtype, device: Any) -> Array:
     """`steps` numbers from `start` to `end`, both included, in float64 or complex128.
 
@@ -140,9 +150,9 @@ def _between(name: str, start: Any, end: Any, steps: int, dtype: Dtype, device: 
             f"{' and '.join(wide)}."
         )
     if not hasattr(steps, "__index__"):
-        raise TypeError(
-            f"{name}(): argument 'steps' (position 3) must be int, not {type(steps).__name__}"
-        )
+        base = "float base = 10.0, " if name == "logspace" else ""
+        forms = (f" * ({a} start, {b} end, int steps, {base}{_SETTINGS})" for a, b in _ENDS)
+        raise TypeError(no_such_form(name, (start, end, steps), forms))
     first, last = _number(start), _number(end)
     if dtype.is_integral:
         first, last = int(first), int(last)

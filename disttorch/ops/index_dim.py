@@ -45,7 +45,11 @@ def _check_vector(index: Any, name: str) -> None:
 
 
 @public(method=True)
-@functools.partial(accepts_out, casts=False, shares=False)
+@functools.partial(
+    accepts_out,
+    casts="index_select(): self and result must have the same scalar type",
+    shares=False,
+)
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """Positions `index` (1-D) of dimension `dim`; IndexError for one out of range or negative."""
     d = input._dim(dim)
@@ -216,7 +220,12 @@ index_fill, index_fill_ = two_forms(
 
 
 @public(method=True)
-@functools.partial(accepts_out, casts=False, shares=False)
+@functools.partial(
+    accepts_out,
+    casts="take(): self and out expected to have the same dtype, but got self.dtype = {result} and "
+    "out.dtype = {out}",
+    shares=False,
+)
 def take(input: Tensor, index: Tensor) -> Tensor:
     """Elements of the flattened tensor at `index`; IndexError for one out of range."""
     if index.dtype.name != "int64":

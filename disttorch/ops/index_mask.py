@@ -102,7 +102,11 @@ masked_fill, masked_fill_ = two_forms(
 
 
 @public(method=True)
-@functools.partial(accepts_out, casts=False, shares=False)
+@functools.partial(
+    accepts_out,
+    casts="masked_select(): self and result must have the same scalar type",
+    shares=False,
+)
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """Elements where a bool mask is true, 1-D; tensor and mask are broadcast to each other."""
     _check_mask(input, mask, "masked_select", "masked_select: expected BoolTensor for mask")

@@ -173,7 +173,7 @@ _quick_product = quick_or(MatMul, _checked_product)
 
 
 @public(method=True)
-@accepts_out
+@partial(accepts_out, casts=False)
 def matmul(input: Tensor, other: Tensor) -> Tensor:
     """Product of vectors, matrices (n, k) @ (k, m), or broadcast batches of them.
 
@@ -209,7 +209,7 @@ def _ranked(name: str, ranks: tuple[int, int], refusal: Callable[[Tensor, Tensor
     product.__doc__ = (
         f"Product of {shapes[ranks[0]]} and {shapes[ranks[1]]}; RuntimeError for other ranks."
     )
-    return public(method=True)(accepts_out(product))
+    return public(method=True)(accepts_out(product, casts=False))
 
 
 def _check_batches(a: Tensor, b: Tensor) -> None:
@@ -229,7 +229,7 @@ mv = _ranked(
 
 
 @public(method=True)
-@accepts_out
+@partial(accepts_out, casts="result dtype {out} does not match input dtype {result}")
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """Sum of products of two vectors; RuntimeError for other ranks, lengths or dtypes."""
     x, y = input._array, tensor._array
@@ -309,7 +309,7 @@ def _added(
 
     add.__name__ = add.__qualname__ = name
     add.__doc__ = f"``beta * input + alpha * {doc}``; `input` is broadcast."
-    return public(method=True, inplace=True)(accepts_out(add))
+    return public(method=True, inplace=True)(accepts_out(add, casts=name == "addr"))
 
 
 def _added_integers(name: str, added: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:

@@ -42,16 +42,32 @@ def _binary(function: Binary) -> Binary:
     return operator
 
 
-def _reflected(function: Binary) -> Binary:
-    """``y op x`` for a `y` that is no Tensor."""
+def _reflected(function: Binary, name: str) -> Binary:
+    """The method `name`, ``y op x`` for a `y` that is no Tensor.
+
+    It raises what PyTorch does if `x`, on which it is called, is none either.
+    """
 
     @functools.wraps(function)
     def operator(self: Tensor, other: Any) -> Any:
+        if not isinstance(self, Tensor):
+            raise _foreign(name, self)
         other = _operand(self, other)
         return other if other is NotImplemented else function(other, self)
 
     return operator
 
+
+def _foreign(name: str, value: Any) -> Exception:
+    kind = type(value).__name__
+    if name in _DIVISIONS:  # written in Python there
+        return AttributeError(f"'{kind}' object has no attribute 'reciprocal'")
+    return TypeError(
+        f"descriptor '{name}' for 'torch._C.TensorBase' objects doesn't apply to a '{kind}' object"
+    )
+
+
+_DIVISIONS = ("__rdiv__", "__rtruediv__")
 
 _ARITHMETIC: dict[str, Binary] = {
     "add": arithmetic.add,
@@ -104,8 +120,8 @@ _INPLACE: dict[Callable[..., Tensor], type[Op]] = {
 
 OPERATORS: dict[str, Callable[..., Any]] = {
     **{f"__{name}__": _forward(name, f) for name, f in {**_ARITHMETIC, **_COMPARISONS}.items()},
-    **{f"__r{name}__": _reflected(f) for name, f in _ARITHMETIC.items()},
-    "__rdiv__": _reflected(arithmetic.Div.apply),
+    **{f"__r{name}__": _reflected(f, f"__r{name}__") for name, f in _ARITHMETIC.items()},
+    "__rdiv__": _reflected(arithmetic.Div.apply, "__rdiv__"),
     **{f"__i{name}__": _binary(inplace_form(f)) for name, f in _ARITHMETIC.items()},
     "__matmul__": quick_or(MatMul, __matmul__),
     "__neg__": arithmetic.neg,

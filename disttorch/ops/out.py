@@ -15,23 +15,24 @@ from disttorch.tensor import Tensor
 Fn = TypeVar("Fn", bound=Callable[..., Any])
 
 
-def write_out(out: Tensor, result: Tensor, name: str, casts: bool = True) -> Tensor:
+# What is said of an `out` of another dtype where there is no cast; PyTorch's operators differ.
+_DTYPES_DIFFER = "Expected out tensor to have dtype {c_result}, but got {c_out} instead"
+
+
+def write_out(out: Tensor, result: Tensor, name: str, casts: bool | str = True) -> Tensor:
     """Write `result` into `out`, resized if its shape differs, cast if its dtype does; return it.
 
     Raises RuntimeError, with PyTorch's texts, if either requires grad, the cast loses a category
-    (or, without `casts`, there is one), or elements of `out` share memory; warns when an `out` with
-    elements is resized.
+    (or, without `casts` or with the text of an error in its place, there is one), or elements of
+    `out` share memory; warns when an `out` with elements is resized.
     """
     if STATE.enabled and (out.requires_grad or result.requires_grad):
         raise RuntimeError(
             f"{name}(): functions with out=... arguments don't support automatic differentiation, "
             "but one of the arguments requires grad."
         )
-    if not casts and result.dtype is not out.dtype:
-        raise RuntimeError(
-            f"Expected out tensor to have dtype {c_name(result.dtype)}, but got "
-            f"{c_name(out.dtype)} instead"
-        )
+    if casts is not True and result.dtype is not out.dtype:
+        raise RuntimeError(_dtypes_differ(casts or _DTYPES_DIFFER, result, out))
     if not can_cast(result.dtype, out.dtype):
         raise RuntimeError(
             f"result type {TYPE_NAMES[result.dtype]} can't be cast to the desired output type "
@@ -48,6 +49,11 @@ def write_out(out: Tensor, result: Tensor, name: str, casts: bool = True) -> Ten
     return out
 
 
+def _dtypes_differ(text: str, result: Tensor, out: Tensor) -> str:
+    a, b = result.dtype, out.dtype
+    return text.format(result=TYPE_NAMES[a], out=TYPE_NAMES[b], c_result=c_name(a), c_out=c_name(b))
+
+
 def _resized(out: Tensor, result: Tensor) -> str:
     return (
         "An output with one or more elements was resized since it had shape "
@@ -58,11 +64,12 @@ def _resized(out: Tensor, result: Tensor) -> str:
     )
 
 
-def accepts_out(function: Fn, casts: bool = True, shares: bool = True) -> Fn:
+def accepts_out(function: Fn, casts: bool | str = True, shares: bool = True) -> Fn:
     """Give an operator the keyword `out`: a tensor, or a tuple of them for several results.
 
-    `casts`: whether `out` may have another dtype than the result; `shares`: whether its memory may
-    be that of an input.
+    `casts`: whether `out` may have another dtype than the result, or what is said of the first
+    `out` that has ({result} and {out} stand for the dtypes); `shares`: whether its memory may be
+    that of an input.
     """
 
     @functools.wraps(function)
@@ -78,7 +85,9 @@ def accepts_out(function: Fn, casts: bool = True, shares: bool = True) -> Fn:
             _refuse_shared(out, args)
         if isinstance(result, Tensor):
             return write_out(out, result, name, casts)
-        written = [write_out(o, r, name, casts) for o, r in zip(out, result, strict=True)]
+        first, *rest = zip(out, result, strict=True)
+        further = casts is True
+        written = [write_out(*first, name, casts), *(write_out(*p, name, further) for p in rest)]
         return type(result)(written)
 
     call.computes = (call, function)  # type: ignore[attr-defined]
@@ -93,10 +102,11 @@ def without_out(function: Fn) -> Fn:
 
 def _refuse_shared(out: Any, inputs: tuple[Any, ...]) -> None:
     """Raise PyTorch's error if `out` shares memory with an input."""
-    for x in inputs:
-        if isinstance(x, Tensor) and isinstance(out, Tensor) and x._cell is out._cell:
-            if out._array.size and out.backend.shares_memory(x._array, out._array):
-                raise RuntimeError(OVERLAP)
+    for target in (out,) if isinstance(out, Tensor) else out or ():
+        for x in inputs:
+            if isinstance(x, Tensor) and x._cell is target._cell and target._array.size:
+                if target.backend.shares_memory(x._array, target._array):
+                    raise RuntimeError(OVERLAP)
 
 
 __all__ = ["accepts_out", "without_out", "write_out"]

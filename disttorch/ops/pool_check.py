@@ -70,6 +70,10 @@ def pooling(
     return Pooling(window, out_sizes)
 
 
+# How PyTorch's messages call its pooling of volumes.
+_VOLUMES = {"max_pool3d": "max_pool3d_with_indices_out_cpu_template", "avg_pool3d": "avg_pool3d"}
+
+
 def check_rank(input: Tensor, n: int, function: str) -> None:
     """RuntimeError unless `input` is (C, *S) or (N, C, *S), with only the batch ever empty."""
     rank, shape = input.ndim, list(input.shape)
@@ -86,6 +90,12 @@ def check_rank(input: Tensor, n: int, function: str) -> None:
             )
         raise RuntimeError(f"non-empty {n + 1}D or {n + 2}D (batch mode) tensor expected for input")
     if 0 in shape[1 if rank == n + 2 else 0 :]:
+        if n == 3 and function in _VOLUMES:
+            raise RuntimeError(
+                f"{_VOLUMES[function]}(): Expected input's non-batch dimensions to have positive "
+                f"length, but input has a shape of {shape} and non-batch dimension 0 has length "
+                "zero!"
+            )
         name = f"{function}: " if n == 1 else ""
         raise RuntimeError(
             f"{name}Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch "

@@ -107,8 +107,14 @@ def _check_not_empty(input: Tensor, dim: Dims, name: str) -> None:
             raise IndexError(f"{call}: Expected reduction dim {d} to have non-zero size.")
 
 
+_SAME_DTYPE = (
+    "Expected the dtype for input and out to match, but got {result} for input's dtype and {out} "
+    "for out's dtype."
+)
+
+
 @public(method=True)
-@accepts_out
+@functools.partial(accepts_out, casts=_SAME_DTYPE)
 def amax(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
     """Largest element of all or over `dim`; ties share the gradient equally."""
     _check_not_empty(input, dim, "amax")
@@ -116,7 +122,7 @@ def amax(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
 
 
 @public(method=True)
-@accepts_out
+@functools.partial(accepts_out, casts=_SAME_DTYPE)
 def amin(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
     """Smallest element of all or over `dim`; ties share the gradient equally."""
     _check_not_empty(input, dim, "amin")
@@ -211,7 +217,7 @@ def _extreme(
             return y if out is None else write_out(out, y, name)
         pair = along.apply(input, dim=input._dim(dim), keepdim=keepdim)
         if out is not None:
-            pair = [write_out(o, y, name) for o, y in zip(out, pair, strict=True)]
+            pair = [write_out(o, y, name, casts=False) for o, y in zip(out, pair, strict=True)]
         return named(pair)
 
     named = getattr(return_types, name)
@@ -257,7 +263,7 @@ def _argument(name: str, word: str) -> Callable[..., Tensor]:
             _check_not_empty(input, dim, name)
         d = None if dim is None or not input._array.ndim else input._dim(dim)
         y: Tensor = Argument.apply(input, name=name, axis=d, keepdims=keepdim)
-        return y if out is None else write_out(out, y, name)
+        return y if out is None else write_out(out, y, name, casts=False)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Index of the {word} element of all (flattened) or along `dim`; int64."
@@ -316,6 +322,12 @@ class Mode(PickOne):
         return xp.take_along_axis(places, xp.moveaxis(end, -1, dim), dim)
 
 
+_OTHER_VALUES = (
+    "Expected tensor for 'values' to have the same type as tensor for argument #2 'self'; but type "
+    "torch.{out}Tensor does not equal torch.{result}Tensor (while checking arguments for median)"
+)
+
+
 def _median(name: str, ignore_nan: bool) -> Callable[..., Any]:
     def function(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
         if dim is None:
@@ -335,7 +347,7 @@ def _median(name: str, ignore_nan: bool) -> Callable[..., Any]:
     function.__doc__ = "Lower median of all (0-d) or along `dim` (fields values and indices)" + (
         ", NaN left out." if ignore_nan else "; NaN if there is one."
     )
-    return public(method=True)(accepts_out(function))
+    return public(method=True)(accepts_out(function, casts=_OTHER_VALUES))
 
 
 median = _median("median", ignore_nan=False)
@@ -343,7 +355,9 @@ nanmedian = _median("nanmedian", ignore_nan=True)
 
 
 @public(method=True)
-@accepts_out
+@functools.partial(
+    accepts_out, casts="expected scalar type '{result}' but got '{out}' for values output"
+)
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
     """Most frequent element along `dim` (the smallest of several): fields values and indices."""
     d = input._dim(dim)

@@ -62,10 +62,25 @@ def _slice(
     return input[(*(slice(None),) * input._dim(dim), part)]
 
 
+def _narrowed(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """`narrow`, with the checks of PyTorch's function that copies."""
+    if input.ndim and dim >= input.ndim:
+        raise RuntimeError(
+            "Expected dim < static_cast<int64_t>(self_sizes.size()) to be true, but got false.  "
+            "(Could this error message be improved?  If so, please report an enhancement request "
+            "to PyTorch.)"
+        )
+    n = input.shape[input._dim(dim)] if input.ndim else 0
+    if length < 0 and -n <= start <= n:
+        first = start + n if start < 0 else start
+        raise RuntimeError(f"start ({first}) + length ({length}) exceeds dimension size ({n}).")
+    return narrow(input, dim, start, length)
+
+
 alias_copy, detach_copy = _copying("alias_copy", _itself), _copying("detach_copy", _itself)
 as_strided_copy = _copying("as_strided_copy", as_strided)
 diagonal_copy, expand_copy = _copying("diagonal_copy", diagonal), _copying("expand_copy", expand)
-narrow_copy = _copying("narrow_copy", narrow, method=True)
+narrow_copy = _copying("narrow_copy", _narrowed, method=True)
 permute_copy, select_copy = _copying("permute_copy", permute), _copying("select_copy", select)
 slice_copy, split_copy = _copying("slice_copy", _slice), _copying("split_copy", split)
 split_with_sizes_copy = _copying("split_with_sizes_copy", split_with_sizes)

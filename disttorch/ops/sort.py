@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from disttorch import return_types
@@ -72,7 +73,7 @@ def _refuse_complex(input: Tensor, name: str) -> None:
 
 
 @public(method=True)
-@accepts_out
+@functools.partial(accepts_out, casts=False)
 def sort(
     input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool | None = None
 ) -> Any:
@@ -115,7 +116,7 @@ class Topk(Pick):
 
 
 @public(method=True)
-@accepts_out
+@functools.partial(accepts_out, casts=False)
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
     """Values and int64 indices of the `k` largest (or smallest) elements along `dim`, in order.
 
@@ -138,7 +139,7 @@ class Kthvalue(Pick):
 
 
 @public(method=True)
-@accepts_out
+@functools.partial(accepts_out, casts="output values must be of same type as input", shares=False)
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """Value and int64 index of the `k`-th smallest element along `dim`, counted from 1."""
     d = input._dim(dim)

@@ -6,6 +6,7 @@ from math import pi, sqrt
 from typing import Any
 
 from disttorch.autograd.op import Op
+from disttorch.ops.arguments import refuse_numbers
 from disttorch.ops.arithmetic import mul
 from disttorch.ops.kinds import refuse_kinds
 from disttorch.ops.out import write_out
@@ -17,6 +18,7 @@ from disttorch.tensor import Tensor
 __all__ = ["entr", "erfcx", "log_ndtr", "ndtr", "ndtri", "xlog1py", "zeta"]
 
 Array = Any
+_OPERANDS = ("input", "other", "self")  # the first is named otherwise where it is a number
 
 
 def ndtr(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -99,6 +101,7 @@ class Xlog1py(Op):
 
 def xlog1py(input: Tensor | float, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
     """``input * log1p(other)``, 0 where `input` is 0; broadcast."""
+    refuse_numbers("special_xlog1py", _OPERANDS, input, other)
     y = Xlog1py.apply(input, other)
     return y if out is None else write_out(out, y, "special_xlog1py")
 
@@ -126,5 +129,6 @@ def zeta(input: Tensor | float, other: Tensor | float, *, out: Tensor | None = N
 
     Differentiable by `other` alone.
     """
+    refuse_numbers("special_zeta", _OPERANDS, input, other)
     y = Zeta.apply(input, other)
     return y if out is None else write_out(out, y, "special_zeta")

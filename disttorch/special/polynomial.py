@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from disttorch.autograd.op import Op
+from disttorch.ops.arguments import refuse_numbers
 from disttorch.ops.kinds import refuse_kinds
 from disttorch.ops.out import write_out
 from disttorch.tensor import Tensor
@@ -115,6 +116,7 @@ class Polynomial(Op):
 
 def _function(name: str) -> Callable[..., Tensor]:
     def function(input: Tensor | float, n: Tensor | float, *, out: Tensor | None = None) -> Tensor:
+        refuse_numbers(f"special_{name}", ("x", "n", "x"), input, n)
         y: Tensor = Polynomial.apply(input, n, name=name)
         return y if out is None else write_out(out, y, f"special_{name}")
 

@@ -41,6 +41,7 @@ VALUES = (
 )
 
 ERRORS = (
+    ("torch.arange(0,64,.5,dtype=torch.int64)", ValueError, "step must be nonzero"),
     ("torch.arange(0,5,0)", RuntimeError, "step must be nonzero"),
     ("torch.arange(5,0)", RuntimeError, "upper bound and lower bound inconsistent with step sign"),
     ("torch.linspace(0,1,-1)", RuntimeError, "number of steps must be non-negative"),

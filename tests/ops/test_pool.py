@@ -45,6 +45,12 @@ ERRORS = (
         "max_pool1d: Expected 2D or 3D (batch mode) tensor with optional 0 dim batch size for "
         "input, but got:[1, 1, 1, 8]",
     ),
+    (
+        *("max_pool3d", (2, 1, 0, 1, 2), {"kernel_size": 1}),
+        "max_pool3d_with_indices_out_cpu_template(): Expected input's non-batch dimensions to have "
+        "positive length, but input has a shape of [2, 1, 0, 1, 2] and non-batch dimension 0 has "
+        "length zero!",
+    ),
     ("max_pool1d", (1, 3, 2), {"kernel_size": 3}, "max_pool1d() Invalid computed output size: 0"),
     (
         *("avg_pool1d", (1, 3, 2), {"kernel_size": 3}),

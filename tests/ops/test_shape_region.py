@@ -33,6 +33,19 @@ VALUES = (
 
 ERRORS = (
     ("x.narrow(0,1,4)", RuntimeError, "start (1) + length (4) exceeds dimension size (2)."),
+    ("x.narrow_copy(0,0,-1)", RuntimeError, "start (0) + length (-1) exceeds dimension size (2)."),
+    (
+        "x.narrow_copy(2,0,0)",
+        RuntimeError,
+        "Expected dim < static_cast<int64_t>(self_sizes.size()) to be true, but got false.  "
+        "(Could this error message be improved?  If so, please report an enhancement request to "
+        "PyTorch.)",
+    ),
+    (
+        "x.narrow_copy(-3,0,0)",
+        IndexError,
+        "Dimension out of range (expected to be in range of [-2, 1], but got -3)",
+    ),
     (
         "x.narrow(0,5,1)",
         IndexError,

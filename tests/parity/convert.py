@@ -18,13 +18,14 @@ _NAMED = (torch.dtype, torch.memory_format, torch.layout)
 
 
 def to_ours(value: Any) -> Any:
-    """Translate `value` with every tensor in it; one tensor met twice becomes one tensor."""
+    """Translate `value` with every tensor in it; tensors of one memory become tensors of one."""
     seen: dict[int, Any] = {}
+    memories: dict[tuple[int, torch.dtype], Any] = {}
 
     def leaf(x: Any) -> Any:
         if isinstance(x, torch.Tensor):
             if id(x) not in seen:
-                seen[id(x)] = tensor_to_ours(x)
+                seen[id(x)] = tensor_to_ours(x, memories)
             return seen[id(x)]
         if isinstance(x, _NAMED):
             # What we have no name for (sparse layouts) stays as it is, to be refused.
@@ -38,17 +39,26 @@ def to_ours(value: Any) -> Any:
     return tree_map(leaf, value)
 
 
-def tensor_to_ours(x: torch.Tensor) -> disttorch.Tensor:
-    """Copy `x` and all of its memory, so that strides and offset stay; a leaf, as `x` is one."""
+def tensor_to_ours(
+    x: torch.Tensor, memories: dict[tuple[int, torch.dtype], Any] | None = None
+) -> disttorch.Tensor:
+    """Copy `x` and all of its memory, so that strides and offset stay; a leaf, as `x` is one.
+
+    `memories`: what was copied before, by address and dtype, so that tensors share it as `x` does.
+    """
     requires_grad, x = x.requires_grad, x.detach()
     lazy = x.is_conj() or x.is_neg() or x._is_zerotensor()
     if lazy or not x.numel():
         ours = disttorch.from_numpy(to_numpy(x).copy())
     else:
         n_elements = x.untyped_storage().nbytes() // x.element_size()
-        memory = to_numpy(x.as_strided((n_elements,), (1,), 0)).copy()
+        memories = {} if memories is None else memories
+        key = x.untyped_storage().data_ptr(), x.dtype
+        if key not in memories:
+            copy = to_numpy(x.as_strided((n_elements,), (1,), 0)).copy()
+            memories[key] = disttorch.from_numpy(copy)
         place = tuple(x.shape), x.stride(), x.storage_offset()
-        ours = disttorch.from_numpy(memory).as_strided(*place).detach()
+        ours = memories[key].as_strided(*place).detach()
     return ours.requires_grad_() if requires_grad else ours
 
 

@@ -355,7 +355,7 @@ def _compare_errors(op: OpInfo, function: Callable[..., Any], outcome: Outcome) 
             theirs = (sample.input, *sample.args)
             if _has_no_counterpart((theirs, sample.kwargs)):
                 continue
-            mine, kwargs = to_ours(theirs), to_ours(sample.kwargs)
+            mine, kwargs = to_ours((theirs, sample.kwargs))  # they may share memory
             _, wanted = _attempt(lambda t=theirs, s=sample: op.op(*t, **s.kwargs))
             if wanted is None:  # an error of another device or build
                 continue
