@@ -8,8 +8,7 @@ the picked dimensions go in the result is NumPy's rule, applied to the second st
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 from disttorch.autograd.grad_mode import STATE
@@ -21,13 +20,11 @@ from disttorch.autograd.inplace import (
     refuse_shared,
 )
 from disttorch.autograd.op import Op, public
-from disttorch.autograd.quick import quick
-from disttorch.backends import Backend
 from disttorch.dtype import CPP_NAMES, TYPE_NAMES, float64
 from disttorch.ops.cast import broadcasts_to, copy_, to
 from disttorch.ops.create import tensor
 from disttorch.ops.fitted import fitted
-from disttorch.ops.index_parse import Parsed, parse, picks_first, plain_index
+from disttorch.ops.index_parse import Parsed, parse, plain_index
 from disttorch.ops.shape import reshape
 from disttorch.ops.shape_region import NewAxis, Select, view_at
 from disttorch.tensor import Tensor
@@ -50,59 +47,41 @@ def _only_mask(indices: Sequence[Array]) -> bool:
     return len(indices) == 1 and indices[0].dtype.kind == "b"
 
 
-@quick(None, keeps="second, shapes", settings=True)
 class AdvancedIndex(Op):
     """x at the places that index arrays name."""
 
     torch_name = "IndexBackward0"
 
-    apart = 1
-
-    @classmethod
-    def array_function(cls, backend: Backend) -> Callable[..., Array]:
-        """Return the function of arrays and `template`."""
-        return partial(_picked, backend.xp)
-
     def forward(ctx, x: Array, *indices: Array, template: Template) -> Array:
-        ctx.shapes, ctx.template = [x.shape], template
+        ctx.shape, ctx.template = x.shape, template
         ctx.save(*range(1, len(indices) + 1))
         try:
-            return _picked(ctx.xp, x, *indices, template=template)
+            index = indices[0]
+            if len(indices) == 1 and index.dtype.kind == "b" and index.ndim == 1:
+                (index,) = index.nonzero()
+            if len(indices) == 1 and index.dtype.kind != "b":
+                return x.take(index, len(template) - 1)
+            # NumPy's order in memory depends on where the index arrays stand.
+            return ctx.xp.ascontiguousarray(x[advanced_key(indices, template)])
         except IndexError as error:
             raise IndexError(explain(x.shape, indices, template)) from error
 
     def backward(ctx, g: Any) -> Any:
-        return ctx.call(AddIndexed, g, *ctx.saved, template=ctx.template, shape=ctx.shapes[0])
+        return ctx.call(AddIndexed, g, *ctx.saved, template=ctx.template, shape=ctx.shape)
 
 
-def _picked(xp: Any, x: Array, *indices: Array, template: Template) -> Array:
-    if len(indices) == 1:
-        index = indices[0]
-        kind = index.dtype.kind
-        if kind == "b" and index.ndim == 1:
-            (index,) = index.nonzero()
-            kind = "i"
-        if kind != "b":
-            return x.take(index, len(template) - 1)
-    # NumPy's order in memory depends on where the index arrays stand.
-    return xp.ascontiguousarray(x[advanced_key(indices, template)])
-
-
-@quick(None, keeps="second, shapes", settings=True)
 class IndexSelect(AdvancedIndex):
     """x at some positions of one dimension."""
 
     torch_name = "IndexSelectBackward0"
 
 
-@quick(None, keeps="second, shapes", settings=True)
 class Take(AdvancedIndex):
     """x at some positions of all its elements."""
 
     torch_name = "TakeBackward0"
 
 
-@quick(None, keeps="second, shapes", settings=True)
 class MaskedSelect(AdvancedIndex):
     """x where a mask is true."""
 
@@ -239,9 +218,6 @@ def getitem(input: Tensor, index: Any) -> Tensor:
         plain = plain_index(index if type(index) is tuple else (index,), input._array.shape)
         if plain is not None:
             return view_at(input, plain)
-    if isinstance(index, Tensor) and type(index._array) is type(input._array):
-        if picks_first(index._array, input._array.shape):
-            return AdvancedIndex.apply(input, index, template=_FIRST)
     parsed = parse(input, index)
     if parsed.basic is not None:
         input = view_at(input, parsed.basic)
@@ -249,9 +225,6 @@ def getitem(input: Tensor, index: Any) -> Tensor:
         return input
     indices = _as_tensors(input, parsed)
     return AdvancedIndex.apply(input, *indices, template=parsed.template)
-
-
-_FIRST = (0,)  # the template of one index, of the first dimension
 
 
 def _as_tensors(input: Tensor, parsed: Parsed) -> list[Tensor]:
