@@ -13,14 +13,12 @@ import sys
 import time
 import traceback
 import warnings
+from collections import ChainMap
 from collections.abc import Callable, Sequence
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-
-import numpy as np
-
-from disttorch.backends.cpu.shared_memory import block_of, reduce_array
 
 # After SIGTERM, until SIGKILL.
 _GRACE_S = 30.0
@@ -116,6 +114,11 @@ class ProcessContext:
         self._clean_up()
         raise error
 
+    def abandon(self) -> None:
+        """End all processes at once."""
+        self._end_others(0.0)
+        self._clean_up()
+
     def _clean_up(self) -> None:
         if self._folder is not None:
             self._folder.cleanup()
@@ -195,14 +198,18 @@ class _Packed:
 
 @functools.cache
 def _pickler() -> type[Any]:
-    """cloudpickle's, which sends any function, with places instead of arrays in shared memory."""
+    """cloudpickle's, which sends any function, and what else only multiprocessing can send.
+
+    That is: queues and their like, and places instead of arrays in shared memory.
+    """
     import cloudpickle  # noqa: PLC0415 - only who starts processes needs it
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-        def reducer_override(self, obj: Any) -> Any:
-            if type(obj) is np.ndarray and block_of(obj) is not None:
-                return reduce_array(obj)
-            return super().reducer_override(obj)
+        def __init__(self, file: io.BytesIO) -> None:
+            theirs = ForkingPickler(file).dispatch_table  # type: ignore[attr-defined]
+            # Before the pickler is made: it looks only then.
+            self.dispatch_table = ChainMap(cloudpickle.Pickler.dispatch_table, theirs)
+            super().__init__(file)
 
     return Pickler
 
@@ -234,7 +241,11 @@ def start_processes(
         process = context.Process(  # type: ignore[attr-defined]
             target=_run, args=arguments, daemon=daemon
         )
-        process.start()
+        try:
+            process.start()
+        except BaseException:  # of an argument that cannot be sent, mostly
+            ProcessContext(processes, files, folder).abandon()
+            raise
         processes.append(process)
     started = ProcessContext(processes, files, folder)
     if not join:

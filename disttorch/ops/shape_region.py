@@ -327,7 +327,8 @@ def as_strided(
 def resize_(input: Tensor, *size: Any, memory_format: Any = contiguous_format) -> Tensor:
     """Change the size in place, keeping the elements in memory order; new ones are uninitialised.
 
-    Raises RuntimeError for a tensor that requires grad.
+    Raises RuntimeError for a tensor that requires grad, and for one in memory shared with other
+    processes, which would not see it in a larger one.
     """
     if input.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
@@ -338,6 +339,8 @@ def resize_(input: Tensor, *size: Any, memory_format: Any = contiguous_format) -
     item = array.dtype.itemsize
     offset, nbytes = backend.storage(array)
     if offset + math.prod(shape) * item > nbytes:
+        if backend.is_shared(array):
+            raise RuntimeError("Trying to resize storage that is not resizable")
         grown = backend.xp.empty(math.prod(shape), array.dtype)
         kept = (nbytes - offset) // item
         grown[:kept] = backend.as_strided(array, (kept,), (item,))

@@ -114,6 +114,44 @@ def test_a_call_that_cannot_be_read_is_the_processs_error():
         mp.spawn(write, args=(Unreadable(),))
 
 
+def answer(index, lock, count, *answers):
+    with lock:
+        count.release()
+    for put in answers:
+        put(index)
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
+def test_queues_pipes_and_locks_are_arguments(method):
+    context = mp.get_context(method)
+    receiver, sender = mp.Pipe(duplex=False)
+    queues = context.Queue(), context.SimpleQueue()
+    args = (context.Lock(), count := context.Semaphore(0), sender.send, *(q.put for q in queues))
+    assert mp.start_processes(answer, args=args, nprocs=2, start_method=method) is None
+    assert [count.acquire(block=False) for _ in range(3)] == [True, True, False]
+    for get in (receiver.recv, *(q.get for q in queues)):
+        assert {get(), get()} == {0, 1}
+    queues[0].close()
+    queues[0].join_thread()
+
+
+class SentOnce:
+    def __init__(self):
+        self.n_sent = 0
+
+    def __reduce__(self):
+        self.n_sent += 1
+        if self.n_sent == 2:
+            raise ValueError("not again")
+        return int, ()
+
+
+def test_an_argument_that_cannot_be_sent_leaves_no_process():
+    with pytest.raises(ValueError, match="not again"):
+        mp.spawn(misbehave, args=(SentOnce(),), nprocs=2)
+    assert not mp.active_children()
+
+
 def test_fork_becomes_spawn_where_threads_run(tmp_path):
     hold = threading.Event()
     thread = threading.Thread(target=hold.wait, name="of somebody")

@@ -1,7 +1,8 @@
 """Memory that processes share: for `share_memory_`, also across `spawn`, queues and pipes.
 
-Small arrays lie together in blocks, one descriptor each, since there may be thousands of them. An
-array in a block that `multiprocessing` sends to another process travels as its place there.
+Small arrays lie together in blocks, since there may be thousands of them. An array in a block that
+`multiprocessing` sends to another process travels as its place there; of each block a message holds
+one descriptor, however many arrays it has, until it has arrived.
 """
 
 from __future__ import annotations
@@ -28,9 +29,14 @@ class Block(mmap.mmap):
     identity: tuple[int, int]
 
     @classmethod
-    def of_file(cls, fd: int) -> Block:
-        """Map all of a file, whose descriptor is the block's from now on; OSError if it cannot."""
+    def of_file(cls, fd: int, nbytes: int | None = None) -> Block:
+        """Map all of a file, made so long first if `nbytes` is given; OSError if it cannot.
+
+        The descriptor is the block's from now on.
+        """
         try:
+            if nbytes is not None:
+                os.ftruncate(fd, nbytes)
             status = os.fstat(fd)
             block = cls(fd, status.st_size)
         except OSError:
@@ -39,6 +45,7 @@ class Block(mmap.mmap):
         block.fd, block.identity = fd, (status.st_dev, status.st_ino)
         weakref.finalize(block, os.close, fd).atexit = False
         _known[block.identity] = block
+        _teach_multiprocessing()  # whoever has one may send it on
         return block
 
 
@@ -67,7 +74,6 @@ def empty(nbytes: int) -> np.ndarray:
     """Bytes in memory that is shared with the processes they are sent to, and those forked."""
     if not hasattr(os, "memfd_create"):
         return np.frombuffer(mmap.mmap(-1, max(nbytes, 1)), np.uint8, nbytes)  # by fork only
-    _teach_multiprocessing()
     if nbytes >= _BLOCK_NBYTES // 4:
         return np.frombuffer(_new_block(nbytes), np.uint8, nbytes)
     with _room.lock:
@@ -82,8 +88,7 @@ def empty(nbytes: int) -> np.ndarray:
 
 def _new_block(nbytes: int) -> Block:
     fd = os.memfd_create("disttorch-shared", os.MFD_CLOEXEC)
-    os.ftruncate(fd, nbytes)
-    return Block.of_file(fd)
+    return Block.of_file(fd, nbytes)
 
 
 def block_of(array: np.ndarray) -> Block | None:
@@ -102,25 +107,23 @@ def reduce_array(array: np.ndarray) -> Any:
         return array.__reduce__()
     start = np.frombuffer(block, np.uint8).__array_interface__["data"][0]
     offset = array.__array_interface__["data"][0] - start
-    return _at, (_duplicate(block), block.identity, array.dtype, array.shape, offset, array.strides)
+    return np.ndarray, (array.shape, array.dtype, block, offset, array.strides)
 
 
-def _at(
-    duplicate: Any,
-    identity: tuple[int, int],
-    dtype: np.dtype[Any],
-    shape: tuple[int, ...],
-    offset: int,
-    strides: tuple[int, ...],
-) -> np.ndarray:
-    """Undo `reduce_array`, in the process that the array was sent to."""
+def reduce_block(block: Block) -> Any:
+    """What `multiprocessing` sends of a block: once in a message, as pickles do with any object."""
+    return _arrived, (_duplicate(block), block.identity)
+
+
+def _arrived(duplicate: Any, identity: tuple[int, int]) -> Block:
+    """Undo `reduce_block`, in the process that the block was sent to."""
     fd = duplicate.detach()
     block = _known.get(identity)
     if block is None:
-        block = Block.of_file(fd)
-    elif fd != block.fd:
+        return Block.of_file(fd)
+    if fd != block.fd:
         os.close(fd)
-    return np.ndarray(shape, dtype, block, offset, strides)
+    return block
 
 
 def _duplicate(block: Block) -> Any:
@@ -138,7 +141,8 @@ def _duplicate(block: Block) -> Any:
 
 
 def _teach_multiprocessing() -> None:
-    """Let it send arrays in blocks as what they are; others as before."""
+    """Let it send blocks, and arrays in blocks, as what they are; others as before."""
     from multiprocessing.reduction import ForkingPickler  # noqa: PLC0415 - only who shares memory
 
     ForkingPickler.register(np.ndarray, reduce_array)
+    ForkingPickler.register(Block, reduce_block)

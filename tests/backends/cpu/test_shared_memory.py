@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import resource
+import threading
 from multiprocessing import resource_sharer
 
 import numpy as np
@@ -76,6 +77,44 @@ def test_shared_tensors_stay_shared_through(kind):
         queue.join_thread()
 
 
+def send_back(index, receiver, sender):
+    """The third message is of what came with the first; what came is written to at the end."""
+    x = receiver.recv()
+    sender.send(x)
+    sender.send(x[1:])
+    receiver.recv()
+    x.mul_(2)
+
+
+def test_tensors_that_a_spawned_process_sends_back_or_on_are_shared():
+    x = torch.arange(3.0).share_memory_()
+    (theirs, ours), (ours_back, theirs_back) = mp.Pipe(duplex=False), mp.Pipe(duplex=False)
+    context = mp.spawn(send_back, args=(theirs, theirs_back), nprocs=1, join=False)
+    ours.send(x)
+    back, part = ours_back.recv(), ours_back.recv()
+    assert back.is_shared() and part.is_shared()
+    back.add_(10)
+    ours.send(None)
+    while not context.join():
+        pass
+    assert x.tolist() == [20, 22, 24]
+    assert part.tolist() == [22, 24]
+
+
+def test_a_message_of_many_tensors_needs_few_descriptors():
+    model = nn.ParameterList(torch.ones(5) for _ in range(300)).share_memory()
+    receiver, sender = mp.Pipe(duplex=False)
+    n_open = len(os.listdir("/proc/self/fd"))
+    sending = threading.Thread(target=sender.send, args=(model,), daemon=True)  # not all fits
+    sending.start()
+    receiver.poll(None)
+    assert len(os.listdir("/proc/self/fd")) <= n_open + 2  # one for the block, one to ask for it
+    other = receiver.recv()
+    sending.join()
+    other[299].detach().fill_(7)
+    assert model[299].sum() == 35
+
+
 def test_many_tensors_need_few_descriptors():
     n_open = len(os.listdir("/proc/self/fd"))
     model = nn.ParameterList(torch.ones(5) for _ in range(500)).share_memory()
@@ -99,12 +138,42 @@ def test_forked_processes_take_memory_of_their_own():
     assert mine is theirs is not None
 
 
+def test_a_tensor_with_a_history_is_not_sent():
+    receiver, sender = mp.Pipe(duplex=False)
+    x = torch.ones(2, requires_grad=True)
+    for shared in (x * 2, (x * 2).share_memory_()):
+        with pytest.raises(RuntimeError, match="Cowardly refusing to serialize non-leaf tensor"):
+            sender.send([shared])
+        with pytest.raises(RuntimeError, match="Cowardly refusing to serialize non-leaf tensor"):
+            mp.spawn(print, args=(shared,))
+    sender.send((x * 2).detach())
+    assert receiver.recv().tolist() == [2, 2]
+
+
+def test_a_shared_tensor_does_not_grow_out_of_its_memory():
+    x = torch.zeros(4).share_memory_()
+    assert x.resize_(2, 1).is_shared() and x.resize_(4).is_shared()
+    with pytest.raises(RuntimeError, match="Trying to resize storage that is not resizable"):
+        x.resize_(5)
+    assert x.shape == (4,) and x.is_shared()
+
+
 @pytest.mark.parametrize("make", [lambda: np.arange(3), lambda: np.array(["a", None], object)])
 def test_other_arrays_are_sent_as_ever(make):
     torch.ones(1).share_memory_()
     receiver, sender = mp.Pipe(duplex=False)
     sender.send(make())
     assert receiver.recv().tolist() == make().tolist()
+
+
+def test_a_file_that_may_not_be_so_long_is_an_error():
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limit[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            torch.ones(5 << 20).share_memory_()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
 
 
 def test_no_descriptors_is_an_error():
