@@ -21,6 +21,8 @@ from disttorch.tensor import Tensor
 
 _METADATA = ".metadata"
 _DATA = re.compile(r"__\d+_(\d+)\.distcp")
+# What `atomic_writer` leaves if its process is killed.
+_UNFINISHED = re.compile(r"\.\.metadata\.[0-9a-f]+\.tmp")
 
 
 def _as_stored(value: Any) -> Any:
@@ -82,12 +84,13 @@ class FileSystemWriter:
         return places
 
     def finish(self, metadata: Metadata) -> None:
-        """Let a save count, and remove the data of earlier ones."""
+        """Let a save count, and remove what earlier ones left, also such as were killed."""
         with atomic_writer(os.path.join(self.path, _METADATA)) as file:
             file.write(to_bytes(metadata))
         used = {info.relative_path for info in (metadata.storage_data or {}).values()}
         for name in os.listdir(self.path):
-            if _DATA.fullmatch(name) and name not in used:
+            unused = _DATA.fullmatch(name) and name not in used
+            if unused or _UNFINISHED.fullmatch(name):
                 with suppress(FileNotFoundError):
                     os.unlink(os.path.join(self.path, name))
 

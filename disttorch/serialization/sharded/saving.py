@@ -8,6 +8,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import ExitStack
 from typing import Any
 
 from disttorch.dtype import ALL
@@ -123,14 +124,14 @@ def _save_for(
     future: Future[Metadata], values: Values, writer: FileSystemWriter, ranks: Together, turn: Turn
 ) -> None:
     try:
-        with turn:
+        # Closed before it is told, so that nothing is left of a save that has ended.
+        with ExitStack() as ending, turn:
+            if ranks.group is not None:
+                ending.callback(ranks.group.close)
             metadata = _save(lambda: values, writer, ranks, turn)
         future.set_result(metadata)
     except BaseException as error:  # whoever waits for the future has it raised
         future.set_exception(error)
-    finally:
-        if ranks.group is not None:
-            ranks.group.close()
 
 
 def _values_of(state: Mapping[str, Any]) -> Values:
