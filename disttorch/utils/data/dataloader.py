@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import itertools
 import warnings
@@ -241,7 +242,9 @@ class DataLoader(Generic[T_co]):
             iterator = self._with_workers(requests, base_seed, plan)
             if self.persistent_workers:
                 self._iterator = iterator
-                weakref.finalize(self, iterator.close)
+                _lasting.add(iterator)
+                # It may be in use still: `for batch in DataLoader(...)`.
+                weakref.finalize(self, iterator.end_with_the_pass).atexit = False
         return iterator
 
     def _check_pass(self) -> None:
@@ -366,6 +369,16 @@ class DataLoader(Generic[T_co]):
                 return n
             return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
         return len(self._index_sampler)
+
+
+_lasting: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_lasting() -> None:
+    """Let persistent workers end in order, before the interpreter does."""
+    for iterator in list(_lasting):
+        iterator.close()
 
 
 def _then_pin(fetch: Callable[[Any], Any], backend: Any) -> Callable[[Any], Any]:

@@ -261,6 +261,10 @@ class MultiprocessIterator(BatchIterator):
         nbytes = n_rows * layout.row_nbytes
         return max(1, min(self._n_workers, nbytes // _MIN_PART_NBYTES))
 
+    def end_with_the_pass(self) -> None:
+        """There will be no other pass: the loader is gone."""
+        self._persistent = False
+
     def close(self) -> None:
         """End the workers and let go of the slots; batches in use stay valid."""
         if self.closed:

@@ -132,6 +132,10 @@ class PinningIterator(BatchIterator):
                 self._ready.get_nowait()
         self._thread.join(timeout_s)
 
+    def end_with_the_pass(self) -> None:
+        """There will be no other pass: the loader is gone."""
+        self._batches.end_with_the_pass()
+
     def close(self) -> None:
         """End the workers, then the thread."""
         self._closing.set()

@@ -126,6 +126,15 @@ def test_start_methods(method):
     assert [b[0].tolist() for b in loader] == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
+@pytest.mark.parametrize("method", ["multiprocessing", "thread"])
+def test_a_pass_outlives_its_loader(method):
+    """Persistent workers, too, which end with it: the check for leaks would see them."""
+    made = dict(num_workers=2, persistent_workers=True, worker_method=method)
+    assert [b.tolist() for b in DataLoader([*range(5)], 2, **made)] == [[0, 1], [2, 3], [4]]
+    batches = iter(DataLoader([*range(5)], 2, **made))
+    assert next(batches).tolist() == [0, 1]
+
+
 def test_persistent_workers_serve_all_epochs():
     loader = DataLoader(Rows(), 6, num_workers=2, persistent_workers=True)
     pids = set()
