@@ -64,7 +64,7 @@ class Op(Node):
       its own position alone: those work on large arrays in pieces that fit the cache, in several
       threads. Such a `forward` keeps arrays by `save` and `save_output` only.
     * `ufunc`: the function of the array library that `forward` is, if it is just one.
-    * `masked`: whether the first input is a mask, whose dtype the others need not have.
+    * `apart`: which input, 0 or 1, is a mask or an index, whose dtype the others need not have.
     * `torch_name`: PyTorch's name of the node where it is not the op's with ``Backward0`` added.
     * `saved_for`: for each input the inputs whose gradients read it; a saved input that no wanted
       gradient reads is not kept, and may be overwritten. Empty: saved inputs are always kept.
@@ -81,7 +81,7 @@ class Op(Node):
     saved_for: ClassVar[tuple[tuple[int, ...], ...]] = ()
     pointwise: ClassVar[tuple[str, ...]] = ()
     ufunc: ClassVar[str] = ""
-    masked: ClassVar[bool] = False
+    apart: ClassVar[int | None] = None
     torch_name: ClassVar[str] = ""
     op_name: ClassVar[str] = "Op"
     node_name: ClassVar[str] = "Op"

@@ -55,8 +55,8 @@ def quick(
     (both, of two), "output", "both" (of an op with one input) or nothing; "shape": `ctx.shape`;
     "input, ranks": `ctx.see_ranks` is told theirs. With `settings` the one input is followed by
     numbers (or None), which are kept with it, or by keywords, which `backward` finds as attributes.
-    None for `n_inputs`: any number of them, of one dtype but for a mask, and keywords;
-    `keeps` is "first" or "two" of them then, or "shapes": `ctx.shapes`.
+    None for `n_inputs`: any number of them, of one dtype but for `Op.apart`, and keywords;
+    `keeps` is "first", "second" or "two" of them then, or "shapes": `ctx.shapes`.
     `apply` is bound to the class: one derived from it needs `quick` too.
     """
 
@@ -163,21 +163,22 @@ def _with_settings(op: type[Op], kinds: str, keeps: str, general: Compute) -> Co
 
 def _several(op: type[Op], kinds: str, keeps: str, general: Compute) -> Compute:
     """The short `apply` of an op with any number of inputs and keywords, which its node notes."""
-    functions, differentiable, masked = _Functions(op), op.differentiable, op.masked
+    functions, differentiable, apart = _Functions(op), op.differentiable, op.apart
 
     def apply(*inputs: Any, **settings: Any) -> Any:
         try:
             arrays = [x._array for x in inputs]
         except AttributeError:
             return general(*inputs, **settings)
-        mask, array = inputs[0], arrays[-1]
+        array = arrays[0 if apart == 1 else -1]
+        other = None if apart is None else inputs[apart]
         kind, array_type = array.dtype, type(array)
         if array.size > _LARGE or kind.kind not in kinds:
             return general(*inputs, **settings)
         requires_grad = False
         for x in inputs:
             a = x._array
-            if (a.dtype is not kind and (not masked or x is not mask)) or type(a) is not array_type:
+            if (a.dtype is not kind and x is not other) or type(a) is not array_type:
                 return general(*inputs, **settings)
             if x._view is not None:
                 x._refresh()
@@ -189,7 +190,7 @@ def _several(op: type[Op], kinds: str, keeps: str, general: Compute) -> Compute:
         backend, compute = functions[array_type]
         try:
             out = compute(*arrays, **settings)
-        except ValueError:
+        except (ValueError, IndexError):
             return general(*inputs, **settings)
         if type(out) is not type(array):
             out = backend.asarray(out)
@@ -235,9 +236,10 @@ def _node_of_several(
     node._saved = ()
     if "shapes" in keeps:
         node.shapes = [a.shape for a in arrays]  # type: ignore[attr-defined]
-    if "first" in keeps:
-        x = inputs[0]
-        node._saved = [(x._array, x._cell, x._cell[0], 0)]
+    if "first" in keeps or "second" in keeps:
+        k = 0 if "first" in keeps else 1
+        x = inputs[k]
+        node._saved = [(x._array, x._cell, x._cell[0], k)]
     elif "two" in keeps:
         node._save_inputs, node._save_outputs = (0, 1), ()
         node._saved = pack(node, inputs, arrays, ())

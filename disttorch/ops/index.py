@@ -8,7 +8,8 @@ the picked dimensions go in the result is NumPy's rule, applied to the second st
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from disttorch.autograd.grad_mode import STATE
@@ -20,11 +21,13 @@ from disttorch.autograd.inplace import (
     refuse_shared,
 )
 from disttorch.autograd.op import Op, public
+from disttorch.autograd.quick import quick
+from disttorch.backends import Backend
 from disttorch.dtype import CPP_NAMES, TYPE_NAMES, float64
 from disttorch.ops.cast import broadcasts_to, copy_, to
 from disttorch.ops.create import tensor
 from disttorch.ops.fitted import fitted
-from disttorch.ops.index_parse import Parsed, parse, plain_index
+from disttorch.ops.index_parse import Parsed, parse, picks_first, plain_index
 from disttorch.ops.shape import reshape
 from disttorch.ops.shape_region import NewAxis, Select, view_at
 from disttorch.tensor import Tensor
@@ -47,41 +50,59 @@ def _only_mask(indices: Sequence[Array]) -> bool:
     return len(indices) == 1 and indices[0].dtype.kind == "b"
 
 
+@quick(None, keeps="second, shapes", settings=True)
 class AdvancedIndex(Op):
     """x at the places that index arrays name."""
 
     torch_name = "IndexBackward0"
 
+    apart = 1
+
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Array]:
+        """Return the function of arrays and `template`."""
+        return partial(_picked, backend.xp)
+
     def forward(ctx, x: Array, *indices: Array, template: Template) -> Array:
-        ctx.shape, ctx.template = x.shape, template
+        ctx.shapes, ctx.template = [x.shape], template
         ctx.save(*range(1, len(indices) + 1))
         try:
-            index = indices[0]
-            if len(indices) == 1 and index.dtype.kind == "b" and index.ndim == 1:
-                (index,) = index.nonzero()
-            if len(indices) == 1 and index.dtype.kind != "b":
-                return x.take(index, len(template) - 1)
-            # NumPy's order in memory depends on where the index arrays stand.
-            return ctx.xp.ascontiguousarray(x[advanced_key(indices, template)])
+            return _picked(ctx.xp, x, *indices, template=template)
         except IndexError as error:
             raise IndexError(explain(x.shape, indices, template)) from error
 
     def backward(ctx, g: Any) -> Any:
-        return ctx.call(AddIndexed, g, *ctx.saved, template=ctx.template, shape=ctx.shape)
+        return ctx.call(AddIndexed, g, *ctx.saved, template=ctx.template, shape=ctx.shapes[0])
 
 
+def _picked(xp: Any, x: Array, *indices: Array, template: Template) -> Array:
+    if len(indices) == 1:
+        index = indices[0]
+        kind = index.dtype.kind
+        if kind == "b" and index.ndim == 1:
+            (index,) = index.nonzero()
+            kind = "i"
+        if kind != "b":
+            return x.take(index, len(template) - 1)
+    # NumPy's order in memory depends on where the index arrays stand.
+    return xp.ascontiguousarray(x[advanced_key(indices, template)])
+
+
+@quick(None, keeps="second, shapes", settings=True)
 class IndexSelect(AdvancedIndex):
     """x at some positions of one dimension."""
 
     torch_name = "IndexSelectBackward0"
 
 
+@quick(None, keeps="second, shapes", settings=True)
 class Take(AdvancedIndex):
     """x at some positions of all its elements."""
 
     torch_name = "TakeBackward0"
 
 
+@quick(None, keeps="second, shapes", settings=True)
 class MaskedSelect(AdvancedIndex):
     """x where a mask is true."""
 
@@ -218,6 +239,9 @@ def getitem(input: Tensor, index: Any) -> Tensor:
         plain = plain_index(index if type(index) is tuple else (index,), input._array.shape)
         if plain is not None:
             return view_at(input, plain)
+    if isinstance(index, Tensor) and type(index._array) is type(input._array):
+        if picks_first(index._array, input._array.shape):
+            return AdvancedIndex.apply(input, index, template=_FIRST)
     parsed = parse(input, index)
     if parsed.basic is not None:
         input = view_at(input, parsed.basic)
@@ -225,6 +249,9 @@ def getitem(input: Tensor, index: Any) -> Tensor:
         return input
     indices = _as_tensors(input, parsed)
     return AdvancedIndex.apply(input, *indices, template=parsed.template)
+
+
+_FIRST = (0,)  # the template of one index, of the first dimension
 
 
 def _as_tensors(input: Tensor, parsed: Parsed) -> list[Tensor]:
@@ -254,6 +281,8 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
         )
     elif type(value) not in _REAL or not 0 <= value <= _FITS_ALL:
         value = _fitted(value, input)
+    if type(value) in _REAL and isinstance(index, Tensor) and _set_numbers(input, index, value):
+        return
     parsed = parse(input, index)
     if STATE.enabled and (
         input.requires_grad or (isinstance(value, Tensor) and value.requires_grad)
@@ -267,6 +296,25 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
 
 _REAL = (int, float, bool)
 _FITS_ALL = 127  # what every dtype holds
+
+
+def _set_numbers(input: Tensor, index: Tensor, value: float) -> bool:
+    """Write a number where an index picks from the first dimension; False where it is not so easy.
+
+    That is: history is recorded, the index is of another kind or device, or there is an error.
+    """
+    array, places = input._array, index._array
+    if (input.requires_grad and STATE.enabled) or type(places) is not type(array):
+        return False
+    if not picks_first(places, array.shape):
+        return False
+    check_writable(input, expanded=True)
+    try:
+        array[places] = value
+    except IndexError:  # before anything is written
+        return False
+    input._cell[0] += 1
+    return True
 
 
 def _fitted(value: Any, input: Tensor) -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from disttorch.autograd.inplace import check_writable, overwrite
 from disttorch.autograd.op import Op, public
+from disttorch.autograd.quick import quick
+from disttorch.backends import Backend
 from disttorch.dtype import TYPE_NAMES
 from disttorch.ops.index_dim import two_forms
 from disttorch.ops.out import accepts_out
@@ -39,17 +41,29 @@ def full_index(xp: Any, index: Array, dim: int) -> tuple[Array, ...]:
     )
 
 
+@quick(None, keeps="second, shapes", settings=True)
 class Gather(Op):
     """x at the places that an index tensor names along one dimension."""
 
+    apart = 1
+
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Array]:
+        """Return the function of two arrays and `dim`."""
+        return functools.partial(_gathered, backend.xp)
+
     def forward(ctx, x: Array, index: Array, dim: int) -> Array:
-        ctx.shape, ctx.dim = x.shape, dim
+        ctx.shapes, ctx.dim = [x.shape], dim
         ctx.save(1)
-        return ctx.xp.ascontiguousarray(x[full_index(ctx.xp, index, dim)])
+        return _gathered(ctx.xp, x, index, dim)
 
     def backward(ctx, g: Any) -> Any:
         (index,) = ctx.saved
-        return ctx.call(AddAlong, g, index, dim=ctx.dim, shape=ctx.shape)
+        return ctx.call(AddAlong, g, index, dim=ctx.dim, shape=ctx.shapes[0])
+
+
+def _gathered(xp: Any, x: Array, index: Array, dim: int) -> Array:
+    return xp.ascontiguousarray(x[full_index(xp, index, dim)])
 
 
 class AddAlong(Op):
@@ -90,8 +104,8 @@ def _check_range(input: Tensor, d: int, index: Tensor) -> None:
 
 def _too_large(shape: Sequence[int], limit: Sequence[int], dim: int | None) -> int | None:
     """First dimension other than `dim` in which `shape` exceeds `limit`."""
-    for d, (n, m) in enumerate(zip(shape, limit, strict=True)):
-        if n > m and d != dim:
+    for d, n in enumerate(shape):
+        if n > limit[d] and d != dim:
             return d
     return None
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from disttorch.autograd.inplace import check_writable, overwrite
 from disttorch.autograd.op import Op, public
+from disttorch.autograd.quick import quick
+from disttorch.backends import Backend
 from disttorch.dtype import CPP_NAMES, TYPE_NAMES
 from disttorch.ops.fitted import fitted
 from disttorch.ops.index import MaskedSelect
@@ -24,24 +27,55 @@ __all__ = [
 Array = Any
 
 
+@quick(None, keeps="second", settings=True)
+class FillNumber(Op):
+    """x with a number where a mask is true."""
+
+    torch_name = "MaskedFillBackward0"
+    apart = 1
+
+    @classmethod
+    def array_function(cls, backend: Backend) -> Callable[..., Array]:
+        """Return the function of an array, a mask and `value`."""
+        return functools.partial(_filled, backend)
+
+    def forward(ctx, x: Array, mask: Array, value: float) -> Array:
+        ctx.save(1)
+        return _filled(ctx.backend, x, mask, value)
+
+    def backward(ctx, g: Any) -> Any:
+        (mask,) = ctx.saved
+        return ctx.call(FillNumber, g, mask, value=0), None
+
+
+def _filled(backend: Backend, x: Array, mask: Array, value: float) -> Array:
+    if x.size <= _FEW and x.shape == mask.shape and x.flags.c_contiguous:
+        out = x.copy()
+        out[mask] = value
+        return out
+    if type(value) is not float or x.dtype.kind != "f":
+        value = backend.asarray(value, x.dtype)
+    return backend.where(mask, value, x)
+
+
+_FEW = 256  # elements of which a copy, then written to, is sooner made than a choice
+
+
 class MaskedFill(Op):
-    """x with a number or 0-d y where a mask is true."""
+    """x with a number (in place) or 0-d y where a mask is true."""
 
     def forward(ctx, x: Array, y: Any, mask: Array, inplace: bool = False) -> Array:
         ctx.save(2)
         if inplace:
             ctx.xp.copyto(x, y, where=mask, casting="unsafe")
             return x
-        if type(y) is not ctx.backend.array_type:
-            if type(y) is not float or x.dtype.kind != "f":
-                y = ctx.backend.asarray(y, x.dtype)
-        elif y.dtype is not x.dtype:
+        if y.dtype is not x.dtype:
             y = y.astype(x.dtype)
         return ctx.backend.where(mask, y, x)
 
     def backward(ctx, g: Any) -> Any:
         (mask,) = ctx.saved
-        gx = ctx.call(MaskedFill, g, 0, mask) if ctx.needs_grad(0) else None
+        gx = ctx.call(FillNumber, g, mask, value=0) if ctx.needs_grad(0) else None
         if not ctx.needs_grad(1):
             return gx, None
         return gx, ctx.F.where(mask, g, ctx.F.zeros_like(g))
@@ -88,7 +122,9 @@ def _masked_fill(input: Tensor, mask: Tensor, value: Any, *, inplace: bool = Fal
     else:
         value = fitted(value, input.dtype)
     if not inplace:
-        return MaskedFill.apply(input, value, mask)
+        if isinstance(value, Tensor):
+            return MaskedFill.apply(input, value, mask)
+        return FillNumber.apply(input, mask, value=value)
     check_writable(input, expanded=True)
     result = MaskedFill.apply(input, value, mask, inplace=True)
     return overwrite(input, result, expanded=True)
@@ -126,7 +162,7 @@ class MaskedScatter(Op):
 
     def backward(ctx, g: Any) -> Any:
         (mask,) = ctx.saved
-        gx = ctx.call(MaskedFill, g, 0, mask) if ctx.needs_grad(0) else None
+        gx = ctx.call(FillNumber, g, mask, value=0) if ctx.needs_grad(0) else None
         if not ctx.needs_grad(1):
             return gx, None
         return gx, ctx.call(Compress, g, mask, shape=ctx.y_shape)

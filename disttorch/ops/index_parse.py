@@ -46,7 +46,7 @@ def parse(input: Tensor, index: Any, select: bool = True) -> Parsed:
         plain = plain_index(index, input._array.shape)
         if plain is not None:
             return Parsed(basic=plain)
-    if isinstance(index, Tensor) and _picks_first(index._array, input._array.shape):
+    if isinstance(index, Tensor) and picks_first(index._array, input._array.shape):
         return Parsed(template=(0,), indices=[index])
     items = index if isinstance(index, tuple) else _as_tuple(index)
     items = tuple([_as_item(i, select) for i in items])
@@ -86,7 +86,7 @@ def plain_index(index: tuple[Any, ...], shape: Sequence[int]) -> tuple[Any, ...]
     return (*index, Ellipsis) if is_open else index
 
 
-def _picks_first(index: Any, shape: tuple[int, ...]) -> bool:
+def picks_first(index: Any, shape: tuple[int, ...]) -> bool:
     """Whether an index array picks from the first dimension, or a mask from the first ones."""
     kind, n = index.dtype.kind, index.ndim
     if not n or not shape:

@@ -197,7 +197,7 @@ class KeepWhere(PointwiseOp):
 class Where(PointwiseOp):
     """x where the condition holds, else y; broadcast."""
 
-    masked = True
+    apart = 0
 
     @classmethod
     def array_function(cls, backend: Backend) -> Callable[..., Any]:

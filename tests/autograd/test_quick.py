@@ -22,7 +22,11 @@ SETTINGS = {
     "Clamp": (1, (0.2, None), {}),
     "Pow": (1, (3,), {}),
     **dict.fromkeys(("Cat", "Stack"), (3, (), {"dim": 0})),
+    **dict.fromkeys(("IndexSelect", "Take", "MaskedSelect"), (2, (), {"template": (0,)})),
+    "Gather": (2, (), {"dim": 0}),
+    "FillNumber": (2, (), {"value": 1}),
 }
+PICK_BY_NUMBER = {"IndexSelect", "Take", "Gather"}  # where others take a mask
 OPERANDS = {
     "float32": lambda: torch.linspace(0.1, 0.9, 6),
     "0-d": lambda: torch.tensor(0.5),
@@ -40,17 +44,22 @@ def outcome(apply, op, operand, requires_grad):
     """Everything that can be seen of a result and its gradients, or the error."""
     n_inputs = len(inspect.signature(op.forward).parameters) - 1
     n_inputs, numbers, keywords = SETTINGS.get(op.op_name, (n_inputs, (), {}))
-    inputs = [OPERANDS[operand]() for _ in range(n_inputs - op.masked)]
-    masks = [torch.arange(x.numel()).view(x.shape) % 2 == 0 for x in inputs[: op.masked]]
-    if requires_grad and (inputs[0].is_floating_point() or inputs[0].is_complex()):
-        inputs[0].requires_grad_()
+    inputs = [OPERANDS[operand]() for _ in range(n_inputs - (op.apart is not None))]
+    if op.op_name in PICK_BY_NUMBER:
+        inputs = [torch.atleast_1d(x) for x in inputs]
+    x = inputs[0]
+    if op.apart is not None:
+        places = torch.arange(x.numel()).view(x.shape) % 2
+        inputs.insert(op.apart, places if op.op_name in PICK_BY_NUMBER else places == 0)
+    if requires_grad and (x.is_floating_point() or x.is_complex()):
+        x.requires_grad_()
     try:
-        y = apply(*masks, *inputs, *numbers, **keywords)
+        y = apply(*inputs, *numbers, **keywords)
     except (RuntimeError, TypeError, ValueError, IndexError, Warning) as error:
         return type(error), str(error)
     seen = [y.dtype, y.shape, y.requires_grad, y.is_leaf, type(y.grad_fn), y.tolist()]
     if y.requires_grad:
-        (g,) = torch.autograd.grad(y, inputs[0], torch.ones_like(y), create_graph=True)
+        (g,) = torch.autograd.grad(y, x, torch.ones_like(y), create_graph=True)
         seen += [g.dtype, g.tolist(), g.requires_grad]
     return seen
 

@@ -122,6 +122,21 @@ ERRORS = (
     ),
     ("x.__setitem__(5, 1)", IndexError, "index 5 is out of bounds for dimension 0 with size 2"),
     ("x.__setitem__([5], 1)", IndexError, "index 5 is out of bounds for dimension 0 with size 2"),
+    (
+        "x.__setitem__(torch.tensor([0, 5]), 1.)",
+        IndexError,
+        "index 5 is out of bounds for dimension 0 with size 2",
+    ),
+    (
+        "torch.ones(2,requires_grad=True).__setitem__(torch.tensor([0]), 1)",
+        RuntimeError,
+        "a leaf Variable that requires grad is being used in an in-place operation.",
+    ),
+    (
+        "torch.ones(2,requires_grad=True)[:].__setitem__(torch.tensor([0]), 1)",
+        RuntimeError,
+        "a view of a leaf Variable that requires grad is being used in an in-place operation.",
+    ),
     ("x.__setitem__(0, [1,2,3])", TypeError, "can't assign a list to a torch.FloatTensor"),
     (
         "x.__setitem__(0, np.ones(3))",
@@ -166,6 +181,22 @@ def test_values(check, expression, dtype, expected):
 @pytest.mark.parametrize(("expression", "error", "text"), ERRORS)
 def test_errors(check_error, expression, error, text):
     check_error(expression, error, text)
+
+
+@pytest.mark.parametrize("places", [[0, 2], [True, False, True], [-3, -1]])
+@pytest.mark.parametrize("value", [7, 7.0])
+def test_numbers_written_where_an_index_says_are_seen_by_the_history(places, value):
+    base = torch.ones(3, 2)
+    w = torch.ones(3, 2, requires_grad=True)
+    product = w * base
+    base[:][torch.tensor(places)] = value
+    assert base.tolist() == [[7, 7], [1, 1], [7, 7]] and base._version == 1
+    with pytest.raises(RuntimeError, match="is at version 1; expected version 0"):
+        product.sum().backward()
+    x = w * 2
+    x[torch.tensor(places)] = value
+    x.sum().backward()
+    assert w.grad.tolist() == [[0, 0], [2, 2], [0, 0]]
 
 
 SHAPE = (3, 4, 5)

@@ -241,7 +241,7 @@ class NumpyBackend(Backend):
     def first_outside(self, index: np.ndarray, low: int, high: int) -> int | None:
         """Return the first element of `index` outside [low, high), None if there is none."""
         if 0 < index.size <= _FEW:
-            values = index.reshape(-1).tolist()
+            values = (index if index.ndim == 1 else index.reshape(-1)).tolist()
             if low <= min(values) and max(values) < high:
                 return None
         return super().first_outside(index, low, high)
