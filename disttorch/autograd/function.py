@@ -238,8 +238,11 @@ class Function:
         """Run `forward(self, ...)` and record this call as one node; RuntimeError if static."""
         if isinstance(inspect.getattr_static(type(self), "forward"), staticmethod):
             raise RuntimeError(
-                f"{type(self).__name__} has a static forward method: use "
-                f"{type(self).__name__}.apply(...) on the class instead of calling an instance."
+                "Legacy autograd function with non-static forward method is deprecated. Please use "
+                "new-style autograd function with static forward method. (Example: "
+                "https://pytorch.org/docs/stable/autograd.html#torch.autograd.Function)"
+                f" {type(self).__name__}.forward is static: use {type(self).__name__}.apply(...) "
+                "on the class instead of calling an instance."
             )
         node = self._backward_cls()
         node.function = _Instance(self)

@@ -307,6 +307,13 @@ def _analytical(
     return values
 
 
+def _shown(problem: _Problem, numerical: np.ndarray, analytical: np.ndarray) -> str:
+    """Two lines of a report: the matrices (any shape) as tensors print, in PyTorch's words."""
+    backend = problem.checked[0].backend
+    n, a = (Tensor._wrap(backend.asarray(np.array(m))) for m in (numerical, analytical))
+    return f"numerical:{n}\nanalytical:{a}\n"
+
+
 def _check_derivatives(
     problem: _Problem, directions: tuple[list[_Directions], list[_Directions]]
 ) -> None:
@@ -329,7 +336,7 @@ def _check_derivatives(
             if not np.allclose(actual, expected, problem.rtol, problem.atol, equal_nan=True):
                 raise GradcheckError(
                     f"Jacobian mismatch for output {o} with respect to input {i},\n"
-                    f"numerical:{expected}\nanalytical:{actual}\n"
+                    f"{_shown(problem, expected, actual)}"
                 )
         _check_repeatable(problem, outputs, o, d, rows)
 
@@ -350,7 +357,7 @@ def _check_pushforward(
                 if not np.allclose(actual, w, problem.rtol, problem.atol, equal_nan=True):
                     raise GradcheckError(
                         f"Jacobian computed with forward mode mismatch for output {o} with respect "
-                        f"to input {i},\nnumerical:{w}\nanalytical:{actual}\n"
+                        f"to input {i},\n{_shown(problem, w, actual)}"
                     )
 
 

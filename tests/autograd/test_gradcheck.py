@@ -74,6 +74,14 @@ def test_wrong_derivatives_fail(fast_mode):
     assert gradcheck(scaled(1.1), (x,), fast_mode=fast_mode, rtol=0.2)
 
 
+def test_a_mismatch_prints_both_jacobians_as_tensors():
+    with pytest.raises(RuntimeError) as raised:
+        gradcheck(scaled(2.0), (torch.tensor([3.0, 5.0], dtype=torch.float64, requires_grad=True),))
+    n, a = str(raised.value).split("numerical:")[1].split("analytical:")
+    assert n == "tensor([[ 6.0000,  0.0000],\n        [ 0.0000, 10.0000]], dtype=torch.float64)\n"
+    assert a == "tensor([[12.,  0.],\n        [ 0., 20.]], dtype=torch.float64)\n"
+
+
 def test_wrong_second_derivatives_fail():
     x = leaf(1, 2)
     assert gradcheck(scaled(1.0, second=0.5), (x,))
