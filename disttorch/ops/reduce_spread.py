@@ -81,9 +81,13 @@ def _spread(
     unbiased: bool,
     keepdim: bool,
     correction: float | None,
+    suffix: str = "",
 ) -> Tensor:
-    """Variance or deviation by PyTorch's three signatures: the second argument may be a bool."""
-    name = op.op_name.lower()
+    """Variance or deviation by PyTorch's three signatures: the second argument may be a bool.
+
+    `suffix` ends the name a warning gives the function, "_mean" of `var_mean` and `std_mean`.
+    """
+    name = op.op_name.lower() + suffix
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     if input._array.dtype.kind not in "fcV":
@@ -142,7 +146,8 @@ def var_mean(
 ) -> tuple[Tensor, Tensor]:
     """Variance, as `var`, and mean."""
     dims = None if isinstance(dim, bool) else dim
-    return _spread(Var, input, dim, unbiased, keepdim, correction), mean(input, dims, keepdim)
+    spread = _spread(Var, input, dim, unbiased, keepdim, correction, "_mean")
+    return spread, mean(input, dims, keepdim)
 
 
 @public()
@@ -156,4 +161,5 @@ def std_mean(
 ) -> tuple[Tensor, Tensor]:
     """Standard deviation, as `std`, and mean."""
     dims = None if isinstance(dim, bool) else dim
-    return _spread(Std, input, dim, unbiased, keepdim, correction), mean(input, dims, keepdim)
+    spread = _spread(Std, input, dim, unbiased, keepdim, correction, "_mean")
+    return spread, mean(input, dims, keepdim)

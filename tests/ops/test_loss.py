@@ -8,6 +8,23 @@ from disttorch.nn import functional as F
 
 ERRORS = (
     (
+        *("F.binary_cross_entropy_with_logits(ones(3), L(0,1,1))", RuntimeError),
+        "result type Float can't be cast to the desired output type Long",
+    ),
+    (
+        *("F.binary_cross_entropy_with_logits(ones(3), L(0,1,1) > 0)", RuntimeError),
+        "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
+        "`logical_xor()` operator instead.",
+    ),
+    (
+        *("F.binary_cross_entropy_with_logits(L(0,1,1), ones(3))", NotImplementedError),
+        "\"log_sigmoid_cpu\" not implemented for 'Long'",
+    ),
+    (
+        *("F.mse_loss(L(0,1,1), L(0,1,1))", NotImplementedError),
+        "\"mse_cpu\" not implemented for 'Long'",
+    ),
+    (
         *("F.cross_entropy(ones(4,3), L(0,1,2))", ValueError),
         "Expected input batch_size (4) to match target batch_size (3).",
     ),
@@ -83,6 +100,8 @@ ERRORS = (
         *("F.binary_cross_entropy_with_logits(ones(4), ones(3))", ValueError),
         "Target size (torch.Size([3])) must be the same as input size (torch.Size([4]))",
     ),
+    ("F.mse_loss(ones(4), 'a')", AttributeError, "'str' object has no attribute 'size'"),
+    ("F.l1_loss(ones(4), 1.0)", AttributeError, "'float' object has no attribute 'size'"),
 )
 
 

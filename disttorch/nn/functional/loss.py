@@ -30,7 +30,7 @@ def legacy_reduction(size_average: Flag, reduce: Flag, reduction: str) -> str:
 
 
 def _warn_of_shapes(input: Tensor, target: Tensor) -> None:
-    if input._array.shape != target._array.shape:
+    if target.size() != input.size():
         warnings.warn(
             f"Using a target size ({target.shape}) that is different to the input size "
             f"({input.shape}). This will likely lead to incorrect results due to broadcasting. "
