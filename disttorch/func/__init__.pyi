@@ -9,6 +9,7 @@ from disttorch.func.jacobians import jacfwd as jacfwd
 from disttorch.func.jacobians import jacrev as jacrev
 from disttorch.func.stateful import functional_call as functional_call
 from disttorch.func.stateful import stack_module_state as stack_module_state
+from disttorch.func.transforms import functionalize as functionalize
 from disttorch.func.transforms import grad as grad
 from disttorch.func.transforms import grad_and_value as grad_and_value
 from disttorch.func.transforms import jvp as jvp

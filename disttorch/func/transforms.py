@@ -282,6 +282,31 @@ def linearize(func: Function, *primals: Any) -> tuple[Any, Function]:
     return pytree.map_leaves(level.leave, level.result), along
 
 
+def functionalize(func: Function, *, remove: str = "mutations") -> Function:
+    """Return `func` as it is called without in-place writes: here, `func` under a name of its own.
+
+    PyTorch rewrites the operators a tracer of it records, "mutations" or "mutations_and_views"
+    (`remove`; RuntimeError for anything else); values, writes into arguments included, stay those
+    of `func`. disttorch has no such tracer, so there is nothing to rewrite
+    (https://docs.pytorch.org/docs/stable/generated/torch.func.functionalize.html).
+    """
+    if remove not in ("mutations", "mutations_and_views"):
+        raise RuntimeError(
+            f"functionalize(f, remove='mutations'): received invalid argument for remove={remove}."
+            " Valid options are:\n"
+            "     remove='mutations': all inplace and out= operators will be removed from the "
+            "program, and replaced with their out-of-place equivalents.\n"
+            "     remove='mutations_and_views': In addition to the above, all aliasing operators "
+            "{view} will be replaced with their non-aliasing counterparts, {view}_copy.\n"
+        )
+
+    @functools.wraps(func)
+    def called(*args: Any, **keywords: Any) -> Any:
+        return func(*args, **keywords)
+
+    return called
+
+
 def check_outputs(outputs: Sequence[Any], result: Any, call: str) -> None:
     """Raise PyTorch's error unless a function returned tensors, at least one."""
     if not outputs:
@@ -296,4 +321,14 @@ def check_outputs(outputs: Sequence[Any], result: Any, call: str) -> None:
             )
 
 
-__all__ = ["Chosen", "Level", "check_outputs", "grad", "grad_and_value", "jvp", "linearize", "vjp"]
+__all__ = [
+    "Chosen",
+    "Level",
+    "check_outputs",
+    "functionalize",
+    "grad",
+    "grad_and_value",
+    "jvp",
+    "linearize",
+    "vjp",
+]

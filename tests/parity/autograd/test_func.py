@@ -95,6 +95,23 @@ def vjp_and_jvp(t):
 
 
 @program
+def functions_without_in_place_writes(t):
+    def writes(a):
+        b = a.view(-1)
+        b.add_(1)
+        return a * 2, b.sin()
+
+    x, y = numbers(t, 2), numbers(t, 3)
+    return (
+        t.func.functionalize(writes)(x),
+        t.func.functionalize(writes, remove="mutations_and_views")(y),
+        x,
+        y,
+        errors(lambda: t.func.functionalize(writes, remove="views")),
+    )
+
+
+@program
 def jacobians(t):
     x, y = numbers(t, 3), numbers(t, 2)
 
