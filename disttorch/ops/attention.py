@@ -164,6 +164,7 @@ def _check(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causa
             "Expected query, key, and value to all be  at least 2 dimensional, but got "
             f"{ranks.replace(' value', ' and value')} instead."
         )
+    _check_lengths(query, key, value)
     if causal and mask is not None:
         raise RuntimeError(
             "_scaled_dot_product_attention: Explicit attn_mask should not be set when "
@@ -173,6 +174,24 @@ def _check(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causa
         raise RuntimeError(
             "Expected attn_mask dtype to be bool or float or to match query dtype, but got "
             f"attn_mask.dtype: {_short(mask)} and  query.dtype: {_short(query)} instead."
+        )
+
+
+def _check_lengths(query: Tensor, key: Tensor, value: Tensor) -> None:
+    """RuntimeError unless query (*, L, E), key (*, S, E) and value (*, S, D) share E and S."""
+    (*lead, n, width), (s, other) = query.shape, key.shape[-2:]
+    for wanted, given in (((width, s), (other, s)), ((s, value.shape[-1]), value.shape[-2:])):
+        if wanted[0] == given[0]:
+            continue
+        if query.ndim == key.ndim == value.ndim == 2:
+            a, b = ((n, width), (other, s)) if given[0] == other else ((n, s), given)
+            raise RuntimeError(
+                f"mat1 and mat2 shapes cannot be multiplied ({a[0]}x{a[1]} and {b[0]}x{b[1]})"
+            )
+        batches = math.prod(lead)
+        raise RuntimeError(
+            "Expected size for first two dimensions of batch2 tensor to be: "
+            f"[{batches}, {wanted[0]}] but got: [{batches}, {given[0]}]."
         )
 
 

@@ -130,6 +130,8 @@ def _sized(name: str, make: Maker) -> Callable[..., Tensor]:
         pin_memory: bool = False,
         memory_format: MemoryFormat | None = None,
     ) -> Tensor:
+        if not args and size is None:
+            raise TypeError(f'{name}() missing 1 required positional arguments: "size"')
         shape = shape_argument(name, args, size)
         backend = backend_for(chosen_device(device or (None if out is None else out.device)))
         np_dtype = (as_dtype(dtype) or (out.dtype if out is not None else get_default_dtype())).np
@@ -203,6 +205,8 @@ def _new(name: str, make: Maker) -> Callable[..., Tensor]:
     ) -> Tensor:
         backend = input.backend if device is None else backend_for(Device(device))
         np_dtype = input._array.dtype if dtype is None else as_dtype(dtype).np
+        if not args and size is None:
+            raise TypeError(f'new_{name}() missing 1 required positional arguments: "size"')
         array = make(backend, shape_argument(f"new_{name}", args, size), np_dtype)
         return finish(array, name, None, requires_grad)
 
@@ -237,6 +241,9 @@ def full(
     if isinstance(fill_value, Tensor) and fill_value.ndim:
         raise TypeError("full(): argument 'fill_value' (position 2) must be Number, not Tensor")
     chosen = as_dtype(dtype) or (out.dtype if out is not None else infer_dtype(fill_value))
+    if hasattr(size, "__index__"):
+        kind = type(size).__name__
+        raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {kind}")
     shape = shape_argument("full", (size,))
     number = fitted(_number(fill_value), chosen)
     array = backend_for(chosen_device(device)).xp.empty(shape, chosen.np)

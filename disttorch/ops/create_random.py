@@ -15,6 +15,7 @@ from disttorch.backends import Backend, backend_for
 from disttorch.device import chosen_device
 from disttorch.dtype import TYPE_NAMES, as_dtype, get_default_dtype, int64
 from disttorch.dtype import dtype as Dtype
+from disttorch.ops.arguments import no_such_form
 from disttorch.ops.create import require_grad
 from disttorch.ops.create_fill import finish, like, refill, shape_argument
 from disttorch.ops.shape_math import broadcast_shapes_checked
@@ -51,6 +52,26 @@ def _sampled_like(
     return out._array
 
 
+# Of the signatures that PyTorch lists where arguments fit none.
+_GENERATOR = "torch.Generator generator, "
+_SETTINGS = (
+    "Tensor out = None, torch.dtype dtype = None, torch.layout layout = None, torch.device device "
+    "= None, bool pin_memory = False, bool requires_grad = False"
+)
+_DRAWN = "*, torch.Generator generator = None, "
+_RANDINT = tuple(
+    f" * ({bounds}, tuple of ints size, *, {generator}{_SETTINGS})"
+    for bounds in ("int high", "int low, int high")
+    for generator in (_GENERATOR, "")
+)
+_NORMAL_FORMS = (
+    f" * (Tensor mean, Tensor std, {_DRAWN}Tensor out = None)",
+    f" * (Tensor mean, float std = 1, {_DRAWN}Tensor out = None)",
+    f" * (float mean, Tensor std, {_DRAWN}Tensor out = None)",
+    f" * (float mean, float std, tuple of ints size, {_DRAWN}{_SETTINGS})",
+)
+
+
 def _sized(name: str, fill: Fill, doc: str) -> Callable[..., Tensor]:
     def create(
         *args: Any,
@@ -63,6 +84,9 @@ def _sized(name: str, fill: Fill, doc: str) -> Callable[..., Tensor]:
         requires_grad: bool = False,
         pin_memory: bool = False,
     ) -> Tensor:
+        if not args and size is None:
+            forms = (f" * (tuple of ints size, *, {g}{_SETTINGS})" for g in (_GENERATOR, ""))
+            raise TypeError(no_such_form(name, (), forms))
         backend = backend_for(chosen_device(device))
         np_dtype = (as_dtype(dtype) or (out.dtype if out is not None else get_default_dtype())).np
         shape = shape_argument(name, args, size)
@@ -133,7 +157,16 @@ def randint(
     """
     given = list(args)
     if size is None:
+        if len(given) < (2 if high is None else 1) or len(given) > 3:
+            raise TypeError(no_such_form("randint", given, _RANDINT))
         size = given.pop()
+        if hasattr(size, "__index__"):
+            if given[1:]:
+                raise TypeError(no_such_form("randint", args, _RANDINT))
+            raise TypeError(
+                f"randint(): argument 'size' (position {len(args)}) must be tuple of ints, not "
+                f"{type(size).__name__}"
+            )
     if len(given) == 2:
         low, high = given
     elif given and high is None:
@@ -204,6 +237,9 @@ def normal(
     """
     given = [t for t in (mean, std) if isinstance(t, Tensor)]
     if not given:
+        if size is None or hasattr(size, "__index__"):
+            told = (mean, std) if size is None else (mean, std, size)
+            raise TypeError(no_such_form("normal", told, _NORMAL_FORMS))
         backend = backend_for(chosen_device(device))
         np_dtype = (as_dtype(dtype) or (out.dtype if out is not None else get_default_dtype())).np
         shape = shape_argument("normal", (), size)

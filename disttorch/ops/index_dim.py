@@ -152,12 +152,59 @@ def _add(
     return _write(IndexAdd, input, d, index, scaled, inplace)
 
 
+def _check_copied(input: Tensor, d: int, index: Tensor, source: Any, name: str) -> None:
+    """Raise, with PyTorch's texts, unless `source` has one slice of `input` for each index."""
+    for position, argument, given in ((2, "index", index), (3, "source", source)):
+        if not isinstance(given, Tensor):
+            kind = type(given).__name__
+            raise TypeError(
+                f"{name}(): argument '{argument}' (position {position}) must be Tensor, not {kind}"
+            )
+    if index.ndim > 1:
+        raise IndexError(f"index_copy_(): Index should have dimension 1 or 0 (got {index.ndim})")
+    if source.ndim and input.ndim and source.ndim != input.ndim:
+        raise IndexError(
+            "index_copy_(): When source and destination are not scalars, their dimensionality must "
+            f"match. Source dimensionality ({source.ndim}), destination dimensionality "
+            f"({input.ndim})"
+        )
+    if not source.ndim and index.numel() != 1:
+        raise IndexError(
+            "index_copy_(): When source is scalar, index should have one element (got "
+            f"{index.numel()})"
+        )
+    if index.dtype.name != "int64":
+        kind = TYPE_NAMES[index.dtype]
+        raise RuntimeError(f"index_copy_(): Expected a long tensor for index, but got {kind}")
+    if source.dtype is not input.dtype:
+        raise RuntimeError(
+            "index_copy_(): self and source expected to have the same dtype, but got (self) "
+            f"{TYPE_NAMES[input.dtype]} and (source) {TYPE_NAMES[source.dtype]}"
+        )
+    mine, other = [[*t.shape[:d], *t.shape[d + 1 :]] for t in (input, source)]
+    if mine != other:
+        raise RuntimeError(
+            "index_copy_(): Source/destination tensor must have same slice shapes. Destination "
+            f"slice shape: {_spelled(mine)} at dimension {d} and source slice shape: "
+            f"{_spelled(other)} at dimension 0."
+        )
+    n = source.shape[d] if source.ndim else 1
+    if index.numel() != n:
+        raise IndexError(
+            f"index_copy_(): Number of indices ({index.numel()}) should be equal to "
+            f"source.size(dim) ({n})"
+        )
+
+
+def _spelled(shape: list[int]) -> str:
+    return " ".join(map(str, shape))
+
+
 def _copy(
     input: Tensor, dim: int, index: Tensor, source: Tensor, *, inplace: bool = False
 ) -> Tensor:
     d = input._dim(dim)
-    _check_vector(index, "index_copy_")
-    check_source(input, d, index, source, "index_copy_()")
+    _check_copied(input, d, index, source, "index_copy_" if inplace else "index_copy")
     _check_positions(input, d, index, IndexError, "index_copy_(): ")
     return _write(IndexCopy, input, d, index, source, inplace)
 

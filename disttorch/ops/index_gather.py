@@ -282,6 +282,9 @@ def _scatter(
 def _scatter_add(
     input: Tensor, dim: int, index: Tensor, src: Tensor, *, inplace: bool = False
 ) -> Tensor:
+    if not isinstance(src, Tensor):
+        name, kind = "scatter_add_" if inplace else "scatter_add", type(src).__name__
+        raise TypeError(f"{name}(): argument 'src' (position 3) must be Tensor, not {kind}")
     d = _check_scatter("scatter", input, dim, index, src)
     return _apply(ScatterAdd, input, d, index, src, inplace)
 

@@ -91,7 +91,7 @@ def picks_first(index: Any, shape: tuple[int, ...]) -> bool:
     kind, n = index.dtype.kind, index.ndim
     if not n or not shape:
         return False
-    return kind == "i" or (kind == "b" and index.shape == shape[:n])
+    return (kind == "i" and index.itemsize >= 4) or (kind == "b" and index.shape == shape[:n])
 
 
 _BOUND = (int, type(None))
@@ -145,7 +145,7 @@ def _index_tensor(item: Tensor) -> Tensor:
             stacklevel=6,
         )
         return item.bool()
-    if dtype.kind not in "bi":
+    if dtype.kind not in "bi" or (dtype.kind == "i" and dtype.itemsize < 4):
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
     return item
 

@@ -9,6 +9,7 @@ from disttorch.autograd import pieces
 from disttorch.autograd.op import Op
 from disttorch.backends.precision import wide
 from disttorch.dtype import TYPE_NAMES
+from disttorch.ops.kinds import refuse_kinds
 from disttorch.ops.shape import broadcast_tensors
 from disttorch.tensor import Tensor
 
@@ -208,6 +209,8 @@ class KlDiv(ElementLoss):
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """Squared differences, broadcast; ValueError for an unknown `reduction`."""
     check_reduction(reduction)
+    if input._array.dtype.kind in "iub" and target._array.dtype.kind in "iub":
+        refuse_kinds(input._array, "iub", "mse_cpu")
     return MseLoss.apply(input, target, reduction=reduction)
 
 
@@ -274,6 +277,19 @@ def binary_cross_entropy(
     return reduced(BinaryCrossEntropy.apply(input, target, reduction="none") * weight, reduction)
 
 
+def _refuse_integers(input: Tensor, target: Tensor) -> None:
+    refuse_kinds(input._array, "iub", "log_sigmoid_cpu")
+    if target._array.dtype.kind == "b":
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
+            "`logical_xor()` operator instead."
+        )
+    raise RuntimeError(
+        f"result type {TYPE_NAMES[input.dtype]} can't be cast to the desired output type "
+        f"{TYPE_NAMES[target.dtype]}"
+    )
+
+
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -290,6 +306,8 @@ def binary_cross_entropy_with_logits(
         raise ValueError(
             f"Target size ({target.shape}) must be the same as input size ({input.shape})"
         )
+    if input._array.dtype.kind in "iub" or target._array.dtype.kind in "iub":
+        _refuse_integers(input, target)
     op = BinaryCrossEntropyWithLogits
     more = () if pos_weight is None else (pos_weight,)
     if weight is None:

@@ -12,6 +12,7 @@ from disttorch.autograd.quick import quick, quick_or
 from disttorch.backends import Backend
 from disttorch.backends.precision import is_short, wide
 from disttorch.dtype import CPP_NAMES, TYPE_NAMES, float32, promote_types
+from disttorch.ops.arguments import wrong_argument
 from disttorch.ops.cast import cast
 from disttorch.ops.cast_complex import conj
 from disttorch.ops.out import accepts_out, write_out
@@ -394,7 +395,14 @@ def linear(
     """
     if out is not None:
         return write_out(out, linear(input, weight, bias), "linear")
-    if not _is_plain_linear(input._array, weight._array, bias):
+    try:
+        plain = _is_plain_linear(input._array, weight._array, bias)
+    except AttributeError:
+        message = wrong_argument(linear, (input, weight), {})
+        if message is None:
+            raise
+        raise TypeError(message) from None
+    if not plain:
         _check_linear(input, weight, bias)
         if weight.ndim != 2 or not input.ndim:
             product = matmul(input, weight.t() if weight.ndim == 2 else weight)

@@ -11,6 +11,7 @@ from disttorch.autograd.quick import quick
 from disttorch.backends import Backend
 from disttorch.dtype import TYPE_NAMES, promote_types, scalar_dtype
 from disttorch.dtype import bool as bool_dtype
+from disttorch.ops.arguments import no_such_form
 from disttorch.ops.cast import cast
 from disttorch.ops.index_mask import nonzero
 from disttorch.ops.out import write_out
@@ -219,6 +220,15 @@ class Where(PointwiseOp):
         )
 
 
+_WHERE_FORMS = (
+    " * (Tensor condition)",
+    " * (Tensor condition, Tensor input, Tensor other, *, Tensor out = None)",
+    " * (Tensor condition, Number self, Tensor other)",
+    " * (Tensor condition, Tensor input, Number other)",
+    " * (Tensor condition, Number self, Number other)",
+)
+
+
 @public(method=False)
 def where(
     condition: Tensor,
@@ -234,6 +244,9 @@ def where(
     """
     if input is None and other is None:
         return nonzero(condition, as_tuple=True)
+    if input is None or other is None:
+        given = [x for x in (condition, input, other) if x is not None]
+        raise TypeError(no_such_form("where", given, _WHERE_FORMS))
     if condition._array.dtype.kind != "b":
         if condition.dtype.name != "uint8":
             raise RuntimeError(

@@ -93,3 +93,18 @@ def test_heads_share_keys():
 def test_refuses(shapes, kwargs, text):
     with pytest.raises(RuntimeError, match=text):
         attend(*(torch.ones(*s) for s in shapes), **kwargs)
+
+
+SIZES = (
+    *[((1, 2, 3, 4), (1, 2, 3, 5), (1, 2, 3, 4), "[2, 4] but got: [2, 5].")],
+    *[((2, 3, 4), (2, 5, 4), (2, 3, 4), "[2, 5] but got: [2, 3].")],
+    *[((3, 4), (5, 3), (5, 4), "mat1 and mat2 shapes cannot be multiplied (3x4 and 3x5)")],
+)
+
+
+@pytest.mark.parametrize(("query", "key", "value", "text"), SIZES)
+def test_sizes_that_do_not_fit(query, key, value, text):
+    operands = [torch.ones(*shape) for shape in (query, key, value)]
+    with pytest.raises(RuntimeError) as error:
+        torch.nn.functional.scaled_dot_product_attention(*operands)
+    assert str(error.value).endswith(text)

@@ -50,6 +50,31 @@ VALUES = (
 
 ERRORS = (
     (
+        "torch.zeros()",
+        TypeError,
+        'zeros() missing 1 required positional arguments: "size"',
+    ),
+    (
+        "torch.ones()",
+        TypeError,
+        'ones() missing 1 required positional arguments: "size"',
+    ),
+    (
+        "torch.empty()",
+        TypeError,
+        'empty() missing 1 required positional arguments: "size"',
+    ),
+    (
+        "x.new_zeros()",
+        TypeError,
+        'new_zeros() missing 1 required positional arguments: "size"',
+    ),
+    (
+        "torch.full(2,3)",
+        TypeError,
+        "full(): argument 'size' (position 1) must be tuple of ints, not int",
+    ),
+    (
         "x.fill_(torch.ones(2))",
         RuntimeError,
         "fill_ only supports 0-dimension value tensor but got tensor with 1 dimensions.",

@@ -173,6 +173,11 @@ VALUES = (
 
 ERRORS = (
     (
+        "torch.randint(5,2)",
+        TypeError,
+        "randint(): argument 'size' (position 2) must be tuple of ints, not int",
+    ),
+    (
         "torch.randint(5,5,(2,))",
         RuntimeError,
         "random_ expects 'from' to be less than 'to', but got from=5 >= to=5",
@@ -261,3 +266,22 @@ def test_filling_in_place_drops_the_history():
 def test_unknown_arguments_are_refused():
     with pytest.raises(TypeError, match="uniform_"):
         torch.zeros(2).uniform_(high=3, middle=1)
+
+
+@pytest.mark.parametrize(
+    ("call", "given"),
+    (
+        (torch.rand, ""),
+        (torch.randn, ""),
+        (lambda: torch.randint(5), "int"),
+        (lambda: torch.randint(0, 5, 2), "int, int, int"),
+        (lambda: torch.normal(0, 1), "int, int"),
+        (lambda: torch.normal(0.0, 1.0, 2), "float, float, int"),
+    ),
+)
+def test_no_size_is_none_of_the_signatures(call, given):
+    with pytest.raises(TypeError) as error:
+        call()
+    text = str(error.value)
+    assert f"() received an invalid combination of arguments - got ({given}), but expected" in text
+    assert "tuple of ints size, *, torch.Generator generator" in text

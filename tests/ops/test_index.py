@@ -55,6 +55,16 @@ VALUES = (
 )
 
 ERRORS = (
+    (
+        "x[torch.tensor([0],dtype=torch.int8)]",
+        IndexError,
+        "tensors used as indices must be long, int, byte or bool tensors",
+    ),
+    (
+        "x[:,torch.tensor([0],dtype=torch.int16)]",
+        IndexError,
+        "tensors used as indices must be long, int, byte or bool tensors",
+    ),
     ("x[5]", IndexError, "index 5 is out of bounds for dimension 0 with size 2"),
     ("x[-4]", IndexError, "index -4 is out of bounds for dimension 0 with size 2"),
     ("x[0,5]", IndexError, "index 5 is out of bounds for dimension 1 with size 3"),

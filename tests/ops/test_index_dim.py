@@ -25,6 +25,44 @@ VALUES = (
 )
 
 ERRORS = (
+    (
+        "x.index_copy(0,torch.tensor([0,1]),torch.ones(3,3))",
+        IndexError,
+        "index_copy_(): Number of indices (2) should be equal to source.size(dim) (3)",
+    ),
+    (
+        "x.index_copy(0,torch.tensor([0,1]),torch.ones(2,4))",
+        RuntimeError,
+        "index_copy_(): Source/destination tensor must have same slice shapes. Destination "
+        "slice shape: 3 at dimension 0 and source slice shape: 4 at dimension 0.",
+    ),
+    (
+        "x.index_copy(0,torch.tensor([0,1]),1.)",
+        TypeError,
+        "index_copy(): argument 'source' (position 3) must be Tensor, not float",
+    ),
+    (
+        "x.index_copy(0,torch.tensor([0,1]),x.double())",
+        RuntimeError,
+        "index_copy_(): self and source expected to have the same dtype, but got (self) Float "
+        "and (source) Double",
+    ),
+    (
+        "x.index_copy(0,torch.tensor([0,1]).int(),x)",
+        RuntimeError,
+        "index_copy_(): Expected a long tensor for index, but got Int",
+    ),
+    (
+        "x.index_copy(0,torch.tensor([0,1]),torch.ones(2))",
+        IndexError,
+        "index_copy_(): When source and destination are not scalars, their dimensionality must "
+        "match. Source dimensionality (1), destination dimensionality (2)",
+    ),
+    (
+        "x.index_copy(0,torch.tensor([0,1]),torch.tensor(1.))",
+        IndexError,
+        "index_copy_(): When source is scalar, index should have one element (got 2)",
+    ),
     ("x.index_select(0, torch.tensor([5]))", IndexError, "index out of range in self"),
     ("x.index_select(0, torch.tensor([-1]))", IndexError, "index out of range in self"),
     (

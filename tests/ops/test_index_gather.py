@@ -38,6 +38,16 @@ VALUES = (
 
 ERRORS = (
     (
+        "x.scatter_add(0,torch.tensor([[0]]),1.)",
+        TypeError,
+        "scatter_add(): argument 'src' (position 3) must be Tensor, not float",
+    ),
+    (
+        "x.scatter_add_(0,torch.tensor([[0]]),1.)",
+        TypeError,
+        "scatter_add_(): argument 'src' (position 3) must be Tensor, not float",
+    ),
+    (
         "x.gather(0, torch.tensor([[5]]))",
         RuntimeError,
         "index 5 is out of bounds for dimension 0 with size 2",

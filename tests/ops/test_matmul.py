@@ -26,6 +26,16 @@ VALUES = (
 
 ERRORS = (
     (
+        "torch.nn.Linear(2,3)([1,2])",
+        TypeError,
+        "linear(): argument 'input' (position 1) must be Tensor, not list",
+    ),
+    (
+        "torch.nn.functional.linear(x,5)",
+        TypeError,
+        "linear(): argument 'weight' (position 2) must be Tensor, not int",
+    ),
+    (
         "torch.mm(torch.ones(2,3),torch.ones(4,5))",
         RuntimeError,
         "mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)",
