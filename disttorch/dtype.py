@@ -138,6 +138,16 @@ def from_numpy_dtype(np_dtype: Any) -> dtype:
     )
 
 
+class _ByNumpy(dict[Any, dtype]):
+    """Dtypes by NumPy's, in one look-up; for others what `from_numpy_dtype` finds or raises."""
+
+    def __missing__(self, np_dtype: Any) -> dtype:
+        return from_numpy_dtype(np_dtype)
+
+
+BY_NUMPY = _ByNumpy(_BY_NP)
+
+
 _OF_PYTHON = {
     **{builtins.float: float64, builtins.int: int64, builtins.bool: bool},
     builtins.complex: complex128,

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from disttorch.backends import Backend, backend_for, backend_of
 from disttorch.device import device as Device
-from disttorch.dtype import TYPE_NAMES, dtype, from_numpy_dtype
+from disttorch.dtype import BY_NUMPY, TYPE_NAMES, dtype
 from disttorch.dtype import dtype as Dtype
 from disttorch.host_values import HostValues
 from disttorch.inference import THREADS, InferenceCell, mark, refuse_write
@@ -162,7 +162,7 @@ class Tensor(BoundMethods):
     @property
     def dtype(self) -> dtype:
         """Element type."""
-        return from_numpy_dtype(self._array.dtype)
+        return BY_NUMPY[self._array.dtype]
 
     @property
     def device(self) -> Device:

@@ -138,17 +138,8 @@ def _between(name: str, start: Any, end: Any, steps: int, dtype: Dtype, device: 
 
     For an integral `dtype` both ends are cut to integers first, as PyTorch does.
     """
-    ends = {"start": start, "end": end}
-    wide = [
-        f"{which} with {value.ndim} dimension(s)"
-        for which, value in ends.items()
-        if isinstance(value, Tensor) and value.ndim
-    ]
-    if wide:
-        raise RuntimeError(
-            f"{name} only supports 0-dimensional start and end tensors, but got "
-            f"{' and '.join(wide)}."
-        )
+    if isinstance(start, Tensor) or isinstance(end, Tensor):
+        _refuse_wide(name, start=start, end=end)
     if not hasattr(steps, "__index__"):
         base = "float base = 10.0, " if name == "logspace" else ""
         forms = (f" * ({a} start, {b} end, int steps, {base}{_SETTINGS})" for a, b in _ENDS)
@@ -163,9 +154,23 @@ def _between(name: str, start: Any, end: Any, steps: int, dtype: Dtype, device: 
         return xp.linspace(first, last, steps)
     array = xp.arange(steps, dtype="float64")  # as `linspace` does it, without its layers
     array *= (last - first) / (steps - 1)
-    array += first
+    if first:
+        array += first
     array[-1] = last
     return array
+
+
+def _refuse_wide(name: str, **ends: Any) -> None:
+    wide = [
+        f"{which} with {value.ndim} dimension(s)"
+        for which, value in ends.items()
+        if isinstance(value, Tensor) and value.ndim
+    ]
+    if wide:
+        raise RuntimeError(
+            f"{name} only supports 0-dimensional start and end tensors, but got "
+            f"{' and '.join(wide)}."
+        )
 
 
 def _spaced_dtype(dtype: Dtype | None, out: Tensor | None, *ends: Any) -> Dtype:
