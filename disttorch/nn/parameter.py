@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from disttorch.backends import backend_for
 from disttorch.device import chosen_device
 from disttorch.dtype import dtype as Dtype
 from disttorch.dtype import get_default_dtype
+from disttorch.ops import arithmetic, matmul, pointwise, reduce
 from disttorch.tensor import Tensor
 
 
@@ -121,6 +122,36 @@ class UninitializedTensorMixin:
         if id(self) not in memo:
             memo[id(self)] = type(self)(own.requires_grad, own.device, own.dtype)  # type: ignore[call-arg]
         return memo[id(self)]
+
+
+_NO_VALUES = (
+    "Attempted to use an uninitialized parameter in <method '{method}' of 'torch._C.TensorBase' "
+    "objects>. This error happens when you are using a `LazyModule` or explicitly manipulating "
+    "`torch.nn.parameter.{kind}` objects. When using LazyModules Call `forward` with a dummy batch "
+    "to initialize the parameters before calling torch functions"
+)
+_OPERATORS = {
+    **{name: name for name in ("add", "sub", "mul", "pow", "matmul")},
+    **{"truediv": "div", "floordiv": "floor_divide", "mod": "remainder"},
+}
+_COMPUTING = {
+    **{name: name for module in (arithmetic, matmul, pointwise, reduce) for name in module.__all__},
+    **{f"__{side}{o}__": name for o, name in _OPERATORS.items() for side in ("", "r", "i")},
+    **{"__neg__": "neg", "__abs__": "abs", "__getitem__": "__getitem__"},
+}
+
+
+def _refusing(method: str) -> Callable[..., NoReturn]:
+    def refuse(self: Any, *args: Any, **keywords: Any) -> NoReturn:
+        raise ValueError(_NO_VALUES.format(method=method, kind=type(self).__name__))
+
+    return refuse
+
+
+# What computes has nothing to compute with; what moves and names parameters works as on others.
+for _name, _method in _COMPUTING.items():
+    if hasattr(Tensor, _name):
+        setattr(UninitializedTensorMixin, _name, _refusing(_method))
 
 
 def is_lazy(param: Any) -> bool:

@@ -88,3 +88,31 @@ def test_factory_arguments_are_sorted_out():
         factory_kwargs({"size": 3})
     with pytest.raises(TypeError, match="device specified twice"):
         factory_kwargs({"device": "cpu", "factory_kwargs": {"device": "cpu"}})
+
+
+@pytest.mark.parametrize(
+    ("call", "method"),
+    (
+        (lambda p: p + 1, "add"),
+        (lambda p: 2 * p, "mul"),
+        (lambda p: disttorch.ones(2) + p, "add"),
+        (lambda p: p / 2, "div"),
+        (lambda p: -p, "neg"),
+        (lambda p: p @ disttorch.ones(2), "matmul"),
+        (lambda p: p.sum(), "sum"),
+        (lambda p: p.exp(), "exp"),
+    ),
+)
+@pytest.mark.parametrize("kind", ["UninitializedParameter", "UninitializedBuffer"])
+def test_what_has_no_values_cannot_be_computed_with(call, method, kind):
+    lazy = getattr(disttorch.nn.parameter, kind)()
+    with pytest.raises(ValueError) as error:
+        call(lazy)
+    assert str(error.value) == (
+        f"Attempted to use an uninitialized parameter in <method '{method}' of "
+        "'torch._C.TensorBase' objects>. This error happens when you are using a `LazyModule` or "
+        f"explicitly manipulating `torch.nn.parameter.{kind}` objects. When using LazyModules Call "
+        "`forward` with a dummy batch to initialize the parameters before calling torch functions"
+    )
+    lazy.materialize((2,))
+    assert (lazy + 1).shape == (2,)
