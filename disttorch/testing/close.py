@@ -44,31 +44,34 @@ def assert_close(
             f"{'rtol' if rtol is None else 'atol'} and {'atol' if rtol is None else 'rtol'} instead"
         )
     options = (rtol, atol, equal_nan, check_device, check_dtype, check_stride)
-    problem = _difference(actual, expected, "", options)
+    problem, where = _difference(actual, expected, "", options)
     if problem:
+        problem += f"\n\nThe failure occurred for item {where}" if where else ""
         raise AssertionError(msg(problem) if callable(msg) else msg or problem)
 
 
-def _difference(actual: Any, expected: Any, where: str, options: tuple[Any, ...]) -> str:
-    """Describe the first difference; empty if there is none."""
+def _difference(
+    actual: Any, expected: Any, where: str, options: tuple[Any, ...]
+) -> tuple[str, str]:
+    """Describe the first difference, empty if there is none, and where it is: ``[0]['a']``."""
     if isinstance(expected, Mapping):
         if not isinstance(actual, Mapping) or set(actual) != set(expected):
-            return f"The keys of the mappings do not match{where}"
+            return "The keys of the mappings do not match", where
         items = [(actual[k], expected[k], k) for k in expected]
     elif isinstance(expected, Sequence) and not isinstance(expected, str):
         if not isinstance(actual, Sequence) or len(actual) != len(expected):
-            return f"The length of the sequences mismatch{where}"
+            return "The length of the sequences mismatch", where
         items = [(a, e, k) for k, (a, e) in enumerate(zip(actual, expected, strict=True))]
     else:
-        return _leaf_difference(actual, expected, where, options)
+        return _leaf_difference(actual, expected, options), where
     for a, e, k in items:
-        problem = _difference(a, e, f"{where} at item {k!r}", options)
-        if problem:
-            return problem
-    return ""
+        found = _difference(a, e, f"{where}[{k!r}]", options)
+        if found[0]:
+            return found
+    return "", where
 
 
-def _leaf_difference(actual: Any, expected: Any, where: str, options: tuple[Any, ...]) -> str:
+def _leaf_difference(actual: Any, expected: Any, options: tuple[Any, ...]) -> str:
     rtol, atol, equal_nan, check_device, check_dtype, check_stride = options
     both = isinstance(actual, Tensor) and isinstance(expected, Tensor)
     a, e = _host(actual), _host(expected)
@@ -97,14 +100,39 @@ def _leaf_difference(actual: Any, expected: Any, where: str, options: tuple[Any,
     close = np.isclose(*wide, rtol=rtol, atol=atol, equal_nan=equal_nan)
     if close.all():
         return ""
-    n_bad = int(np.size(close) - np.count_nonzero(close))
-    worst = np.max(np.abs(np.subtract(*[w.astype(wide[0].dtype) for w in wide]).astype(complex)))
+    common = promote_types(actual.dtype, expected.dtype).np if both else np.result_type(a, e)
+    if common.kind in "bui":
+        common = np.dtype(np.int64)
+    return _report(a.astype(common), e.astype(common), close, rtol, atol)
+
+
+def _report(a: np.ndarray, e: np.ndarray, close: Any, rtol: float, atol: float) -> str:
+    """Say how far arrays of one shape and dtype differ where `close` is False, in PyTorch's words.
+
+    Integers and bools come as int64.
+    """
+    exact = rtol == atol == 0
     kind = "Tensor-likes" if np.ndim(close) else "Scalars"
-    return (
-        f"{kind} are not close{where}!\n\nMismatched elements: {n_bad} / {np.size(close)} "
-        f"({100 * n_bad / np.size(close):.1f}%)\nGreatest absolute difference: {worst} (up to "
-        f"{atol} allowed; relative tolerance {rtol})"
-    )
+    kind += " are not equal!" if exact else " are not close!"
+    allowed = ("", "") if exact else (f" (up to {atol} allowed)", f" (up to {rtol} allowed)")
+    with np.errstate(all="ignore"):
+        apart = np.abs(a - e)
+        ratio = np.float32 if a.dtype.kind == "i" else apart.dtype
+        share = np.divide(apart, np.abs(e), dtype=ratio, casting="unsafe")
+    if not np.ndim(close):
+        return (
+            f"{kind}\n\nExpected {e.item()} but got {a.item()}.\n"
+            f"Absolute difference: {apart.item()}{allowed[0]}\n"
+            f"Relative difference: {share.item()}{allowed[1]}"
+        )
+    n_bad = int(np.size(close) - np.count_nonzero(close))
+    lines = [f"Mismatched elements: {n_bad} / {close.size} ({n_bad / close.size:.1%})"]
+    for name, values, bound in zip(("absolute", "relative"), (apart, share), allowed, strict=True):
+        # argmax finds a NaN first, and what is close counts as no difference.
+        at = np.unravel_index(np.argmax(np.where(close, 0, values)), close.shape)
+        where = tuple(int(k) for k in at)
+        lines.append(f"Greatest {name} difference: {values[where].item()} at index {where}{bound}")
+    return f"{kind}\n\n" + "\n".join(lines)
 
 
 def _host(value: Any) -> np.ndarray:
