@@ -122,7 +122,9 @@ def forward(ctx: Op, arrays: Sequence[Any], params: dict[str, Any]) -> Any:
     if ufunc is not None and cut.order is not None:
         first = ctx.forward(*[v[:1] if getattr(v, "ndim", 0) else v for v in views], **params)
         y, target = cut.empty(first.dtype)
-        backend.run_pieces(lambda i: ufunc(*cut.part(views, i), out=cut.part([target], i)[0]), cut.n)
+        backend.run_pieces(
+            lambda i: ufunc(*cut.part(views, i), out=cut.part([target], i)[0]), cut.n
+        )
         return y
     first = ctx.forward(*cut.part(views, 0), **params)
     if getattr(first, "shape", None) != cut.piece_shape(0) or _keeps_arrays(ctx.__dict__):
