@@ -98,6 +98,12 @@ def _keeps_arrays(notes: dict[str, Any]) -> bool:
     return any(getattr(value, "ndim", 0) for value in notes.values())
 
 
+def _ufunc(op: type[Op], backend: Backend) -> Any:
+    """The array library's function that is the operator and takes `out`, or None."""
+    found = getattr(backend.xp, op.ufunc, None) if op.ufunc else None
+    return found if hasattr(found, "nin") else None
+
+
 def forward(ctx: Op, arrays: Sequence[Any], params: dict[str, Any]) -> Any:
     """Run ``ctx.forward(*arrays, **params)``, by a kernel or in pieces if that gains something."""
     backend, shape, op = ctx.backend, _broadcast_shape(arrays), type(ctx)
@@ -116,9 +122,7 @@ def forward(ctx: Op, arrays: Sequence[Any], params: dict[str, Any]) -> Any:
         return y
     if cut.n < 2:
         return ctx.forward(*arrays, **params)
-    ufunc = getattr(backend.xp, op.ufunc, None) if op.ufunc else None
-    if not hasattr(ufunc, "nin"):  # an ordinary function, which takes no `out`
-        ufunc = None
+    ufunc = _ufunc(op, backend)
     if ufunc is not None and cut.order is not None:
         first = ctx.forward(*[v[:1] if getattr(v, "ndim", 0) else v for v in views], **params)
         y, target = cut.empty(first.dtype)
@@ -132,9 +136,6 @@ def forward(ctx: Op, arrays: Sequence[Any], params: dict[str, Any]) -> Any:
         return ctx.forward(*arrays, **params)
     y, target = cut.empty(first.dtype)
     cut.part([target], 0)[0][...] = first
-    ufunc = getattr(backend.xp, op.ufunc, None) if op.ufunc else None
-    if not hasattr(ufunc, "nin"):  # an ordinary function, which takes no `out`
-        ufunc = None
 
     def work(i: int) -> None:
         (out,) = cut.part([target], i + 1)
