@@ -50,7 +50,7 @@ class FillNumber(Op):
 
 def _filled(backend: Backend, x: Array, mask: Array, value: float) -> Array:
     if x.size <= _FEW and x.shape == mask.shape and x.flags.c_contiguous:
-        out = x.copy()
+        out = backend.xp.array(x)  # a copy, of a NumPy scalar too
         out[mask] = value
         return out
     if type(value) is not float or x.dtype.kind != "f":

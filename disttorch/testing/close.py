@@ -101,7 +101,7 @@ def _leaf_difference(actual: Any, expected: Any, options: tuple[Any, ...]) -> st
     if close.all():
         return ""
     common = promote_types(actual.dtype, expected.dtype).np if both else np.result_type(a, e)
-    if common.kind in "bui":
+    if common.kind in ("b", "u", "i"):
         common = np.dtype(np.int64)
     return _report(a.astype(common), e.astype(common), close, rtol, atol)
 

@@ -167,10 +167,14 @@ def helpers(t):
     m, x = t.ones(2).as_subclass(Mine), t.ones(2)
     return (
         o.has_torch_function((m, x)),
-        o.has_torch_function((x, 3)),
         o.is_tensor_like(x),
         o.is_tensor_like(3),
     )
+
+
+def test_plain_tensors_have_no_torch_function():
+    # PyTorch's answer also depends on modes that its test data may leave on in this process.
+    assert not overrides.has_torch_function((disttorch.ones(2), 3))
 
 
 @pytest.fixture(autouse=True)
