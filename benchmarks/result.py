@@ -125,6 +125,18 @@ def save(path: Path, results: Iterable[Result]) -> None:
     path.write_text(json.dumps(record, indent=1) + "\n")
 
 
+def renewed(stored: Path, results: Iterable[Result], order: Iterable[str]) -> list[Result]:
+    """The rows of a stored run with those of `results` in place of theirs, as `order` names them.
+
+    Raises ValueError if the stored run is of another machine or of other versions.
+    """
+    about, rows = load(stored)
+    if {**about, "date": ""} != {**machine(), "date": ""}:
+        raise ValueError(f"{stored} was measured on another machine or with other versions")
+    both = {result.row: result for result in (*rows, *results)}
+    return [both[row] for row in order if row in both]
+
+
 def load(path: Path) -> tuple[dict[str, str], list[Result]]:
     """Read what `save` wrote."""
     record = json.loads(path.read_text())

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.launchers import LIBRARIES, installed
 from benchmarks.measure import samples_of
-from benchmarks.result import Result, machine, save, text_table
+from benchmarks.result import Result, machine, renewed, save, text_table
 from benchmarks.rows import ROWS
 
 
@@ -20,7 +20,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("rows", nargs="*", help=f"of: {', '.join(ROWS)} (default: all)")
     parser.add_argument("--rounds", type=int, default=7, help="samples of each row (default: 7)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also store every sample")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="also store every sample; where rows are named, the others that FILE has stay",
+    )
     parser.add_argument(
         "--only", choices=LIBRARIES, help="measure one library alone (no ratios then)"
     )
@@ -29,6 +34,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"no such row: {', '.join(unknown)}; there are {', '.join(ROWS)}")
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
+    if options.rows and options.json and options.json.exists():
+        try:
+            renewed(options.json, [], ROWS)
+        except ValueError as error:
+            parser.error(str(error))
     return options
 
 
@@ -60,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 failed = True
                 print(f"failed: {library} in {result.row}: {reason}")
     if options.json:
-        save(options.json, results)
+        partial = options.rows and options.json.exists()
+        save(options.json, renewed(options.json, results, ROWS) if partial else results)
     return int(failed)
 
 

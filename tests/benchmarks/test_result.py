@@ -1,8 +1,18 @@
 """Figures as users read them."""
 
+import dataclasses
+
 import pytest
 
-from benchmarks.result import Result, load, markdown_table, quantity, save, text_table
+from benchmarks.result import (
+    Result,
+    load,
+    markdown_table,
+    quantity,
+    renewed,
+    save,
+    text_table,
+)
 
 BOTH = Result("tiny-op", "x * y", "s", {"torch": [4e-6, 9e-6, 5e-6], "disttorch": [2e-6]}, {})
 ALONE = Result("import-rss", "memory", "B", {"disttorch": [33e6]}, {"torch": "not installed"})
@@ -51,3 +61,14 @@ def test_stored_results_come_back(tmp_path):
     machine, results = load(tmp_path / "new" / "run.json")
     assert results == [BOTH, ALONE]
     assert {"date", "processor", "python", "torch", "disttorch"} <= machine.keys()
+
+
+def test_rows_measured_again_replace_theirs(tmp_path):
+    path = tmp_path / "run.json"
+    save(path, [BOTH, ALONE])
+    again = dataclasses.replace(ALONE, samples={"disttorch": [1.0]})
+    order = [ALONE.row, "never measured", BOTH.row]
+    assert renewed(path, [again], order) == [again, BOTH]
+    path.write_text(path.read_text().replace('"processor": "', '"processor": "another '))
+    with pytest.raises(ValueError, match="another machine"):
+        renewed(path, [again], order)
