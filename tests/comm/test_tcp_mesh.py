@@ -105,11 +105,15 @@ def test_a_rank_that_is_stopped_for_a_while_is_not_cut_off(monkeypatch) -> None:
     def body(group: ProcessGroup) -> float:
         pids = group.all_gather_object(os.getpid())
         group.barrier()
+        # Longer than a peer whose kernel is silent would be waited for.
+        waking = threading.Timer(3.0, os.kill, (pids[1], signal.SIGCONT))
         if group.rank == 0:
             os.kill(pids[1], signal.SIGSTOP)
-            # Longer than a peer whose kernel is silent would be waited for.
-            threading.Timer(3.0, os.kill, (pids[1], signal.SIGCONT)).start()
+            waking.start()
         group.all_reduce(total := np.ones(1), timeout_s=30.0)
+        if group.rank == 0:
+            # The stopped rank may have sent its part before: nobody else would wake it.
+            waking.join()
         return total[0]
 
     assert run_ranks(2, body) == [2.0, 2.0]
