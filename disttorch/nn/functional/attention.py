@@ -155,14 +155,21 @@ class _Keys:
         return padding if self.mask is None else self.mask + padding
 
 
-def _attend_with_weights(q: Any, keys: _Keys, rate: float) -> tuple[Any, Any]:
-    """Attention from single operators, for those who want to see the weights (N, H, L, S)."""
+def _attend_with_weights(q: Any, keys: _Keys, rate: float, averaged: bool) -> tuple[Any, Any]:
+    """Attention from single operators, and the weights (N, H, L, S) or their mean (N, L, S)."""
     scores = matmul(q * math.sqrt(1 / q.shape[-1]), keys.k.transpose(-2, -1))
     mask = keys.merged()
     weights = softmax(scores if mask is None else scores + mask, -1)
     if rate > 0:
         weights = dropout(weights, rate)
-    return matmul(weights, keys.v), weights
+    y = matmul(weights, keys.v)
+    return y, weights.mean(1) if averaged else weights
+
+
+_CAUSAL_WITHOUT_MASK = (
+    "Need attn_mask if specifying the is_causal hint. You may use the Transformer module "
+    "method `generate_square_subsequent_mask` to create this mask."
+)
 
 
 def multi_head_attention_forward(
@@ -201,16 +208,10 @@ def multi_head_attention_forward(
         key_padding_mask, "key_padding_mask", attn_mask, "attn_mask", query
     )
     if not batched:
-        if query is key and key is value:
-            query = key = value = query.unsqueeze(1)
-        else:
-            query, key, value = (t.unsqueeze(1) for t in (query, key, value))
+        query, key, value = _batches_of_one(query, key, value)
         padding = None if padding is None else padding.unsqueeze(0)
     if is_causal and attn_mask is None:
-        raise RuntimeError(
-            "Need attn_mask if specifying the is_causal hint. You may use the Transformer module "
-            "method `generate_square_subsequent_mask` to create this mask."
-        )
+        raise RuntimeError(_CAUSAL_WITHOUT_MASK)
     causal = is_causal and padding is None and not need_weights
     mask = None if causal else canonical_mask(attn_mask, "attn_mask", None, "", query)
     _check_sizes(query, key, value, embed_dim_to_check, num_heads)
@@ -230,18 +231,22 @@ def multi_head_attention_forward(
     keys = _Keys(k, v, mask, padding)
     _extend(keys, bias_k, bias_v, static_k, static_v, add_zero_attn)
     rate = dropout_p if training else 0.0
-    seen = None
     if need_weights:
-        y, seen = _attend_with_weights(q, keys, rate)
+        y, seen = _attend_with_weights(q, keys, rate, average_attn_weights)
     else:
-        y = scaled_dot_product_attention(q, keys.k, keys.v, keys.merged(), rate, causal)
-    y = y.permute(2, 0, 1, 3).reshape(n_queries, n, depth)
-    y = linear(y, out_proj_weight, out_proj_bias)
-    if seen is not None and average_attn_weights:
-        seen = seen.mean(1)
+        y, seen = scaled_dot_product_attention(q, keys.k, keys.v, keys.merged(), rate, causal), None
+    y = linear(y.permute(2, 0, 1, 3).reshape(n_queries, n, depth), out_proj_weight, out_proj_bias)
     if batched:
         return y, seen
     return y.squeeze(1), None if seen is None else seen.squeeze(0)
+
+
+def _batches_of_one(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Sequences (L, E) as (L, 1, E); what is one tensor stays one, which takes one projection."""
+    if query is key and key is value:
+        query = query.unsqueeze(1)
+        return query, query, query
+    return query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1)
 
 
 def _extend(
