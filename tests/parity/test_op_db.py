@@ -13,7 +13,7 @@ from tests.parity.op_checks import run_entry
 
 pytestmark = pytest.mark.parity
 ENTRIES = {op_entries.label(op): op for op in op_entries.entries()}
-SAMPLES = 3  # a dtype; the whole table takes a quarter of an hour
+SAMPLES = 3  # a dtype; the whole table takes four minutes
 
 
 @pytest.mark.parametrize("label", sorted(ENTRIES.keys() - GAPS.keys()))
