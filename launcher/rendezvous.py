@@ -96,12 +96,22 @@ def meet(hosts: Hosts, n_ranks: int, key: JobKey, max_restarts: int = 0) -> Meet
 def _key_text(path: Path, *, make: bool) -> str:
     if make and not path.exists():
         _make_key(path)
-    if not path.exists():
-        raise UsageError(f"key file {path} is not there: copy it from host 0, which makes it")
-    mode = path.stat().st_mode & 0o777
-    if mode & 0o077:
-        raise UsageError(f"key file {path} may be read by others (mode {mode:o}): chmod 600 {path}")
-    return path.read_text().strip()
+    try:
+        file = path.open()
+    except FileNotFoundError:
+        raise UsageError(
+            f"key file {path} is not there: copy it from host 0, which makes it"
+        ) from None
+    with file:
+        found = os.fstat(file.fileno())  # of what is read, whatever the name leads to next
+        mode = found.st_mode & 0o777
+        if mode & 0o077:
+            raise UsageError(
+                f"key file {path} may be read by others (mode {mode:o}): chmod 600 {path}"
+            )
+        if found.st_uid not in (os.geteuid(), 0):
+            raise UsageError(f"key file {path} belongs to another user (number {found.st_uid})")
+        return file.read().strip()
 
 
 def _make_key(path: Path) -> None:

@@ -16,6 +16,7 @@ PREFIX = "disttorch-"
 LOCK = "lock"
 # A socket's path may have 107 bytes: /disttorch-4194304-01234567/store-1000.sock still follows.
 MAX_BASE_NBYTES = 64
+LAST_RESORT = "/tmp"
 # A directory without a lock file is one being made, unless it is older than this.
 MAKING_S = 60.0
 
@@ -54,19 +55,27 @@ class RunDirectory:
 def choose_base(environ: Mapping[str, str]) -> Path:
     """Where run directories go: $XDG_RUNTIME_DIR, else $TMPDIR, else /tmp.
 
-    A place is passed over if it is not an absolute, writable directory or its name is too long
-    for a socket. Raises OSError naming the places tried.
+    A place is passed over if it is not an absolute, writable directory, if its name is too long for
+    a socket, or if another user could put a directory of his own in the place of ours (/tmp is the
+    last resort even so). Raises OSError naming the places tried.
     """
-    candidates = [environ.get("XDG_RUNTIME_DIR", ""), environ.get("TMPDIR", ""), "/tmp"]
+    candidates = [environ.get("XDG_RUNTIME_DIR", ""), environ.get("TMPDIR", ""), LAST_RESORT]
     for candidate in candidates:
         if (
             os.path.isabs(candidate)
             and len(os.fsencode(candidate)) <= MAX_BASE_NBYTES
             and os.access(candidate, os.W_OK | os.X_OK)
+            and (candidate == LAST_RESORT or _is_safe(os.stat(candidate)))
         ):
             return Path(candidate)
     tried = ", ".join(repr(candidate) for candidate in candidates if candidate)
     raise OSError(f"no writable directory with a short name for the job's sockets; tried {tried}")
+
+
+def _is_safe(base: os.stat_result) -> bool:
+    """Whether what this user makes there can be renamed by him and root alone."""
+    shared = base.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not base.st_mode & stat.S_ISVTX
+    return base.st_uid in (os.getuid(), 0) and not shared
 
 
 def sweep(base: Path) -> list[Path]:

@@ -114,6 +114,8 @@ def link(
     hosts = by_host(processes)
     mesh = TcpMesh(ranks, wire, addresses, hosts, pages, layout.stage_bytes, watch)
     mesh.sync(deadline)
+    # All have spoken, so all are connected.
+    wire.shut()
     return mesh
 
 

@@ -5,9 +5,11 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -349,6 +351,42 @@ def test_a_directory_of_another_user_is_refused(
         StoreServer(f"ipc://{tmp_path}/store.sock")
 
 
+def test_a_link_to_a_directory_is_refused(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir(0o700)
+    (tmp_path / "link").symlink_to(own)
+    with pytest.raises(PermissionError, match="leads elsewhere"):
+        StoreServer(f"ipc://{tmp_path}/link/store.sock")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
+def test_a_store_in_another_users_directory_is_not_spoken_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = tmp_path / f"disttorch-stores-{os.geteuid()}"
+    folder.mkdir(0o700)
+    with StoreServer(f"ipc://{folder}/29500.sock") as theirs:
+        theirs.start()
+        os.chown(folder, 65534, 65534)
+        with pytest.raises(PermissionError, match="belongs to another user"):
+            TCPStore("localhost", 29500, 2, False, 5.0)
+
+
+def test_a_place_that_is_not_there_says_so(tmp_path: Path) -> None:
+    with ZmqStore(f"ipc://{tmp_path}/gone/store.sock") as store:
+        with pytest.raises(DistStoreError, match=r"no store at .* has the launcher"):
+            store.check(["k"])
+
+
+def test_a_file_that_others_may_write_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    path.touch(0o666)
+    path.chmod(0o666)
+    with pytest.raises(PermissionError, match="another user could write to this store"):
+        FileStore(str(path))
+
+
 def test_a_served_address_cannot_be_taken_and_a_left_one_can(server: StoreServer) -> None:
     with pytest.raises(DistStoreError, match="another store"):
         StoreServer(server.address)
@@ -406,6 +444,27 @@ def test_bytes_that_are_no_handshake_leave_the_store_in_service() -> None:
             garbage.sendall(b"\xff" * 9 + b"\x7f" + os.urandom(4096))
             with ZmqStore(server.address, 20.0, KEY) as rank:
                 assert rank.add("n", 1) == 1
+
+
+def test_hundreds_of_silent_connections_do_not_keep_ranks_out() -> None:
+    with StoreServer("tcp://127.0.0.1:*", KEY) as server, ExitStack() as silent:
+        server.start()
+        port = int(server.address.rpartition(":")[2])
+        n_before = len(os.listdir("/proc/self/fd"))
+        rank = silent.enter_context(ZmqStore(server.address, 20.0, KEY))
+        rank.set("k", "ours")
+        for _ in range(400):
+            stranger = silent.enter_context(socket.socket())
+            stranger.setblocking(False)
+            stranger.connect_ex(("127.0.0.1", port))
+        assert eventually(lambda: server.dropped > 0)
+        # Each stranger has one of our descriptors; the server's ends of most were never made.
+        n_ours = len(os.listdir("/proc/self/fd")) - n_before - 400
+        assert n_ours < 300, n_ours
+        assert rank.get("k") == b"ours"
+        silent.pop_all().close()
+        with ZmqStore(server.address, 20.0, KEY) as late:
+            assert late.get("k") == b"ours"
 
 
 def test_tcp_needs_a_key() -> None:

@@ -235,6 +235,10 @@ def test_keys_that_cannot_work(tmp_path):
         told_of_key(second) == f"key file {path} may be read by others (mode 644): chmod 600 {path}"
     )
     path.chmod(0o600)
+    if os.getuid() == 0:  # only root can give a file away
+        os.chown(path, 65534, -1)
+        assert told_of_key(second) == f"key file {path} belongs to another user (number 65534)"
+        os.chown(path, 0, -1)
     path.write_text("secret")
     assert told_of_key(second).startswith("the job's key: DISTTORCH_KEY must have 32 or more")
     assert told_of_key(Hosts(2, 0, "a", 1, str(tmp_path / "no" / "key"))).endswith(

@@ -75,3 +75,12 @@ def test_base_is_where_sockets_fit(tmp_path):
     assert str(choose_base({"XDG_RUNTIME_DIR": short})) == short
     for unusable in (str(long), "relative", "/not/there", ""):
         assert str(choose_base({"XDG_RUNTIME_DIR": unusable, "TMPDIR": unusable})) == "/tmp"
+
+
+def test_base_is_where_others_cannot_rename_what_is_ours(tmp_path):
+    short = tmp_path
+    if len(str(short)) > MAX_BASE_NBYTES:
+        pytest.skip("the path of this test's directory is too long for a socket")
+    for mode, chosen in ((0o777, "/tmp"), (0o1777, str(short)), (0o700, str(short))):
+        short.chmod(mode)
+        assert str(choose_base({"XDG_RUNTIME_DIR": str(short)})) == chosen

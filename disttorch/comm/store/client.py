@@ -15,6 +15,7 @@ from disttorch.comm.curve import JobKey
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.errors import DistStoreError, QueueEmptyError, StoreTimeoutError
 from disttorch.comm.store.base import Store, as_bytes, as_text
+from disttorch.comm.store.place import check_private, socket_path
 from disttorch.comm.wire import (
     Op,
     Reply,
@@ -72,7 +73,8 @@ class ZmqStore(Store):
     """Client of the `StoreServer` at `address`; time-outs in seconds.
 
     `key` is needed for addresses `tcp://`. Safe to use from several threads, and in a forked child,
-    which makes its own connections. A call raises DistStoreError at once if the server goes away.
+    which makes its own connections. A call raises DistStoreError at once if the server goes away,
+    and PermissionError if an address `ipc://` is where another user could serve.
     """
 
     def __init__(
@@ -250,6 +252,7 @@ class ZmqStore(Store):
     def _connect(self) -> _Line:
         import zmq  # noqa: PLC0415 - importing disttorch must not load it
 
+        self._check_place()
         if self._context is None:
             self._context = zmq.Context(io_threads=1)
         socket = self._context.socket(zmq.DEALER)
@@ -260,6 +263,16 @@ class ZmqStore(Store):
         line.key_may_differ = self.address.startswith("tcp:")
         socket.connect(self.address)
         return line
+
+    def _check_place(self) -> None:
+        if not self.address.startswith("ipc:"):
+            return
+        try:
+            check_private(os.path.dirname(socket_path(self.address)))
+        except FileNotFoundError:
+            raise DistStoreError(
+                f"no store at {self.address}: has the launcher, or the rank that serves it, ended?"
+            ) from None
 
     def _forget_sockets(self) -> None:
         # In a forked child the inherited sockets belong to threads that do not exist here; zmq

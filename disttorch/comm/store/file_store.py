@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +31,9 @@ _LONGEST_NAP_S = 20e-3
 class FileStore(Store):
     """Store in the file `file_name`, made if there is none; removed when its last user closes it.
 
-    The file must be on a file system with locks. `world_size` is kept for PyTorch's sake.
+    The file must be on a file system with locks. `world_size` is kept for PyTorch's sake. Raises
+    PermissionError if the file is another user's, or others may write to it: who writes it decides
+    whom the ranks trust.
     """
 
     def __init__(
@@ -141,6 +144,7 @@ class FileStore(Store):
             raise DistStoreError(f"the store in {self.path} was closed")
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
+            _check_own(fd, self.path)
             fcntl.flock(fd, kind)
             self._catch_up(fd)
             yield fd
@@ -165,3 +169,13 @@ class FileStore(Store):
                 self._table.set(key, data[start:end])
             at = end
         self._read += at
+
+
+def _check_own(fd: int, path: str) -> None:
+    found = os.fstat(fd)
+    if found.st_uid not in (os.geteuid(), 0) or found.st_mode & stat.S_IWOTH:
+        raise PermissionError(
+            f"{path} belongs to user number {found.st_uid} and has mode {found.st_mode & 0o777:o}: "
+            f"another user could write to this store; remove it, or use a file of your own with "
+            f"mode 600"
+        )

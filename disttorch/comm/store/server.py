@@ -13,14 +13,18 @@ from typing import Any
 
 from disttorch.comm.curve import JobKey
 from disttorch.comm.errors import DistStoreError
+from disttorch.comm.gate import HANDSHAKE_MS, Gate, bind, watch
+from disttorch.comm.store.place import check_private, socket_path
 from disttorch.comm.store.service import StoreService
 from disttorch.comm.wire import MAX_FIELDS, MAX_VALUE_BYTES, encode_reply
 
 _IPC = "ipc://"
 _TCP = "tcp://"
-_MAX_SOCKET_PATH = 107
 _MAX_MESSAGES_PER_STEP = 256
 _IDLE_STEP_S = 60.0
+# Connections that have not said a word yet: so many may wait, or are waited for again.
+_MOST_STRANGERS = 128
+_FEW_STRANGERS = 64
 
 
 class StoreServer:
@@ -47,27 +51,34 @@ class StoreServer:
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_VALUE_BYTES)
         if key is not None:
             key.guard_server(self._socket)
-        self._garbage = self._socket.get_monitor_socket(_garbage_events(zmq))
+            self._socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
+        self._events = watch(self._socket, _events(zmq))
+        self._strangers: set[int] = set()
+        self._gate: Gate | None = None
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread: threading.Thread | None = None
         self._closing = False
         self._closed = False
         self._bound = False
         try:
-            self._socket.bind(address)
+            if key is not None:
+                self._gate = bind(self._socket, address, self._events)
+            else:
+                self._socket.bind(address)
             self._bound = True
             self.address = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         except zmq.ZMQError as error:
             self.close()
             raise DistStoreError(f"cannot serve a store at {address}: {error}") from None
         self._poller = zmq.Poller()
-        for source in (self._socket, self._garbage, self._wake_fd):
+        for source in (self._socket, self._events, self._wake_fd):
             self._poller.register(source, zmq.POLLIN)
 
     @property
     def dropped(self) -> int:
         """How many malformed or oversize messages and connections were ignored."""
-        return self._service.dropped
+        refused = self._gate.n_refused if self._gate is not None and not self._closed else 0
+        return self._service.dropped + refused
 
     def start(self) -> None:
         """Serve in a daemon thread until `close()`."""
@@ -80,8 +91,8 @@ class StoreServer:
         until_expiry_s = self._service.next_expiry_s() - time.monotonic()
         wait_ms = math.ceil(max(0.0, min(timeout_s, until_expiry_s)) * 1000)
         ready = dict(self._poller.poll(wait_ms))
-        if self._garbage in ready:
-            self._count_garbage()
+        if self._events in ready:
+            self._take_events()
         if self._socket in ready:
             self._serve_messages()
         self._send(self._service.expire(time.monotonic()))
@@ -98,8 +109,10 @@ class StoreServer:
                 raise DistStoreError(f"the store's thread at {self.address} did not stop in 5 s")
         self._closed = True
         self._socket.disable_monitor()
-        self._garbage.close(0)
+        self._events.close(0)
         self._socket.close(0)
+        if self._gate is not None:
+            self._gate.close()
         self._context.term()
         os.close(self._wake_fd)
         if self._bound and self.address.startswith(_IPC):
@@ -120,13 +133,20 @@ class StoreServer:
         # Bounded, so that one busy client cannot keep expired waits from being answered.
         for _ in range(_MAX_MESSAGES_PER_STEP):
             try:
-                frames = self._socket.recv_multipart(self._zmq.NOBLOCK)
+                frames = self._receive()
             except self._zmq.Again:
                 return
             if len(frames) > MAX_FIELDS + 2:
                 self._service.dropped += 1
                 continue
             self._send(self._service.handle(frames[0], frames[1:], time.monotonic()))
+
+    def _receive(self) -> list[bytes]:
+        if not self._strangers:
+            return list(self._socket.recv_multipart(self._zmq.NOBLOCK))
+        frames = self._socket.recv_multipart(self._zmq.NOBLOCK, copy=False)
+        self._strangers.discard(frames[0].get(self._zmq.SRCFD))
+        return [frame.bytes for frame in frames]
 
     def _send(self, outgoing: list[Any]) -> None:
         waiting = deque(outgoing)
@@ -140,21 +160,32 @@ class StoreServer:
                 self._service.dropped += error.errno == self._zmq.EAGAIN
                 waiting.extend(self._service.undelivered(reply))
 
-    def _count_garbage(self) -> None:
+    def _take_events(self) -> None:
         from zmq.utils.monitor import recv_monitor_message  # noqa: PLC0415 - the same
 
         for _ in range(_MAX_MESSAGES_PER_STEP):
-            if not self._garbage.poll(0):
-                return
-            recv_monitor_message(self._garbage)
-            self._service.dropped += 1
+            if not self._events.poll(0):
+                break
+            told = recv_monitor_message(self._events)
+            if told["event"] == self._zmq.EVENT_ACCEPTED:
+                self._strangers.add(told["value"])
+            elif told["event"] == self._zmq.EVENT_DISCONNECTED:
+                self._strangers.discard(told["value"])
+            elif told["event"] != self._zmq.EVENT_LISTENING:
+                self._service.dropped += 1
+        if self._gate is not None:
+            limit = _FEW_STRANGERS if self._gate.shut else _MOST_STRANGERS
+            self._gate.set(shut=len(self._strangers) >= limit)
 
 
-def _garbage_events(zmq: Any) -> int:
+def _events(zmq: Any) -> int:
     return int(
         zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
         | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
         | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+        | zmq.EVENT_LISTENING
+        | zmq.EVENT_ACCEPTED
+        | zmq.EVENT_DISCONNECTED
     )
 
 
@@ -163,32 +194,9 @@ def _check_address(address: str, key: JobKey | None) -> None:
         if key is None:
             raise ValueError(f"a store at {address} needs a key, as others may reach it")
         return
-    path = _socket_path(address)
-    _check_private(os.path.dirname(path))
+    path = socket_path(address)
+    check_private(os.path.dirname(path))
     _check_unused(path)
-
-
-def _socket_path(address: str) -> str:
-    path = address.removeprefix(_IPC)
-    if path == address or not path.startswith("/"):
-        raise ValueError(f"a store's address is {_IPC} and an absolute path, got {address!r}")
-    if len(os.fsencode(path)) > _MAX_SOCKET_PATH:
-        raise ValueError(f"socket path of more than {_MAX_SOCKET_PATH} bytes: {path}")
-    return path
-
-
-def _check_private(directory: str) -> None:
-    found = os.stat(directory)
-    if found.st_uid != os.geteuid():
-        raise PermissionError(
-            f"{directory} belongs to another user (number {found.st_uid}), who could replace the "
-            f"store in it; serve it in a directory of your own with mode 700"
-        )
-    if found.st_mode & 0o077:
-        raise PermissionError(
-            f"{directory} may be entered by others (mode {found.st_mode & 0o777:o}), and so could "
-            f"the store in it; make it with mode 700"
-        )
 
 
 def _check_unused(path: str) -> None:

@@ -6,8 +6,9 @@ head of 64 bytes and data frames:
     magic (8), kind (8), group (8), sender (8), number (8), count (8), argument (8), zero (8)
 
 What is malformed, too large, of another group, or not the next of its sender is dropped and counted
-in `dropped`; whoever lacks the key is refused before a byte of a message is read. What a byte has
-changed in on the way ends the connection, and with it the group: CURVE authenticates every frame.
+in `dropped`; whoever lacks the key is refused before a byte of a message is read, and nobody at all
+is let in once the peers are. What a byte has changed in on the way ends the connection, and with it
+the group: CURVE authenticates every frame.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 from disttorch.comm.curve import JobKey
 from disttorch.comm.errors import DistNetworkError
+from disttorch.comm.gate import HANDSHAKE_MS, Gate, bind, watch
 
 _MAGIC = b"dtwire01"
 _HEAD = struct.Struct("<8s7q")
@@ -80,7 +82,10 @@ class Wire:
         self._context: Any = zmq.Context(io_threads=1)
         self._inbox = self._socket(zmq.ROUTER)
         self._inbox.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
+        self._inbox.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
         key.guard_server(self._inbox)
+        self._ends = watch(self._inbox, zmq.EVENT_LISTENING | zmq.EVENT_DISCONNECTED)
+        self._gate: Gate | None = None
         self._outboxes: dict[int, Any] = {}
         self._watches: dict[int, Any] = {}
         self._sent: dict[tuple[int, Kind], int] = {}
@@ -89,12 +94,11 @@ class Wire:
         self._fds: dict[int, int] = {}
         self._closed = False
         try:
-            self._inbox.bind(f"tcp://{host}:*")
+            self._gate = bind(self._inbox, f"tcp://{host}:*", self._ends)
         except zmq.ZMQError as error:
             self.close()
             raise DistNetworkError(f"cannot listen on {host}: {error}") from None
         self._arrivals: int = self._inbox.getsockopt(zmq.FD)
-        self._ends = self._inbox.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self.address = self._inbox.getsockopt_string(zmq.LAST_ENDPOINT)
 
     @property
@@ -102,7 +106,7 @@ class Wire:
         """How many messages and connections of others were dropped so far; does not block."""
         with self._lock:
             self._look()
-            return self._n_dropped
+            return self._n_dropped + (0 if self._closed or not self._gate else self._gate.n_refused)
 
     def drop(self) -> None:
         """Count a message that its reader could not use."""
@@ -123,9 +127,14 @@ class Wire:
         outbox = self._socket(self._zmq.DEALER)
         outbox.setsockopt(self._zmq.IDENTITY, b"%d" % self.rank)
         self._key.guard_client(outbox)
-        self._watches[peer] = outbox.get_monitor_socket(self._zmq.EVENT_DISCONNECTED)
+        self._watches[peer] = watch(outbox, self._zmq.EVENT_DISCONNECTED)
         outbox.connect(address)
         self._outboxes[peer] = outbox
+
+    def shut(self) -> None:
+        """Take no more connections: all peers have theirs, and a lost one is not made anew."""
+        if self._gate is not None:
+            self._gate.set(shut=True)
 
     def send(self, peer: int, kind: Kind, frames: Sequence[Any], argument: int = 0) -> None:
         """Queue a message; its frames must stay unchanged until the peer has it. Does not block."""
@@ -182,9 +191,10 @@ class Wire:
             for socket in (*self._outboxes.values(), self._inbox):
                 socket.disable_monitor()
                 socket.close(_LINGER_MS)
-            for watch in (*self._watches.values(), getattr(self, "_ends", None)):
-                if watch is not None:
-                    watch.close(0)
+            for reader in (*self._watches.values(), self._ends):
+                reader.close(0)
+            if self._gate is not None:
+                self._gate.close()
             self._context.term()
 
     def _socket(self, kind: int) -> Any:
@@ -209,9 +219,9 @@ class Wire:
 
         if self._closed:
             return
-        for peer, watch in self._watches.items():
-            if watch.poll(0):
-                recv_monitor_message(watch)
+        for peer, reader in self._watches.items():
+            if reader.poll(0):
+                recv_monitor_message(reader)
                 self._cut.setdefault(peer, monotonic())
         while self._ends.poll(0):
             fd = recv_monitor_message(self._ends)["value"]

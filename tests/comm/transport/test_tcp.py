@@ -151,6 +151,30 @@ def test_bytes_that_are_no_handshake(pair, name):
     assert one.dropped == 1 and zero.dropped == 0 and one.cut_off() == set()
 
 
+def test_a_thousand_strangers_do_not_hold_up_a_rank_that_computes(pair):
+    zero, one = pair
+    for _ in range(1500):
+        socket.create_connection(("127.0.0.1", one.port), 5).close()
+    zero.send(1, Kind.STREAM, [b"ours"])
+    assert bytes(received(one, 1)[0].frames[0]) == b"ours"
+    assert eventually(lambda: one.dropped == 1500) and one.cut_off() == set()
+
+
+def test_a_shut_wire_lets_nobody_in_and_keeps_its_peers(pair):
+    zero, one = pair
+    zero.send(1, Kind.STREAM, [b"up"])
+    received(one, 1)
+    one.shut()
+    with socket.socket() as stranger:
+        stranger.setblocking(False)
+        stranger.connect_ex(("127.0.0.1", one.port))
+        assert eventually(lambda: one.dropped > 0)
+        zero.send(1, Kind.STREAM, [b"ours"])
+        assert bytes(received(one, 1)[0].frames[0]) == b"ours"
+        with pytest.raises(BlockingIOError):
+            stranger.send(b"let me in")
+
+
 def test_oversize_frames_end_their_connection_only(pair):
     zero, one = pair
     with outsider(one.address, KEY) as client:
