@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from disttorch.comm.counters import CounterBoard
+from disttorch.linux import pidfd_open
 from disttorch_launcher import failures, linux, report_file, supervisor
 from disttorch_launcher.channel import Channel
 from disttorch_launcher.config import LaunchConfig, ScriptKind
@@ -433,7 +434,7 @@ class Agent:
 def _reap(pid: int, timeout_s: float) -> None:
     """Wait for a child that is about to leave; SIGKILL it if it does not."""
     with contextlib.suppress(ProcessLookupError, ChildProcessError):
-        pidfd = os.pidfd_open(pid)
+        pidfd = pidfd_open(pid)
         try:
             poll = select.poll()
             poll.register(pidfd, select.POLLIN)

@@ -27,6 +27,7 @@ from disttorch_launcher.config import (
     UsageError,
     check_open_files,
     check_script,
+    check_system,
 )
 from disttorch_launcher.cores import available_cores
 from disttorch_launcher.log_files import make_folder
@@ -55,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             request = _configure(sys.argv[1:] if argv is None else argv, outer)
             if request.print_config or request.dry_run:
                 return _show(request, outer)
+            check_system(sys.platform)
             _preload()
             signal_mask = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS)
     except UsageError as error:

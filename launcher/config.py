@@ -131,6 +131,15 @@ def check_script(config: LaunchConfig) -> None:
         raise UsageError(f"script {config.script} cannot be read; look at its permissions")
 
 
+def check_system(platform: str) -> None:
+    """Raise UsageError unless `sys.platform` is one that jobs run on."""
+    if platform != "linux":
+        raise UsageError(
+            f"jobs need Linux, where ranks see each other's memory, and this is {platform}; run "
+            f"the script with python, as one process, or in a Linux container"
+        )
+
+
 def check_open_files(config: LaunchConfig, limit: float) -> None:
     """Raise UsageError if the launcher would exceed its limit of open files."""
     each = FDS_PER_RANK + (FDS_OF_LOGS if config.logs.wanted else 0)

@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from disttorch import linux
 from disttorch_launcher.cores import available_cores
 from disttorch_launcher.run_directory import choose_base
 
@@ -104,10 +105,10 @@ def _zmq() -> Finding:
 
 def _shared_memory() -> Finding:
     """Ranks open each other's memfd through /proc/<pid>/fd; look at our own that way."""
-    if not hasattr(os, "memfd_create"):
+    if not linux.has_memfd():
         advice = "ranks on one host need Linux"
         return Finding("shared memory", Verdict.BROKEN, "no memfd on this system", advice)
-    fd = os.memfd_create("disttorch-doctor")
+    fd = linux.memfd_create("disttorch-doctor")
     try:
         os.ftruncate(fd, 4096)
         os.close(os.open(f"/proc/{os.getpid()}/fd/{fd}", os.O_RDWR))

@@ -8,6 +8,7 @@ from disttorch_launcher.config import (
     UsageError,
     check_open_files,
     check_script,
+    check_system,
 )
 
 
@@ -47,6 +48,12 @@ def test_unreadable_script(tmp_path):
 @pytest.mark.parametrize("kind", [ScriptKind.MODULE, ScriptKind.PROGRAM])
 def test_modules_and_programs_are_found_by_the_rank(kind):
     check_script(LaunchConfig("not.here", kind=kind))
+
+
+def test_other_systems_are_refused():
+    check_system("linux")
+    with pytest.raises(UsageError, match=r"jobs need Linux.*and this is darwin; run the script"):
+        check_system("darwin")
 
 
 @pytest.mark.parametrize("limit", [1024, -1])  # -1: no limit

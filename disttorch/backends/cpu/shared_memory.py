@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from disttorch import linux
+
 _BLOCK_NBYTES = 16 << 20  # pages cost nothing before they are written to
 _ALIGN_NBYTES = 64
 
@@ -72,7 +74,7 @@ if hasattr(os, "register_at_fork"):
 
 def empty(nbytes: int) -> np.ndarray:
     """Bytes in memory that is shared with the processes they are sent to, and those forked."""
-    if not hasattr(os, "memfd_create"):
+    if not linux.has_memfd():
         return np.frombuffer(mmap.mmap(-1, max(nbytes, 1)), np.uint8, nbytes)  # by fork only
     if nbytes >= _BLOCK_NBYTES // 4:
         return np.frombuffer(_new_block(nbytes), np.uint8, nbytes)
@@ -87,7 +89,7 @@ def empty(nbytes: int) -> np.ndarray:
 
 
 def _new_block(nbytes: int) -> Block:
-    fd = os.memfd_create("disttorch-shared", os.MFD_CLOEXEC)
+    fd = linux.memfd_create("disttorch-shared")
     return Block.of_file(fd, nbytes)
 
 

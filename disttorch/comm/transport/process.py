@@ -10,6 +10,8 @@ import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from disttorch import linux
+
 
 @dataclass(frozen=True)
 class ProcessId:
@@ -87,7 +89,7 @@ class ProcessWatch:
 
     def _open(self, rank: int, process: ProcessId) -> None:
         try:
-            fd = os.pidfd_open(process.pid)
+            fd = linux.pidfd_open(process.pid)
         except OSError as error:
             if error.errno == errno.ESRCH:
                 self._ended.add(rank)

@@ -9,6 +9,7 @@ import os
 import sys
 import weakref
 
+from disttorch import linux
 from disttorch.comm.errors import SharedMemoryError
 from disttorch.comm.transport.process import ProcessId
 
@@ -32,15 +33,17 @@ class Segment:
         self.nbytes = max(nbytes, 1)
         check_available(reserved_nbytes)
         try:
-            self.fd = os.memfd_create(_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            self.fd = linux.memfd_create(_NAME, linux.MFD_CLOEXEC | linux.MFD_ALLOW_SEALING)
         except OSError as error:
-            raise SharedMemoryError(f"cannot create shared memory: {error.strerror}") from None
+            raise SharedMemoryError(
+                f"cannot create shared memory: {error.strerror}; ranks need Linux, from 3.17 on"
+            ) from None
         # Also closes it when a group is dropped without being closed.
         self.close_fd = weakref.finalize(self, os.close, self.fd)
         """Close the descriptor once all peers have mapped the segment; mappings stay valid."""
         try:
             os.ftruncate(self.fd, self.nbytes)
-            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+            fcntl.fcntl(self.fd, linux.F_ADD_SEALS, linux.F_SEAL_SHRINK | linux.F_SEAL_GROW)
             self.reserve(0, reserved_nbytes)
             self.memory = _map(self.fd, self.nbytes, populate=False)
         except (OSError, SharedMemoryError) as error:
