@@ -80,7 +80,7 @@ class Agent:
         stall_s = min(config.stall_s, config.timeout_s / 2)
         self._observer = Observer(
             run_directory.path, stall_s, self._pids, self._pass_on, self._console.note,
-            lambda rank: board.read(rank - self._slots[0].rank),
+            lambda rank: board.read(rank - self._slots[0].rank), self._link,
         )  # fmt: skip
 
     def run(self, signal_mask: Iterable[int]) -> int:

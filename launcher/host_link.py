@@ -42,6 +42,11 @@ def page_key(node: int) -> str:
     return f"host/{node}/page"
 
 
+def where_key(node: int) -> str:
+    """Where host `node` says in the store where its ranks are (`whereabouts`)."""
+    return f"host/{node}/where"
+
+
 class HostLink:
     """This host's end; `fileno` becomes readable when there is `news`."""
 
@@ -65,6 +70,9 @@ class HostLink:
         self._told: set[tuple[int, int]] = set()  # causes passed on: host, attempt
         self._restarts = 0
         self._running = tuple(self._others)  # replaced, never changed: both threads read it
+        # Where the others' ranks are, and when that was news; replaced, never changed.
+        self._elsewhere: dict[int, tuple[float, dict[str, Any]]] = {}
+        self._stands_still = False
         self._written = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -93,6 +101,20 @@ class HostLink:
     def running(self) -> tuple[int, ...]:
         """The hosts whose ranks had not all ended when they were last looked at."""
         return self._running
+
+    def tell_where(self, where: dict[str, Any]) -> None:
+        """Tell the others where this host's ranks are, and ask the same of them."""
+        self._posts.put(("where", 0, where))
+
+    @property
+    def elsewhere(self) -> Mapping[int, tuple[float, dict[str, Any]]]:
+        """What each other host told last of its ranks, and when this host first read it."""
+        return self._elsewhere
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether another host has been stopped by its user (Ctrl-Z)."""
+        return self._stands_still
 
     def news(self) -> list[Event]:
         """What has been learnt since the last call, in order."""
@@ -159,6 +181,9 @@ class HostLink:
             what, restarts, told = self._posts.get(timeout=LOOK_EVERY_S)
         except queue.Empty:
             return
+        if what == "where":
+            self._exchange(store, told)
+            return
         if what in ("left", "still", "stop"):
             self._page[what] = told
         elif what == "causes":
@@ -171,6 +196,22 @@ class HostLink:
         except DistStoreError:
             self._store_failed()
         self._written.set()
+
+    def _exchange(self, store: ZmqStore, where: dict[str, Any]) -> None:
+        if self._cut_off:
+            return
+        try:
+            store.set(where_key(self.node), json.dumps(where))
+            told = [n for n in self._others if n in self._elsewhere or store.check([where_key(n)])]
+            values = map(json.loads, store.multi_get([where_key(node) for node in told]))
+        except DistStoreError:
+            self._store_failed()
+            return
+        now_s, before = time.monotonic(), self._elsewhere
+        self._elsewhere = {
+            node: before[node] if node in before and before[node][1] == value else (now_s, value)
+            for node, value in zip(told, values, strict=True)
+        }
 
     def _number(self, store: ZmqStore, restarts: int) -> int:
         """The place of a cause among those of all hosts; 0, the last, if the store has gone."""
@@ -197,6 +238,7 @@ class HostLink:
     def _read(self, store: ZmqStore, listened_s: float) -> None:
         """Look at the other hosts' pages, and tell what is new."""
         pages = self._pages(store)
+        self._stands_still = any(page["still"] for page in pages.values())
         if self.node == 0:
             self._silent_s[0] = 0.0  # the store has answered
         for node in self._others:

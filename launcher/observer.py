@@ -3,21 +3,24 @@
 import socket
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from disttorch.comm import status
-from disttorch_launcher import control, linux, stall
+from disttorch_launcher import control, linux, stall, whereabouts
+from disttorch_launcher.host_link import HostLink
 from disttorch_launcher.job_store import JobStore
 from disttorch_launcher.snapshot import snapshot
 from disttorch_launcher.stacks import STACK_SIGNAL, StackRequest, all_lines
+from disttorch_launcher.whereabouts import Whereabouts
 
 Done = Callable[[Mapping[int, str]], None]
 
 
 class Observer:
     """`pids` are the living ranks, `send` passes a signal to some of them, `note` prints,
-    `counted` is what a rank has counted.
+    `counted` is what a rank has counted. Over a `link` the ranks of other hosts are looked at, too.
     """
 
     def __init__(
@@ -28,6 +31,7 @@ class Observer:
         send: Callable[[frozenset[int], int], None],
         note: Callable[[str], None],
         counted: Callable[[int], dict[str, int]],
+        link: HostLink | None = None,
     ) -> None:
         self._run_dir = run_dir
         self._stall_s = stall_s
@@ -36,9 +40,13 @@ class Observer:
         self._send = send
         self._note = note
         self._counted = counted
+        self._link = link
         self._restarts = 0
         self._store: JobStore | None = None
         self._told: tuple[object, ...] | None = None
+        self._reported = False  # what was last told is on the screen
+        self._stacks: tuple[str, ...] = ()  # for the other hosts
+        self._shown: dict[int, tuple[str, ...]] = {}  # of the other hosts'
         self._joined: set[int] = set()
         self._first_joined_s = 0.0
         self._requests: list[tuple[StackRequest, Done]] = []
@@ -48,7 +56,7 @@ class Observer:
     def started(self, restarts: int, store: JobStore) -> None:
         """The ranks have been started, as attempt number `restarts`."""
         self._restarts, self._store = restarts, store
-        self._told = None
+        self._told, self._reported, self._stacks = None, False, ()
         self._joined.clear()
         self._next_check_s = time.monotonic() + self._every_s
 
@@ -96,39 +104,75 @@ class Observer:
 
     def _check(self, now_s: float) -> None:
         found = self._suspicion(now_s)
+        if found is None:
+            self._stacks = ()
         if found is None or found.key == self._told:
             return
-        self._told = found.key
+        self._told, self._reported = found.key, False
         pids = dict(self._pids)
         self._ask(
-            frozenset(found.blamed),
-            lambda answers: self._note("\n".join(found.lines(answers, pids))),
+            frozenset(found.blamed) & pids.keys(),
+            lambda answers: self._report(found, answers, pids),
         )
 
+    def _report(
+        self, found: stall.Suspicion, answers: Mapping[int, str], pids: Mapping[int, int]
+    ) -> None:
+        self._note("\n".join(found.lines(answers, pids)))
+        self._reported = True
+        if self._link is not None:
+            self._stacks = tuple(found.stacks(answers, pids, self._link.node))
+
     def _suspicion(self, now_s: float) -> stall.Suspicion | None:
+        place = self._own_place(now_s)
+        if not place.alive:
+            return None
+        if self._link is not None:
+            place = self._all_places(self._link, place, now_s)
+        if not place.alive <= place.joined:
+            waited_s = now_s - place.joining_since_s
+            found = stall.suspect_joining(place.joined, place.alive, waited_s, self._stall_s)
+        elif any(place.records.values()):
+            found = stall.suspect(place.records, now_s, self._stall_s)
+        else:
+            return None
+        return found and replace(found, host_of=place.host_of)
+
+    def _own_place(self, now_s: float) -> Whereabouts:
         alive = frozenset(self._pids)
-        if not alive:
-            return None
-        joining = self._joining(alive, now_s)
-        if joining is not None or len(self._joined) < len(alive):
-            return joining
-        job = {rank: self._records(rank, now_s) for rank in sorted(alive)}
-        if not any(job.values()):
-            return None
-        return stall.suspect(job, now_s, self._stall_s)
+        if self._store is not None:
+            new = {rank for rank in alive - self._joined if self._store.has_joined(rank)}
+            if new and not self._joined:
+                self._first_joined_s = now_s
+            self._joined |= new
+        # Before all have joined no call begins.
+        ranks = sorted(alive) if alive <= self._joined else ()
+        records = {rank: self._records(rank) for rank in ranks}
+        joined = frozenset(self._joined)
+        return Whereabouts(alive, joined, self._first_joined_s, records, self._stacks)
 
-    def _records(self, rank: int, now_s: float) -> list[status.Record]:
+    def _all_places(self, link: HostLink, own: Whereabouts, now_s: float) -> Whereabouts:
+        link.tell_where(whereabouts.pack(own, self._restarts, now_s))
+        if link.stands_still:
+            self.went_on()
+            return replace(own, alive=frozenset(), joined=frozenset(), records={})
+        others = {
+            node: whereabouts.unpack(told, node, seen_s)
+            for node, (seen_s, told) in link.elsewhere.items()
+            if told["restarts"] == self._restarts
+        }
+        self._show_stacks(others)
+        return whereabouts.merged([own, *others.values()])
+
+    def _show_stacks(self, others: Mapping[int, Whereabouts]) -> None:
+        """What the launchers of other hosts have learnt of ranks that keep ours waiting."""
+        for node, place in others.items():
+            if self._reported and place.stacks and self._shown.get(node) != place.stacks:
+                self._shown[node] = place.stacks
+                self._note("\n".join(place.stacks))
+
+    def _records(self, rank: int) -> list[status.Record]:
         return status.read(status.page_path(str(self._run_dir), self._restarts, rank))
-
-    def _joining(self, alive: frozenset[int], now_s: float) -> stall.Suspicion | None:
-        if self._store is None or alive <= self._joined:
-            return None
-        new = {rank for rank in alive - self._joined if self._store.has_joined(rank)}
-        if new and not self._joined:
-            self._first_joined_s = now_s
-        self._joined |= new
-        waited_s = now_s - self._first_joined_s
-        return stall.suspect_joining(frozenset(self._joined), alive, waited_s, self._stall_s)
 
     def _ask(self, ranks: frozenset[int], done: Done) -> None:
         request = StackRequest(str(self._run_dir), self._restarts, ranks, time.monotonic())

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from disttorch.comm.status import Record, Stall, find_stall
 from disttorch_launcher.failures import NAME, rank_ranges
@@ -15,7 +15,8 @@ MAX_STACKS = 8
 class Suspicion:
     """A wait that has lasted too long: who waits, where, and whose stacks would tell why.
 
-    `missing` maps each rank that has not come to what is known of it.
+    `missing` maps each rank that has not come to what is known of it, `host_of` the ranks of other
+    hosts to these.
     """
 
     waiting: tuple[int, ...]
@@ -24,6 +25,7 @@ class Suspicion:
     missing: Mapping[int, str]
     blamed: tuple[int, ...]
     key: tuple[object, ...]
+    host_of: Mapping[int, int] = field(default_factory=dict)
 
     def lines(self, answers: Mapping[int, str], pids: Mapping[int, int]) -> list[str]:
         """The report, with the stacks that have come."""
@@ -33,9 +35,19 @@ class Suspicion:
             f"{self.waited_s:.1f} s"
         ]
         for rank, what in self.missing.items():
-            lines.append(f"  rank {rank} (pid {pids.get(rank, 0)}) has not arrived: {what}")
-            if rank in self.blamed:
+            host = self.host_of.get(rank)
+            where = f"pid {pids.get(rank, 0)}" if host is None else f"host {host}"
+            lines.append(f"  rank {rank} ({where}) has not arrived: {what}")
+            if rank in self.blamed and host is None:
                 lines += stack_lines(answers.get(rank), pids.get(rank, 0))
+        return lines
+
+    def stacks(self, answers: Mapping[int, str], pids: Mapping[int, int], host: int) -> list[str]:
+        """The stacks of this host's ranks, as the launchers of other hosts show them."""
+        lines = []
+        for rank in (rank for rank in self.blamed if rank in pids):
+            lines.append(f"{NAME}: rank {rank} (pid {pids[rank]} on host {host}):")
+            lines += stack_lines(answers.get(rank), pids[rank])
         return lines
 
 

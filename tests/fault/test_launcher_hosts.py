@@ -1,6 +1,7 @@
 """Jobs of two hosts, both of which are this one: two launchers that meet over TCP."""
 
 import socket
+import threading
 import time
 from contextlib import ExitStack, contextmanager
 
@@ -8,7 +9,7 @@ import pytest
 
 from disttorch_launcher import host_link
 from disttorch_launcher.hosts import HOST_LOST_STATUS
-from tests.launcher.jobs import Job, wait_gone
+from tests.launcher.jobs import PATIENCE_S, Job, wait_gone
 
 pytestmark = pytest.mark.fault
 
@@ -137,3 +138,56 @@ def test_host_that_is_asked_to_stop_stops_the_others(tmp_path):
     assert (first.status, second.status) == (143, 143), first.stderr
     assert first.stderr.endswith("\nfrom host 1:\nstopped by SIGTERM; exit status 143\n")
     assert second.stderr.startswith("disttorch-launch: SIGTERM: the ranks have 2 s to end")
+
+
+STUCK = """
+    import os, sys, time
+    import disttorch as torch
+    import disttorch.distributed as dist
+    rank, guilty, early = int(os.environ["RANK"]), int(sys.argv[1]), sys.argv[2] == "early"
+    def stuck():
+        time.sleep(60)  # here
+    if rank == guilty and early:
+        stuck()
+    dist.init_process_group()
+    x = torch.ones(4)
+    dist.all_reduce(x)
+    if rank == guilty:
+        stuck()
+    dist.all_reduce(x)
+"""
+
+
+def until(job, last):
+    """What comes on standard error up to the line with `last`, PATIENCE_S at most."""
+    watchdog = threading.Timer(PATIENCE_S, job.process.kill)
+    watchdog.start()
+    lines = []
+    for line in job.process.stderr:
+        lines.append(line.decode())
+        if last in lines[-1]:
+            break
+    watchdog.cancel()
+    watchdog.join()
+    return "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("guilty", "when", "others", "call"),
+    [
+        (3, "late", "ranks 0-2", "all_reduce #2 of float32 (4,) at job.py:15"),
+        (0, "early", "ranks 1-3", "init_process_group"),
+    ],
+)
+def test_rank_stuck_on_one_host_is_named_on_all(guilty, when, others, call, tmp_path):
+    with started(tmp_path, STUCK, "--stall", "0.5", args=(str(guilty), when)) as jobs:
+        reports = [until(job, "in <module>") for job in jobs]
+    host = guilty // 2
+    for node, report in enumerate(reports):
+        assert f"stalled: {others} wait in {call} since" in report, report
+        where = "(pid " if node == host else f"(host {host}) "
+        assert report.count("has not arrived") == 1, report
+        assert f"  rank {guilty} {where}" in report, report
+        assert "    at job.py:7 in stuck\n" in report, report
+    assert f"disttorch-launch: rank {guilty} (pid " in reports[1 - host]
+    assert f" on host {host}):\n    at job.py:7 in stuck\n" in reports[1 - host]

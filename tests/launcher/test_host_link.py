@@ -2,6 +2,7 @@
 
 import json
 import select
+import time
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -215,4 +216,33 @@ def test_of_several_causes_of_a_host_the_first_counts():
         while not found:
             found = [e for e in next_news(links[0]) if isinstance(e, HostsAgreed)]
         assert found[0].verdict.cause.how == BOOM.how
+        all_leave(links)
+
+
+def test_where_ranks_are_is_told_and_asked():
+    with linked() as (links, _):
+        links[1].tell_where({"alive": [2, 3], "n": 1})
+        seen_s = []
+        for n in (1, 1, 2):
+            links[1].tell_where({"alive": [2, 3], "n": n})
+            for _ in range(1000):
+                links[0].tell_where({"alive": [0, 1]})
+                time.sleep(2e-3)
+                if links[0].elsewhere.get(1, (0.0, {}))[1].get("n") == n:
+                    break
+            at_s, told = links[0].elsewhere[1]
+            assert told == {"alive": [2, 3], "n": n}
+            seen_s.append(at_s)
+        assert seen_s[0] == seen_s[1] < seen_s[2]
+        all_leave(links)
+
+
+def test_a_host_that_stands_still_is_known_to_the_others():
+    with linked() as (links, _):
+        for still in (True, False):
+            links[1].stand_still(still)
+            end_s = time.monotonic() + PATIENCE_S
+            while links[0].stands_still is not still and time.monotonic() < end_s:
+                time.sleep(2e-3)
+            assert links[0].stands_still is still
         all_leave(links)
