@@ -31,5 +31,8 @@ def describe(frame: FrameType | None) -> str:
     if frame is None:
         return "unknown"
     filename = frame.f_code.co_filename
-    relative = os.path.relpath(filename) if os.path.isabs(filename) else filename
+    try:
+        relative = os.path.relpath(filename) if os.path.isabs(filename) else filename
+    except FileNotFoundError:  # the working directory has been removed
+        relative = filename
     return f"{min(filename, relative, key=len)}:{frame.f_lineno}"

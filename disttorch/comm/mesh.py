@@ -195,6 +195,7 @@ class SharedMesh:
 
         Where those in turn depend on others, all of these are `alive`.
         """
+        ready = self._taking_in(ready, peers)
 
         def check() -> None:
             if self.closing:
@@ -243,6 +244,12 @@ class SharedMesh:
             self.doing(),
             eager=self.eager,
         )
+
+    def _taking_in(
+        self, ready: Callable[[], bool], peers: Callable[[], Sequence[int]]
+    ) -> Callable[[], bool]:
+        """What to ask while waiting for the `peers`: `ready` itself, as they write to memory."""
+        return ready
 
     def _ended(self) -> set[int]:
         return self.watch.ended()

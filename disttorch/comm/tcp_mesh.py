@@ -155,17 +155,10 @@ class TcpMesh(SharedMesh):
                 else:
                     self._take_leave(message)
 
-    def wait_for(
-        self,
-        ready: Callable[[], bool],
-        deadline: Deadline,
-        peers: Callable[[], Sequence[int]],
-        doing: str,
-        *,
-        eager: bool = True,
-        alive: Sequence[int] | None = None,
-    ) -> None:
-        """As in shared memory, taking in messages meanwhile."""
+    def _taking_in(
+        self, ready: Callable[[], bool], peers: Callable[[], Sequence[int]]
+    ) -> Callable[[], bool]:
+        """`ready` after messages were taken in."""
 
         def pumped() -> bool:
             self.pump()
@@ -177,7 +170,7 @@ class TcpMesh(SharedMesh):
                 self.pump()
             return ready()
 
-        super().wait_for(pumped, deadline, peers, doing, eager=eager, alive=alive)
+        return pumped
 
     def _ended(self) -> set[int]:
         cut = {self.ranks[peer] for peer in self.wire.cut_off()}

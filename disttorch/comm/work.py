@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from disttorch.comm.deadline import Deadline
@@ -30,15 +31,21 @@ class Work:
         self._running = threading.Lock()
         self._running.acquire()
 
-    def wait(self, timeout_s: float | None = None) -> bool:
+    def wait(self, timeout: timedelta | float | None = None) -> bool:
         """Block until the operation has ended; returns True, or raises the error that it met.
 
-        Without `timeout_s` it ends at the operation's own deadline. Raises CollectiveTimeoutError
-        if `timeout_s` seconds pass first; the operation then goes on.
+        Without `timeout`, or with ``timedelta(0)`` as in PyTorch, it ends at the operation's own
+        deadline. Raises CollectiveTimeoutError if `timeout`, a timedelta or seconds, passes first;
+        the operation then goes on.
         """
-        limit_s = -1.0 if timeout_s is None else Deadline.after(timeout_s).remaining_s()
-        if not self._running.acquire(timeout=limit_s):
-            raise CollectiveTimeoutError(f"{self.what} did not end within {timeout_s:g} s")
+        if timeout is None or timeout == timedelta(0):
+            self._running.acquire()
+        else:
+            limit = Deadline.after(timeout)
+            if not self._running.acquire(timeout=limit.remaining_s()):
+                raise CollectiveTimeoutError(
+                    f"{self.what} did not end within {limit.timeout_s:g} s"
+                )
         self._running.release()
         if self._error is not None:
             raise self._error

@@ -95,10 +95,13 @@ def recv_object_list(
     device: Any = None,
     group_src: int | None = None,
 ) -> int:
-    """Overwrite `object_list` with what global rank `src` sent; return the sender's rank."""
+    """Overwrite `object_list` with what global rank `src`, by default any, sent; return the sender.
+
+    It is a global rank, -1 on ranks outside of the group.
+    """
     if outside(group):
         return -1
     own = resolve_group(group)
     root = None if src is None and group_src is None else root_of(group, src, group_src, None)
-    object_list[:] = own.recv_object(root)
-    return -1 if root is None else own.ranks[root]
+    sender, object_list[:] = own.recv_object_from(root)
+    return own.ranks[sender]

@@ -8,7 +8,7 @@ from typing import Any
 
 from disttorch.comm.work import Work
 from disttorch.distributed.arguments import check_tensor, outside
-from disttorch.distributed.collectives import _written
+from disttorch.distributed.own_group import written as _written
 from disttorch.distributed.world import get_global_rank, get_group_rank, resolve_group
 from disttorch.tensor import Tensor
 
@@ -17,7 +17,9 @@ Group = Any
 
 def _peer(group: Group, peer: int | None, group_peer: int | None) -> int | None:
     """Group rank of a peer given as a global or as a group rank; None for any."""
-    if group_peer is not None or peer is None:
+    if group_peer is not None and peer is not None:
+        raise ValueError("Can't specify both group_rank and global_rank")
+    if peer is None:
         return group_peer
     return get_group_rank(group, peer)
 

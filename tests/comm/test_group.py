@@ -144,7 +144,7 @@ def test_errors_in_the_background_come_out_of_wait() -> None:
         if group.rank == 0:
             slow = group.all_reduce(SMALL, async_op=True)
             with pytest.raises(CollectiveTimeoutError, match=r"did not end within 0\.01 s"):
-                slow.wait(timeout_s=0.01)
+                slow.wait(timeout=0.01)
             group.send(np.zeros(1), 1)
             assert slow.wait()
         else:

@@ -1,6 +1,7 @@
 """Handles and the thread behind them."""
 
 import threading
+from datetime import timedelta
 
 import pytest
 
@@ -14,7 +15,10 @@ def test_waits_of_any_length() -> None:
         work.wait(0)
     with pytest.raises(ValueError, match="at least 0"):
         work.wait(-1)
-    work.finish()
+    with pytest.raises(CollectiveTimeoutError, match=r"a test did not end within 0\.01 s"):
+        work.wait(timeout=timedelta(milliseconds=10))
+    threading.Timer(0.05, work.finish).start()
+    assert work.wait(timedelta(0))  # PyTorch's way to say no limit
     assert work.wait(float("inf"))
     assert work.wait(0)
 

@@ -85,6 +85,9 @@ def exchanges(r, out):
 
 def point_to_point(r):
     t = torch.full((2,), float(r))
+    for call in (dist.send, dist.recv, dist.isend, dist.irecv):
+        with pytest.raises(ValueError, match="Can't specify both group_rank and global_rank"):
+            call(t, (r + 1) % N, None, 0, (r + 1) % N)
     if r == 0:
         dist.send(t, dst=1)
         ops = [dist.P2POp(dist.irecv, t, 2, tag=5)]
@@ -110,7 +113,12 @@ def objects(r):
     dist.scatter_object_list(part, list("xyz") if r == 0 else None, src=0)
     gathered = [None] * N if r == 1 else None
     dist.gather_object(r * r, gathered, dst=1)
-    return everyone, shared, part, gathered
+    sent, sender = ["kept"], None
+    if r == 2:
+        sender = dist.recv_object_list(sent)
+    elif r == 1:
+        dist.send_object_list([{3: "x"}, None], dst=2)
+    return everyone, shared, part, gathered, (sent, sender)
 
 
 def subgroup(r):
@@ -145,6 +153,7 @@ EXPECTED = {
         ["a", {1, 2}],
         ["xyz"[r]],
         [0, 1, 4] if r == 1 else None,
+        ([{3: "x"}, None], 1) if r == 2 else (["kept"], None),
     ),
     "subgroup": lambda r: [(2.0, (0, 2)), (1.0, (-1, -1)), (2.0, (1, 2))][r],
 }

@@ -77,7 +77,9 @@ def unflatten(values: Mapping[str, Any], paths: Mapping[str, Path]) -> dict[str,
 
 def _child(container: Any, key: str | int, make: Callable[[], Any]) -> Any:
     if isinstance(container, dict):
-        return container.setdefault(key, make()) if key not in container else container[key]
+        if key not in container:
+            container[key] = make()
+        return container[key]
     assert isinstance(key, int)
     container.extend([None] * (key + 1 - len(container)))
     if container[key] is None:

@@ -91,11 +91,11 @@ def set_model_state_dict(
 ) -> Any:
     """Load what `get_model_state_dict` returned; returns the missing and unexpected names."""
     options = options or StateDictOptions()
-    state = {name.removeprefix(_PREFIX): v for name, v in model_state_dict.items()}
-    inner = _inner(model)
-    own = inner.state_dict().keys()
-    given = state if state.keys() & own else model_state_dict
-    return inner.load_state_dict(dict(given), strict=options.strict)
+    inner, state = _inner(model), dict(model_state_dict)
+    # Of a wrapped model, unless the model has a part of that name itself.
+    if not state.keys() & inner.state_dict().keys():
+        state = {name.removeprefix(_PREFIX): value for name, value in state.items()}
+    return inner.load_state_dict(state, strict=options.strict)
 
 
 # ---- optimisers ------------------------------------------------------------------------------

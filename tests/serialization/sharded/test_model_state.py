@@ -136,3 +136,16 @@ def test_refusals():
     model(torch.from_numpy(X)).sum().backward()
     with pytest.raises(RuntimeError, match="optimizer states are initialized"):
         states.get_optimizer_state_dict(model, optimizer)
+
+
+def test_a_model_with_a_part_named_module():
+    class Held(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.module, self.head = nn.Linear(2, 2), nn.Linear(2, 1)
+
+    state = states.get_model_state_dict(Held())
+    for given in (state, {f"module.{name}": value for name, value in state.items()}):
+        other = Held()
+        states.set_model_state_dict(other, given)
+        assert torch.equal(other.module.weight, state["module.weight"])
