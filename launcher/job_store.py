@@ -18,6 +18,7 @@ class JobStore:
         self._restarts = restarts
         self._server: StoreServer | None = None
         self._client: ZmqStore | None = None
+        self._joined: set[int] = set()  # that they have joined stays true without the store
         self._given_up = False  # host 0 has gone: to ask again would hold up the launcher
         if meeting is None:
             self._server = StoreServer(f"ipc://{run_dir}/store-{restarts}.sock")
@@ -39,13 +40,14 @@ class JobStore:
 
     def has_joined(self, rank: int) -> bool:
         """True if the rank has announced itself to the process group."""
-        if self._given_up:
-            return False
+        if self._given_up or rank in self._joined:
+            return rank in self._joined
         try:
-            return self._ask().check([join_key(self._restarts, rank)])
+            if self._ask().check([join_key(self._restarts, rank)]):
+                self._joined.add(rank)
         except DistStoreError:
             self._given_up = True
-            return False
+        return rank in self._joined
 
     def close(self) -> None:
         """Stop serving and remove the socket; a store of several hosts goes on."""

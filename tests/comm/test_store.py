@@ -500,6 +500,17 @@ def test_a_server_that_goes_ends_waits_at_once(key: JobKey | None) -> None:
         closer.join()
 
 
+def test_a_server_that_is_stopped_is_waited_for_as_long_as_was_said(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    with StoreServer(f"ipc://{tmp_path}/store.sock") as server:  # which nothing makes serve
+        with ZmqStore(server.address, 0.2) as store:
+            for call in (lambda: store.set("k", "v"), lambda: store.get("k")):
+                started_s = time.monotonic()
+                with pytest.raises(StoreTimeoutError, match="no answer from"):
+                    call()
+                assert time.monotonic() - started_s < 2.0
+
+
 def test_a_master_waits_for_its_workers() -> None:
     with pytest.raises(StoreTimeoutError, match=r"after 0.1 seconds .* 1/2 clients joined"):
         TCPStore("localhost", 0, 2, True, 0.1, environ={})

@@ -30,8 +30,9 @@ from disttorch.comm.wire import (
 if TYPE_CHECKING:
     import zmq
 
-# A wait ends at the server; the client gives the answer this long to arrive.
+# A wait ends at the server; the client gives the answer as long again to arrive, but this at most.
 _ANSWER_GRACE_S = 5.0
+_WAITING = (Op.GET, Op.WAIT, Op.POP)
 
 
 class _Line:
@@ -180,7 +181,8 @@ class ZmqStore(Store):
         return self._checked(request, reply, deadline)
 
     def _receive(self, line: _Line, request: Request, deadline: Deadline) -> Reply:
-        patience = Deadline.after(deadline.remaining_s() + _ANSWER_GRACE_S)
+        grace_s = min(_ANSWER_GRACE_S, self.timeout_s) if request.op in _WAITING else 0.0
+        patience = Deadline.after(deadline.remaining_s() + grace_s)
         while ready := line.poll(patience.remaining_ms()):
             if line.socket in ready:
                 try:
