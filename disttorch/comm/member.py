@@ -95,6 +95,7 @@ class Member:
         # Whoever does not stop in time keeps the memory, which goes when it lets go of the group.
         if all(stopped) and self._turn.acquire(timeout=_CLOSE_S):
             self._context.windows.clear()
+            self._context.remaps.clear()
             self._mailbox.close()
             self._mesh.close()
             self._turn.release()

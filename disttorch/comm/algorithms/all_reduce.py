@@ -91,6 +91,12 @@ def in_place(mesh: SharedMesh, arrays: Sequence[Array], reduce: Reduce, deadline
 
     `arrays` are the flat arrays of all ranks in group order. To be called after the first `sync`.
     """
+    reduce_slices(mesh, arrays, reduce)
+    mesh.sync(deadline)
+
+
+def reduce_slices(mesh: SharedMesh, arrays: Sequence[Array], reduce: Reduce) -> None:
+    """This rank's part in `in_place`, before the `sync` at its end."""
     bounds = cuts(arrays[0].size, mesh.size)
     low, high = bounds[mesh.rank], bounds[mesh.rank + 1]
     step = max(1, _IN_PLACE_BLOCK_BYTES // arrays[0].itemsize)
@@ -99,7 +105,6 @@ def in_place(mesh: SharedMesh, arrays: Sequence[Array], reduce: Reduce, deadline
         reduce(blocks[0], blocks)
         for block in blocks[1:]:
             copy(block, blocks[0])
-    mesh.sync(deadline)
 
 
 def _routes(

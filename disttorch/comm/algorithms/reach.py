@@ -27,8 +27,10 @@ from disttorch.comm.transport.arena import Array
 from disttorch.comm.transport.peer_memory import read_memory
 from disttorch.comm.transport.process import ProcessId
 
-# Marks a token as an address; no address of a user's process has this bit.
+# Marks a token as an address; those of user's processes are shorter on all Linux machines.
 _ADDRESS = 1 << 63
+ADDRESS_BITS = 48
+"""The bits of a token from here on tell other things than the address."""
 _WORD = np.dtype(np.int64)
 # What is read of each rank before it is reduced. It should stay in the core's caches, but a read
 # costs ten microseconds however short it is. Whole pages, so that all blocks lie alike in them.
@@ -60,7 +62,7 @@ class Reach:
 
     def agree(self, mesh: SharedMesh, tokens: Sequence[int], deadline: Deadline) -> bool:
         """Whether all ranks can read all others at the addresses they told; called by all."""
-        if not all(token & _ADDRESS for token in tokens):
+        if not all(map(is_address, tokens)):
             return False
         if self.possible is None:
             words = mesh.stages(_WORD, 1)
@@ -74,7 +76,7 @@ class Reach:
         try:
             for rank, token in enumerate(tokens):
                 if rank != own:
-                    read_memory(self._pids[rank], token & ~_ADDRESS, probe)
+                    read_memory(self._pids[rank], token & (1 << ADDRESS_BITS) - 1, probe)
         except OSError:
             return False
         return True
@@ -102,6 +104,11 @@ def token_of(flat: Array) -> int:
     return address_of(flat) | _ADDRESS
 
 
+def is_address(token: int) -> bool:
+    """Whether a token is one of `token_of`."""
+    return bool(token & _ADDRESS)
+
+
 def begin(
     mesh: SharedMesh, reach: Reach, call: EncodedCall, flat: Array, out: Array, deadline: Deadline
 ) -> list[int] | None:
@@ -117,7 +124,7 @@ def begin(
 
 def addresses(tokens: Sequence[int]) -> list[int]:
     """The addresses in the tokens of all ranks."""
-    return [token & ~_ADDRESS for token in tokens]
+    return [token & (1 << ADDRESS_BITS) - 1 for token in tokens]
 
 
 def all_reduce(

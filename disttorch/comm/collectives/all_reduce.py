@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from disttorch.comm.algorithms import all_reduce as ways
-from disttorch.comm.algorithms import hierarchical, paired, reach
-from disttorch.comm.algorithms.choice import INSTEAD_OF_REACH, Way, by_hosts, choose
+from disttorch.comm.algorithms import hierarchical, paired, reach, remapped
+from disttorch.comm.algorithms.choice import INSTEAD_OF_REACH, Way, by_hosts, choose, moves
 from disttorch.comm.algorithms.staged_reduce import stages_of
 from disttorch.comm.collectives.context import Context, FlatOutputs, Run, check_array
 from disttorch.comm.deadline import Deadline
@@ -58,23 +58,47 @@ def _run(
         paired.all_reduce(*planned, flat, stages_of(op, flat.dtype, mesh.size), deadline)
         return
     way = choose("all_reduce", flat.nbytes, mesh.size, shared=mesh.shared, apart=mesh.apart)
-    reaching = way is Way.REACH and context.reach.possible is not False
-    in_windows = context.windows.n_made > 0 and flat.nbytes >= _IN_PLACE_FROM_BYTES
-    if reaching or in_windows:
-        # Any rank's array may lie in a window, so all tell each other before data moves.
-        place = context.windows.find(flat) if in_windows else None
-        mesh.open(call, place.token if place else reach.token_of(flat) if reaching else 0)
-        mesh.sync(deadline)
-        tokens = mesh.tokens()
-        if place and all(token == place.token for token in tokens):
-            ways.in_place(mesh, place.arrays(flat), reduce, deadline)
-            return
-        if reaching and context.reach.agree(mesh, tokens, deadline):
-            places = reach.addresses(tokens)
-            reach.all_reduce(mesh, context.reach, flat, places, reduce, deadline)
+    if mesh.shared and flat.nbytes >= _IN_PLACE_FROM_BYTES:
+        if _where_they_lie(context, call, flat, reduce, way is Way.REACH, deadline):
             return
     else:
         mesh.open(call)
     if way is Way.REACH:
         way = INSTEAD_OF_REACH["all_reduce"]
     _STAGED[way](mesh, flat, reduce, deadline)
+
+
+def _where_they_lie(
+    context: Context,
+    call: EncodedCall,
+    flat: Array,
+    reduce: Reduce,
+    reaching: bool,
+    deadline: Deadline,
+) -> bool:
+    """Open the collective and, if all ranks' arrays can be reduced in their places, do it."""
+    mesh, windows, remaps = context.mesh, context.windows, context.remaps
+    place = windows.find(flat) if windows.n_made else None
+    moving = remaps.possible and moves(flat.nbytes)
+    reaching = reaching and context.reach.possible is not False
+    if not (windows.n_made or moving or reaching):
+        mesh.open(call)
+        return False
+    # Any rank's array may lie anywhere, so all tell each other before data moves.
+    with remapped.Claim(flat, moving=moving and place is None) as claim:
+        token = remaps.token(claim) if moving else reach.token_of(flat) if reaching else 0
+        mesh.open(call, place.token if place else token)
+        mesh.sync(deadline)
+        tokens = mesh.tokens()
+        if place and all(token == place.token for token in tokens):
+            ways.in_place(mesh, place.arrays(flat), reduce, deadline)
+            return True
+        arrays = remaps.arrays(mesh, tokens, claim, deadline) if moving else None
+        if arrays is not None:
+            remapped.all_reduce(mesh, arrays, flat, reduce, deadline)
+            return True
+    if not (reaching and context.reach.agree(mesh, tokens, deadline)):
+        return False
+    places = reach.addresses(tokens)
+    reach.all_reduce(mesh, context.reach, flat, places, reduce, deadline)
+    return True

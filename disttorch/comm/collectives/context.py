@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from disttorch.comm.algorithms.reach import Reach
+from disttorch.comm.algorithms.remapped import Remaps
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.header import CallCache, EncodedCall
 from disttorch.comm.mesh import SharedMesh
@@ -31,6 +32,7 @@ class Context:
         self.calls = CallCache()
         self.windows = Windows()
         self.reach = Reach(self.processes)
+        self.remaps = Remaps(self.processes)
 
     def call(
         self, operation: str, array: Array, *, root: int = -1, op: Reduction | None = None
