@@ -11,19 +11,25 @@ from array import array
 from collections.abc import Iterable, Sequence
 from time import monotonic
 
-DATA, BACKWARD, OPTIMISER = 1, 2, 3
+DATA, BACKWARD, OPTIMISER, AVERAGING = 1, 2, 3, 4
+"""AVERAGING is the end of backward, when all that is left to do is to wait for other ranks."""
 _MOST_SPANS = 4096
+_WORDS = 4
 
 Span = tuple[float, float]
 
-# Three numbers a span: its phase, begin and end. Objects would be garbage for the collector.
-_spans = array("d", bytes(24 * _MOST_SPANS))
-_places = itertools.cycle(range(0, 3 * _MOST_SPANS, 3))
+# Phase, begin, end, who: numbers, as objects would be garbage for the collector.
+_spans = array("d", bytes(8 * _WORDS * _MOST_SPANS))
+_places = itertools.cycle(range(0, _WORDS * _MOST_SPANS, _WORDS))
 
 
-def note(phase: int, begun_s: float) -> None:
-    """A span of `phase` that began at `begun_s` ends now; safe from any thread."""
+def note(phase: int, begun_s: float, who: int = 0) -> None:
+    """A span of `phase` that began at `begun_s` ends now; safe from any thread.
+
+    `who` tells apart those that do the same, such as two optimisers.
+    """
     at = next(_places)
+    _spans[at + 3] = who
     _spans[at + 2] = monotonic()
     _spans[at + 1] = begun_s
     _spans[at] = phase
@@ -32,8 +38,23 @@ def note(phase: int, begun_s: float) -> None:
 def spans(phase: int) -> list[Span]:
     """The latest spans of a phase, oldest first."""
     return sorted(
-        (_spans[at + 1], _spans[at + 2]) for at in range(0, len(_spans), 3) if _spans[at] == phase
+        (_spans[at + 1], _spans[at + 2])
+        for at in range(0, len(_spans), _WORDS)
+        if _spans[at] == phase
     )
+
+
+def step_ends() -> list[float]:
+    """When the latest steps ended: with each step of the optimiser that has stepped last.
+
+    So a step of a job with several optimisers is what lies between two steps of the same.
+    """
+    steps = sorted(
+        (_spans[at + 2], _spans[at + 3])
+        for at in range(0, len(_spans), _WORDS)
+        if _spans[at] == OPTIMISER
+    )
+    return [ended_s for ended_s, who in steps if who == steps[-1][1]]
 
 
 def clear() -> None:

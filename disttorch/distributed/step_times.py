@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from disttorch.comm import phases
-from disttorch.comm.status import Record
+from disttorch.comm.status import RING_RECORDS, Record
 from disttorch.distributed.world import resolve_group
 
 # Below this share of a step, being last is chance.
@@ -20,9 +20,9 @@ _Arrivals = dict[tuple[str, int], float]
 class RankTimes:
     """Mean seconds of one rank's step and its parts.
 
-    `communication_s` is what the rank spends in collectives outside of backward, `overlapped_s`
-    what runs beside backward; `forward_s` is all that nothing else accounts for. `late_s` is how
-    long a step's collectives waited for this rank alone.
+    `communication_s` is what the rank spends in collectives outside of backward and in waiting at
+    its end, `overlapped_s` what runs beside backward; `forward_s` is all that nothing else accounts
+    for. `late_s` is how long a step's collectives waited for this rank alone.
     """
 
     rank: int
@@ -88,14 +88,15 @@ class StepReport:
 def step_report(group: Any = None, n_steps: int = 10) -> StepReport:
     """Split the latest `n_steps` steps, or as many as there were, of all ranks; a collective call.
 
-    A step ends with `optimizer.step()`. Ranks on one host only: their clocks are compared.
+    A step ends with `optimizer.step()`, of several optimisers with that of the one that stepped
+    last. Ranks on one host only: their clocks are compared.
     Raises RuntimeError, on all ranks alike, if a rank has made fewer than two steps.
     """
     own = resolve_group(group)
-    ends = [end for _, end in phases.spans(phases.OPTIMISER)][-n_steps - 1 :]
+    records = own.page.records()
+    ends = _covered(phases.step_ends()[-n_steps - 1 :], records)
     told = None
     if len(ends) > 1:
-        records = own.page.records()
         times = _split(own.ranks[own.rank], ends, records)
         told = (times, _arrivals(records, ends[0], ends[-1]), len(ends) - 1)
     everyone = own.all_gather_object(told)
@@ -111,6 +112,14 @@ def step_report(group: Any = None, n_steps: int = 10) -> StepReport:
     return StepReport(min(one[2] for one in everyone), ranks, _straggler(ranks))
 
 
+def _covered(ends: list[float], records: Sequence[Record]) -> list[float]:
+    """The ends of steps whose calls are all still on the page, two at least."""
+    if len(records) < RING_RECORDS:
+        return ends
+    late = [end for end in ends if end >= records[0].begun_s]
+    return late if len(late) > 1 else ends[-2:]
+
+
 def _split(rank: int, ends: Sequence[float], records: Sequence[Record]) -> dict[str, Any]:
     begun_s, ended_s = ends[0], ends[-1]
     n_steps = len(ends) - 1
@@ -120,14 +129,20 @@ def _split(rank: int, ends: Sequence[float], records: Sequence[Record]) -> dict[
     }
     calls = [(r.begun_s, r.ended_s or ended_s) for r in records]
     comm = phases.merged(calls, begun_s, ended_s)
-    beside = phases.length_s(phases.common(comm, parts["backward"]))
-    in_others = sum(
-        phases.length_s(phases.common(comm, parts[name])) for name in ("data", "optimiser")
-    )
+    averaging = phases.merged(phases.spans(phases.AVERAGING), begun_s, ended_s)
+    waiting = phases.length_s(phases.common(averaging, parts["backward"]))
+    in_backward = phases.common(comm, parts["backward"])
+    beside = phases.length_s(in_backward) - phases.length_s(phases.common(in_backward, averaging))
+    busy = phases.merged([span for part in parts.values() for span in part], begun_s, ended_s)
+    in_parts = phases.length_s(phases.common(comm, busy))
     seconds = {f"{name}_s": phases.length_s(part) / n_steps for name, part in parts.items()}
+    seconds["backward_s"] -= waiting / n_steps
+    # A closure's backward runs within the optimiser's step.
+    within = phases.common(parts["backward"], parts["optimiser"])
+    seconds["optimiser_s"] -= phases.length_s(within) / n_steps
     seconds["step_s"] = (ended_s - begun_s) / n_steps
     seconds["overlapped_s"] = beside / n_steps
-    seconds["communication_s"] = (phases.length_s(comm) - beside - in_others) / n_steps
+    seconds["communication_s"] = (phases.length_s(comm) - in_parts + waiting) / n_steps
     known = sum(seconds[f"{name}_s"] for name in (*parts, "communication"))
     seconds["forward_s"] = max(0.0, seconds["step_s"] - known)
     return {"rank": rank, **seconds}

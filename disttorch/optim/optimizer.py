@@ -65,7 +65,7 @@ def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
             (_, *args), kwargs = replaced
         begun_s = monotonic()
         result = step(self, *args, **kwargs)
-        phases.note(phases.OPTIMISER, begun_s)
+        phases.note(phases.OPTIMISER, begun_s, id(self))
         self._n_steps += 1
         if counters.page is not None:
             counters.page.add(counters.STEPS, 1)

@@ -21,6 +21,14 @@ def test_spans_are_told_apart_by_phase():
     assert phases.spans(phases.DATA) == []
 
 
+def test_a_step_ends_with_the_optimiser_that_stepped_last():
+    assert phases.step_ends() == []
+    for who in (1, 2, 1, 2, 2):
+        phases.note(phases.OPTIMISER, 0.0, id(who))
+    ends = [end for _, end in phases.spans(phases.OPTIMISER)]
+    assert phases.step_ends() == [ends[1], ends[3], ends[4]]
+
+
 @pytest.mark.parametrize(
     ("spans", "expected"),
     [

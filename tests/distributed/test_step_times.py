@@ -8,6 +8,7 @@ from disttorch.comm import phases
 from disttorch.comm.status import Record
 from disttorch.distributed import step_times as module
 from disttorch.distributed.world import _World
+from disttorch.nn.parallel import DistributedDataParallel
 from disttorch.utils.data import DataLoader, Dataset
 from tests.comm.ranks import run_ranks
 
@@ -22,9 +23,10 @@ def record(sequence, begun_s, ended_s):
 @pytest.fixture
 def spans(monkeypatch):
     """Two steps of 10 s that end at 10 and 20: data 1, backward 4, optimiser 1."""
-    made = [phases.OPTIMISER, 9.0, 10.0, phases.DATA, 10.0, 11.0]
-    made += [phases.BACKWARD, 13.0, 17.0, phases.OPTIMISER, 19.0, 20.0]
+    made = [phases.OPTIMISER, 9.0, 10.0, 0, phases.DATA, 10.0, 11.0, 0]
+    made += [phases.BACKWARD, 13.0, 17.0, 0, phases.OPTIMISER, 19.0, 20.0, 0]
     monkeypatch.setattr(phases, "_spans", made)
+    return made
 
 
 def test_a_step_is_split(spans):
@@ -41,6 +43,27 @@ def test_a_step_is_split(spans):
         "overlapped_s": 1.0,
         "forward_s": 3.0,
     }
+
+
+def test_waiting_at_the_end_of_backward_is_communication(spans):
+    spans += [phases.AVERAGING, 15.5, 17.0, 0]
+    times = module._split(0, [10.0, 20.0], [record(1, 14.0, 16.5)])
+    parts = ("backward_s", "communication_s", "overlapped_s", "forward_s")
+    assert [times[name] for name in parts] == [2.5, 1.5, 1.5, 4.0]
+
+
+def test_a_closures_backward_is_no_time_of_the_optimiser(spans):
+    spans[-3:-1] = [12.0, 20.0]
+    times = module._split(0, [10.0, 20.0], [record(1, 16.0, 18.0)])
+    parts = ("data_s", "backward_s", "optimiser_s", "communication_s", "forward_s")
+    assert [times[name] for name in parts] == [1.0, 4.0, 4.0, 0.0, 1.0]
+
+
+def test_steps_whose_calls_are_forgotten_do_not_count():
+    calls = [record(i, 5.0 + i, 5.5 + i) for i in range(module.RING_RECORDS)]
+    assert module._covered([1.0, 4.0, 6.0, 9.0], calls) == [6.0, 9.0]
+    assert module._covered([1.0, 2.0, 3.0], calls) == [2.0, 3.0]
+    assert module._covered([1.0, 4.0, 6.0], calls[:-1]) == [1.0, 4.0, 6.0]
 
 
 def test_late_is_who_comes_last_and_by_how_much():
@@ -69,6 +92,27 @@ def train(slow_rank):
         return dist.step_report(n_steps=N_STEPS)
 
     return body
+
+
+def test_the_time_of_others_is_in_no_ranks_backward():
+    def body(group):
+        _World.group = dist.GroupMember.WORLD = group
+        phases.clear()
+        models = [DistributedDataParallel(torch.nn.Linear(4, 4)) for _ in range(2)]
+        optimisers = [torch.optim.SGD(model.parameters(), lr=0.1) for model in models]
+        for _ in range(N_STEPS + 1):
+            for model, optimiser in zip(models, optimisers, strict=True):
+                if group.rank == 0:
+                    busy()
+                model(torch.ones(2, 4)).sum().backward()
+                optimiser.step()
+        return dist.step_report(n_steps=N_STEPS)
+
+    report, _ = run_ranks(2, body)
+    slow, fast = report.ranks
+    assert (report.n_steps, report.straggler) == (N_STEPS, 0)
+    assert fast.step_s > 0.05 and fast.communication_s > 0.03  # two models a step
+    assert fast.backward_s < 0.02 and slow.communication_s < 0.02
 
 
 def busy():

@@ -11,6 +11,7 @@ from __future__ import annotations
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import numpy as np
 from disttorch.autograd.engine import queue_callback
 from disttorch.autograd.landing import Landing, land_in
 from disttorch.autograd.node import RemovableHandle
+from disttorch.comm import phases
 from disttorch.comm.errors import GroupUnusableError, SharedMemoryError
 from disttorch.comm.reduce_op import ReduceOp
 from disttorch.distributed.grad_bucket import GradBucket
@@ -271,9 +273,11 @@ class Reducer:
             text = complaints.without_gradient(missing, self.names, self.group.rank)
             raise RuntimeError(text)
         self._count_absent(missing)
+        begun_s = monotonic()
         self._reduce_rest()
         if self.find_unused or self._unused_are_new:
             self._agree_on_use()
+        phases.note(phases.AVERAGING, begun_s)
         self._show_averages()
         self._reset()
 
