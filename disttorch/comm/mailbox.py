@@ -56,14 +56,12 @@ class Message:
         """`recv from rank 1 at train.py:41`."""
         return f"{self.call.call.operation} at {self.call.call.site}"
 
-    def finish(self, error: BaseException | None = None) -> None:
-        """Mark as ended and tell whoever waits."""
+    def end(self, error: BaseException | None = None) -> None:
+        """Mark as ended; who waits for its `work` is not told yet."""
         self.error = error
         self.done = True
         if self.on_finish is not None:
             self.on_finish()
-        if self.work is not None:
-            self.work.finish(error)
 
 
 class _Arrival:
@@ -99,6 +97,7 @@ class Mailbox:
         self._arrivals: dict[int, list[_Arrival]] = {
             peer: [] for peer in range(mesh.size) if peer != mesh.rank
         }
+        self._untold: deque[tuple[Message, Work]] = deque()
 
     def post_send(self, message: Message) -> None:
         """Queue a send; its array must stay unchanged until it is done."""
@@ -129,6 +128,7 @@ class Mailbox:
                 while self._pull(peer):
                     pass
             self._match()
+        self._tell()
 
     def wait(self, message: Message, *, eager: bool) -> None:
         """Move messages until this one is done; raises its error or that of the wait."""
@@ -150,11 +150,13 @@ class Mailbox:
         """Wait for a message in the background and finish it with the error that the wait meets."""
         try:
             self.wait(message, eager=False)
+            self._tell()  # also what a thread ended that was interrupted before it told
         except BaseException as error:  # whoever waits for the message has it raised
             with self._lock:
                 if message.done:
                     return
-                message.finish(error)
+                self._end(message, error)
+            self._tell()
             give_up(error)
 
     def unsent(self) -> list[Message]:
@@ -182,6 +184,20 @@ class Mailbox:
         with self._lock:
             for box in (self._writers, self._readers, self._sends, self._receives, self._arrivals):
                 box.clear()
+
+    def _end(self, message: Message, error: BaseException | None = None) -> None:
+        message.end(error)
+        if message.work is not None:
+            self._untold.append((message, message.work))
+
+    def _tell(self) -> None:
+        """Let works end, without the lock: callbacks of their futures may send and receive."""
+        while self._untold:
+            try:
+                message, work = self._untold.popleft()
+            except IndexError:  # another thread was quicker
+                return
+            work.finish(message.error)
 
     def _peers(self, message: Message) -> list[int]:
         if message.peer is not None:
@@ -213,7 +229,7 @@ class Mailbox:
                     return
                 parts.popleft()
             queue.popleft()
-            message.finish()
+            self._end(message)
 
     def _pull(self, peer: int) -> bool:
         """Take in a part of one message; True if there may be more."""
@@ -230,7 +246,7 @@ class Mailbox:
         arrival.n_got += n
         if arrival.complete and arrival.receive is not None:
             arrivals.pop()
-            arrival.receive.finish()
+            self._end(arrival.receive)
         return n > 0 or arrival.complete
 
     def _place(self, peer: int, arrival: _Arrival) -> _Arrival:
@@ -261,17 +277,18 @@ class Mailbox:
         receive.peer = peer
         if arrival.fits(receive):
             receive.array.reshape(-1).view(np.uint8)[...] = arrival.data
-            receive.finish()
+            self._end(receive)
             return
         ranks = (self._mesh.ranks[self._mesh.rank], self._mesh.ranks[peer])
         calls = (receive.call.call, arrival.call)
-        receive.finish(
+        self._end(
+            receive,
             CollectiveMismatchError(
                 f"recv on rank {ranks[0]} expects {calls[0].dtype} {calls[0].shape}, but rank "
                 f"{ranks[1]} sent {calls[1].dtype} {calls[1].shape} with tag {arrival.tag} "
                 f"(recv at {calls[0].site}, send at {calls[1].site}). Receive into an array of the "
                 f"sender's shape and dtype."
-            )
+            ),
         )
 
 

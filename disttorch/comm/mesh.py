@@ -7,6 +7,7 @@ after all have posted step s + 1, that is after all have finished reading step s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,6 +29,8 @@ from disttorch.comm.transport.ring import RingReader, RingWriter
 from disttorch.comm.transport.waiting import fence, spins_for, wait_until
 
 _MAX_CACHED_VIEWS = 256
+# A process that ends gives up its memory a moment before it counts as ended.
+_END_S = 0.5
 
 Part = tuple[int, int]
 """A part of a stage: offset and length in bytes."""
@@ -213,6 +216,14 @@ class SharedMesh:
             reports = self.reports(peers(), ended=self._ended())
             text = diagnosis.late_text(self.ranks[self.rank], doing, deadline.timeout_s, reports)
             raise CollectiveTimeoutError(text, [report.rank for report in reports])
+
+    def raise_if_left(self, peers: Sequence[int]) -> None:
+        """Raise PeerLostError if one of `peers` takes part no more, now or in half a second.
+
+        For a rank that finds gone what a peer has told it of: the peer may have left meanwhile.
+        """
+        with suppress(CollectiveTimeoutError):
+            self.wait_for(lambda: False, Deadline.after(_END_S), lambda: peers, self.doing())
 
     def reports(self, peers: Sequence[int], ended: set[int]) -> list[PeerReport]:
         """What is known of some group ranks."""

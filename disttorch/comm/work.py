@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from disttorch.comm.deadline import Deadline
-from disttorch.comm.errors import CollectiveTimeoutError, GroupUnusableError
+from disttorch.comm.errors import CollectiveTimeoutError, GroupUnusableError, in_words
 from disttorch.futures import Future
 
 _JOIN_S = 5.0
@@ -48,7 +48,11 @@ class Work:
                 )
         self._running.release()
         if self._error is not None:
-            raise self._error
+            try:
+                raise self._error
+            finally:
+                # Its traceback holds this frame: a cycle, which would keep the group's memory.
+                del self
         return True
 
     def synchronize(self) -> None:
@@ -96,15 +100,20 @@ class Work:
             if future is None:
                 ended()
         if future is not None:
-            self._tell(future)
+            try:
+                self._tell(future)
+            except BaseException as caught:  # a callback that exits, a future that somebody ended
+                self._error = self._error or caught
             ended()
         self._running.release()
 
     def _tell(self, future: Future[Any]) -> None:
-        if isinstance(self._error, Exception):
+        if self._error is None:
+            future.set_result(self.outputs)
+        elif isinstance(self._error, Exception):
             future.set_exception(self._error)
         else:
-            future.set_result(self.outputs)
+            future.set_exception(RuntimeError(in_words(self._error)))
 
 
 class Runner:
@@ -134,11 +143,13 @@ class Runner:
         with self._lock:
             if self._closed:
                 raise GroupUnusableError(f"{self._name}: closed by this rank")
+            if self._thread is None:
+                thread = threading.Thread(target=self._loop, name=self._name, daemon=True)
+                # Raises where there is no memory for a stack, or no process more is allowed.
+                thread.start()
+                self._thread = thread
             self.n_unfinished += 1
             self._queue.put((run, work))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._loop, name=self._name, daemon=True)
-                self._thread.start()
 
     def close(self, timeout_s: float = _JOIN_S) -> bool:
         """End the thread after what was submitted; False if that takes more than `timeout_s`."""
@@ -169,6 +180,8 @@ class Runner:
             ended()
         else:
             work.finish(error, ended)
+        # The error's traceback holds this frame, which must hold neither.
+        del error, work
 
     def _ended(self) -> None:
         with self._lock:

@@ -12,7 +12,7 @@ from disttorch.comm.deadline import Deadline
 from disttorch.comm.errors import SharedMemoryError
 from disttorch.comm.header import EncodedCall
 from disttorch.comm.transport.arena import Array
-from disttorch.comm.transport.segment import Segment, map_peer
+from disttorch.comm.transport.segment import Segment, check_available, map_peer
 
 
 def allocate(context: Context, results: list[Array], nbytes: int) -> Run:
@@ -27,13 +27,24 @@ def allocate(context: Context, results: list[Array], nbytes: int) -> Run:
 
     def run(deadline: Deadline) -> None:
         if not context.mesh.shared:
-            # Ranks that cannot see it reduce it as any other array.
-            agree(context, calls[0], "", 0, deadline)
-            results[:] = [np.frombuffer(mmap.mmap(-1, max(nbytes, 1)), np.uint8)[:nbytes]]
+            results[:] = [_allocate_apart(context, calls[0], nbytes, deadline)[:nbytes]]
             return
         results[:] = [_allocate(context, calls, nbytes, deadline)[:nbytes]]
 
     return run
+
+
+def _allocate_apart(context: Context, call: EncodedCall, nbytes: int, deadline: Deadline) -> Array:
+    """Memory of this rank alone: ranks that cannot see it reduce it as any other array."""
+    problem, memory = "", None
+    try:
+        check_available(nbytes)
+        memory = mmap.mmap(-1, max(nbytes, 1))
+    except (OSError, SharedMemoryError) as error:
+        problem = f"no memory of {nbytes} bytes: {error}"
+    agree(context, call, problem, 0, deadline)
+    assert memory is not None
+    return np.frombuffer(memory, np.uint8)
 
 
 def _allocate(context: Context, calls: list[EncodedCall], nbytes: int, deadline: Deadline) -> Array:
@@ -52,6 +63,7 @@ def _allocate(context: Context, calls: list[EncodedCall], nbytes: int, deadline:
                     memory = map_peer(process, fd, segment.nbytes, populate=True)
                     memories[rank] = np.frombuffer(memory, np.uint8)
                 except SharedMemoryError as error:
+                    context.mesh.raise_if_left([rank])
                     problem = str(error)
         agree(context, calls[1], problem, 0, deadline)
     finally:

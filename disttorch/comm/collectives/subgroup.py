@@ -61,6 +61,7 @@ def _connect(
             try:
                 link = _open(context, segment, members, all_fds)
             except SharedMemoryError as error:
+                context.mesh.raise_if_left([peer for peer in members if peer != rank])
                 problem = str(error)
         agree(context, calls[1], problem, 0, deadline)
     except BaseException:
