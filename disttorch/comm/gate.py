@@ -22,6 +22,8 @@ _SO_DETACH_FILTER = 27
 _SO_MEMINFO = 55
 # Nine numbers, the last of which counts dropped packets.
 _MEMINFO = struct.Struct("9I")
+# Of an event of a zmq socket: which, and a number that depends on it. Behind it comes the address.
+_EVENT = struct.Struct("=Hi")
 
 
 class Gate:
@@ -78,12 +80,19 @@ def watch(zmq_socket: Any, events: int) -> Any:
     return reader
 
 
+def next_event(reader: Any) -> tuple[int, int]:
+    """The next event that the socket of `watch` tells, and its value; blocks until there is one.
+
+    As `zmq.utils.monitor` reads them, which would import asyncio in the middle of a wait.
+    """
+    event, value = _EVENT.unpack(reader.recv_multipart()[0])
+    return event, value
+
+
 def bind(zmq_socket: Any, address: str, reader: Any) -> Gate:
     """Bind to a TCP address; `reader` watches the socket, EVENT_LISTENING among its events.
 
     Raises zmq.ZMQError.
     """
-    from zmq.utils.monitor import recv_monitor_message  # noqa: PLC0415 - the same
-
     zmq_socket.bind(address)
-    return Gate(recv_monitor_message(reader)["value"])
+    return Gate(next_event(reader)[1])

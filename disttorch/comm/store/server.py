@@ -13,7 +13,7 @@ from typing import Any
 
 from disttorch.comm.curve import JobKey
 from disttorch.comm.errors import DistStoreError
-from disttorch.comm.gate import HANDSHAKE_MS, Gate, bind, watch
+from disttorch.comm.gate import HANDSHAKE_MS, Gate, bind, next_event, watch
 from disttorch.comm.store.place import check_private, socket_path
 from disttorch.comm.store.service import StoreService
 from disttorch.comm.wire import MAX_FIELDS, MAX_VALUE_BYTES, encode_reply
@@ -161,17 +161,15 @@ class StoreServer:
                 waiting.extend(self._service.undelivered(reply))
 
     def _take_events(self) -> None:
-        from zmq.utils.monitor import recv_monitor_message  # noqa: PLC0415 - the same
-
         for _ in range(_MAX_MESSAGES_PER_STEP):
             if not self._events.poll(0):
                 break
-            told = recv_monitor_message(self._events)
-            if told["event"] == self._zmq.EVENT_ACCEPTED:
-                self._strangers.add(told["value"])
-            elif told["event"] == self._zmq.EVENT_DISCONNECTED:
-                self._strangers.discard(told["value"])
-            elif told["event"] != self._zmq.EVENT_LISTENING:
+            event, value = next_event(self._events)
+            if event == self._zmq.EVENT_ACCEPTED:
+                self._strangers.add(value)
+            elif event == self._zmq.EVENT_DISCONNECTED:
+                self._strangers.discard(value)
+            elif event != self._zmq.EVENT_LISTENING:
                 self._service.dropped += 1
         if self._gate is not None:
             limit = _FEW_STRANGERS if self._gate.shut else _MOST_STRANGERS

@@ -14,6 +14,7 @@ the group: CURVE authenticates every frame.
 from __future__ import annotations
 
 import select
+import socket
 import struct
 import threading
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from typing import Any
 
 from disttorch.comm.curve import JobKey
 from disttorch.comm.errors import DistNetworkError
-from disttorch.comm.gate import HANDSHAKE_MS, Gate, bind, watch
+from disttorch.comm.gate import HANDSHAKE_MS, Gate, bind, next_event, watch
 
 _MAGIC = b"dtwire01"
 _HEAD = struct.Struct("<8s7q")
@@ -37,6 +38,8 @@ _PROBE_AFTER_S = 2
 _PROBE_EVERY_S = 2
 _N_PROBES = 4
 _LINGER_MS = 1000
+# How long to wait for a host to say that nobody listens there.
+_PROBE_S = 0.05
 # What a peer sent on one connection may come after the end of another is noticed.
 _GRACE_S = 0.3
 
@@ -62,6 +65,18 @@ class Message:
     frames: tuple[memoryview, ...]
 
 
+def _refuses(address: str) -> bool:
+    """Whether nobody listens there any more: a peer listens before it tells anybody its address."""
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), _PROBE_S).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
 class Wire:
     """This rank's sockets in one group; safe from several threads.
 
@@ -80,21 +95,25 @@ class Wire:
         self._zmq = zmq
         self._lock = threading.Lock()
         self._context: Any = zmq.Context(io_threads=1)
-        self._inbox = self._socket(zmq.ROUTER)
+        self._inbox = self._make(zmq.ROUTER)
         self._inbox.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
         self._inbox.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
         key.guard_server(self._inbox)
-        self._ends = watch(self._inbox, zmq.EVENT_LISTENING | zmq.EVENT_DISCONNECTED)
+        events = zmq.EVENT_LISTENING | zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
+        self._comings = watch(self._inbox, events)
         self._gate: Gate | None = None
         self._outboxes: dict[int, Any] = {}
+        self._addresses: dict[int, str] = {}
         self._watches: dict[int, Any] = {}
         self._sent: dict[tuple[int, Kind], int] = {}
         self._seen: dict[tuple[int, Kind], int] = {}
         self._cut: dict[int, float] = {}
+        # Descriptors of connections to this rank: all, and those of senders known by a message.
+        self._open: set[int] = set()
         self._fds: dict[int, int] = {}
         self._closed = False
         try:
-            self._gate = bind(self._inbox, f"tcp://{host}:*", self._ends)
+            self._gate = bind(self._inbox, f"tcp://{host}:*", self._comings)
         except zmq.ZMQError as error:
             self.close()
             raise DistNetworkError(f"cannot listen on {host}: {error}") from None
@@ -124,12 +143,13 @@ class Wire:
 
     def connect(self, peer: int, address: str) -> None:
         """Open the way to a peer; does not wait for it."""
-        outbox = self._socket(self._zmq.DEALER)
+        outbox = self._make(self._zmq.DEALER)
         outbox.setsockopt(self._zmq.IDENTITY, b"%d" % self.rank)
         self._key.guard_client(outbox)
-        self._watches[peer] = watch(outbox, self._zmq.EVENT_DISCONNECTED)
+        events = self._zmq.EVENT_DISCONNECTED | self._zmq.EVENT_CONNECT_RETRIED
+        self._watches[peer] = watch(outbox, events)
         outbox.connect(address)
-        self._outboxes[peer] = outbox
+        self._outboxes[peer], self._addresses[peer] = outbox, address
 
     def shut(self) -> None:
         """Take no more connections: all peers have theirs, and a lost one is not made anew."""
@@ -164,7 +184,7 @@ class Wire:
                     self._n_dropped += 1
                     continue
                 if message.sender not in self._fds:
-                    self._fds[message.sender] = frames[0].get(self._zmq.SRCFD)
+                    self._identify(message.sender, frames[0].get(self._zmq.SRCFD))
                 messages.append(message)
         return messages
 
@@ -183,22 +203,28 @@ class Wire:
             return {peer for peer, at_s in self._cut.items() if at_s <= latest_s}
 
     def close(self) -> None:
-        """Send what is queued, for a second at most, and close; safe to call twice."""
+        """Send what is queued, for a second at most, and close; safe to call twice.
+
+        For those who are gone it does not wait.
+        """
         with self._lock:
             if self._closed:
                 return
+            self._look()
             self._closed = True
-            for socket in (*self._outboxes.values(), self._inbox):
-                socket.disable_monitor()
-                socket.close(_LINGER_MS)
-            for reader in (*self._watches.values(), self._ends):
+            for peer, outbox in self._outboxes.items():
+                outbox.disable_monitor()
+                outbox.close(0 if peer in self._cut else _LINGER_MS)
+            self._inbox.disable_monitor()
+            self._inbox.close(0)
+            for reader in (*self._watches.values(), self._comings):
                 reader.close(0)
             if self._gate is not None:
                 self._gate.close()
             self._context.term()
 
-    def _socket(self, kind: int) -> Any:
-        socket = self._context.socket(kind)
+    def _make(self, kind: int) -> Any:
+        made = self._context.socket(kind)
         zmq = self._zmq
         # What a rank may queue is bounded by the steps of a collective, not by ZeroMQ.
         for option, value in (
@@ -210,21 +236,29 @@ class Wire:
             (zmq.TCP_KEEPALIVE_INTVL, _PROBE_EVERY_S),
             (zmq.TCP_KEEPALIVE_CNT, _N_PROBES),
         ):
-            socket.setsockopt(option, value)
-        return socket
+            made.setsockopt(option, value)
+        return made
 
     def _look(self) -> None:
         """Take note of connections that have ended, this rank's to others and theirs to it."""
-        from zmq.utils.monitor import recv_monitor_message  # noqa: PLC0415 - zmq is lazy
-
         if self._closed:
             return
         for peer, reader in self._watches.items():
-            if reader.poll(0):
-                recv_monitor_message(reader)
-                self._cut.setdefault(peer, monotonic())
-        while self._ends.poll(0):
-            fd = recv_monitor_message(self._ends)["value"]
+            retried = False
+            while reader.poll(0):
+                event, _ = next_event(reader)
+                retried = event == self._zmq.EVENT_CONNECT_RETRIED
+                if not retried:
+                    self._cut.setdefault(peer, monotonic())
+            # A network may be slow to come up; a host that answers that nobody listens is final.
+            if retried and peer not in self._cut and _refuses(self._addresses[peer]):
+                self._cut[peer] = monotonic()
+        while self._comings.poll(0):
+            event, fd = next_event(self._comings)
+            if event == self._zmq.EVENT_ACCEPTED:
+                self._open.add(fd)
+                continue
+            self._open.discard(fd)
             peers = [peer for peer, known in self._fds.items() if known == fd]
             if not peers:
                 # No handshake, no key, too long a frame, or nothing that a peer would have sent.
@@ -232,6 +266,16 @@ class Wire:
             for peer in peers:
                 del self._fds[peer]
                 self._cut.setdefault(peer, monotonic())
+
+    def _identify(self, sender: int, fd: int) -> None:
+        """Note whose connection a descriptor is, of which there was another's before perhaps."""
+        self._look()
+        if fd in self._open:
+            self._fds[sender] = fd
+        elif sender not in self._cut:
+            # It has ended since, and was taken for a stranger's.
+            self._n_dropped -= 1
+            self._cut[sender] = monotonic()
 
     def _parse(self, frames: Sequence[memoryview]) -> Message | None:
         if not 2 <= len(frames) <= _MAX_FRAMES + 2 or frames[1].nbytes != _HEAD.size:
