@@ -316,7 +316,6 @@ class ProcessGroup(Member):
         self, src: int | None = None, tag: int = 0, *, timeout_s: float | None = None
     ) -> Any:
         """The object that group rank `src`, by default any, sent with `send_object`."""
-        size = np.zeros(1, np.int64)
         return self.recv_object_from(src, tag, timeout_s=timeout_s)[1]
 
     def recv_object_from(
@@ -324,6 +323,7 @@ class ProcessGroup(Member):
     ) -> tuple[int, Any]:
         """As `recv_object`, with the group rank that sent the object before it."""
         sender = self.recv(size, src, tag, timeout_s=timeout_s)
+        size = np.zeros(1, np.int64)
         packed = np.empty(int(size[0]), np.uint8)
         self.recv(packed, sender, tag, timeout_s=timeout_s)
         return sender, objects.loads(packed)
