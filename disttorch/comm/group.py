@@ -322,8 +322,8 @@ class ProcessGroup(Member):
         self, src: int | None = None, tag: int = 0, *, timeout_s: float | None = None
     ) -> tuple[int, Any]:
         """As `recv_object`, with the group rank that sent the object before it."""
-        sender = self.recv(size, src, tag, timeout_s=timeout_s)
         size = np.zeros(1, np.int64)
+        sender = self.recv(size, src, tag, timeout_s=timeout_s)
         packed = np.empty(int(size[0]), np.uint8)
         self.recv(packed, sender, tag, timeout_s=timeout_s)
         return sender, objects.loads(packed)
