@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from disttorch.comm.curve import JobKey
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.errors import DistStoreError, QueueEmptyError, StoreTimeoutError
+from disttorch.comm.gate import next_event
 from disttorch.comm.store.base import Store, as_bytes, as_text
 from disttorch.comm.store.place import check_private, socket_path
 from disttorch.comm.wire import (
@@ -54,9 +55,7 @@ class _Line:
 
     def trouble(self) -> str:
         """What has become of the connection, to be followed by the address."""
-        from zmq.utils.monitor import recv_monitor_message  # noqa: PLC0415 - only when it fails
-
-        event = recv_monitor_message(self._monitor)["event"]
+        event, _ = next_event(self._monitor)
         if event & self._refused:
             return "this rank's key was refused by the store at"
         if self.key_may_differ:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +17,15 @@ import pytest
 import zmq
 
 from disttorch.comm.curve import JobKey
-from disttorch.comm.transport.tcp import _HEAD, _MAGIC, MAX_FRAME_BYTES, Kind, Message, Wire
+from disttorch.comm.transport.tcp import (
+    _HEAD,
+    _LINGER_MS,
+    _MAGIC,
+    MAX_FRAME_BYTES,
+    Kind,
+    Message,
+    Wire,
+)
 
 KEY = JobKey.new()
 GROUP = 77
@@ -295,6 +305,52 @@ def test_a_peer_that_went_before_its_message_was_read_is_cut_off():
     assert bytes(received(one, 1)[0].frames[0]) == b"last"
     assert eventually(lambda: one.cut_off() == {0}) and one.dropped == 0
     one.close()
+
+
+def test_a_peer_that_went_before_the_way_to_it_was_open_is_cut_off():
+    zero, one = (Wire(rank, 2, GROUP, KEY, "127.0.0.1") for rank in range(2))
+    address = one.address
+    one.close()
+    started_s = time.monotonic()
+    zero.connect(1, address)
+    zero.send(1, Kind.STREAM, [b"too late"])
+    assert eventually(lambda: zero.cut_off() == {1})
+    assert time.monotonic() - started_s < 1.0
+    zero.close()
+
+
+def test_what_is_left_for_one_who_is_gone_is_not_waited_for(pair):
+    zero, one = pair
+    zero.send(1, Kind.STREAM, [b"up"])
+    received(one, 1)
+    one.close()
+    assert eventually(lambda: zero.cut_off() == {1})
+    zero.send(1, Kind.STREAM, [b"too late"])
+    started_s = time.monotonic()
+    zero.close()
+    assert time.monotonic() - started_s < _LINGER_MS / 2000
+
+
+LOOKS = """
+import sys, time
+from disttorch.comm.curve import JobKey
+from disttorch.comm.transport.tcp import Wire
+key = JobKey.new()
+zero, one = (Wire(rank, 2, 7, key, "127.0.0.1") for rank in range(2))
+zero.connect(1, one.address)
+one.close()
+end_s = time.monotonic() + 20
+while not zero.cut_off() and time.monotonic() < end_s:
+    time.sleep(1e-3)
+print(zero.cut_off(), *(name for name in sys.modules if "asyncio" in name))
+zero.close()
+"""
+
+
+def test_a_look_at_connections_imports_nothing_large():
+    command = [sys.executable, "-c", LOOKS]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.stdout == "{1}\n", ended.stderr
 
 
 def test_a_closed_wire_is_silent(pair):
