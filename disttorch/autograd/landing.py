@@ -15,14 +15,33 @@ from disttorch.tensor import Tensor
 
 
 class Landing:
-    """`memory`, of the leaf's shape and dtype, for the next gradient while `free`."""
+    """`memory`, of the leaf's shape and dtype, for the next gradient while `free`.
 
-    __slots__ = ("_leaf", "free", "memory")
+    `show` and `vacate` keep a gradient that somebody holds on to, after `.grad` has been set to
+    None, from changing when the next one is made: it is given memory of its own then. What NumPy
+    or `detach()` made of it still sees `memory`.
+    """
+
+    __slots__ = ("_leaf", "_shown", "free", "memory")
 
     def __init__(self, leaf: Tensor, memory: Any) -> None:
         self._leaf = weakref.ref(leaf)
+        self._shown: weakref.ref[Tensor] | None = None
         self.memory = memory
         self.free = False
+
+    def show(self, grad: Tensor | None = None) -> Tensor:
+        """Note which tensor shows the memory, by default a new one, and return it."""
+        shown = Tensor._wrap(self.memory) if grad is None else grad
+        self._shown = weakref.ref(shown)
+        return shown
+
+    def vacate(self) -> None:
+        """Get ready to write to the memory: a tensor that shows it takes a copy with it."""
+        kept = None if self._shown is None else self._shown()
+        if kept is not None and kept._array is self.memory:
+            kept._array = self.memory.copy()
+        self._shown = None
 
     def take(self) -> Any:
         """Return the memory, once, or None if a gradient must not be made there.
@@ -38,6 +57,7 @@ class Landing:
         if not accumulates_into_all_leaves():
             return None
         self.free = False
+        self.vacate()
         return self.memory
 
     def withdraw(self) -> None:

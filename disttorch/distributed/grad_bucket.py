@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 
 from disttorch.tensor import Tensor
+
+
+class BuiltinCommHookType(Enum):
+    """Hooks that `DistributedDataParallel._register_builtin_comm_hook` knows by name."""
+
+    ALLREDUCE = 0
+    FP16_COMPRESS = 1
 
 
 class GradBucket:

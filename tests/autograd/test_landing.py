@@ -39,6 +39,17 @@ def test_the_memory_is_given_out_once():
     np.testing.assert_array_equal(weight.grad.numpy(), 2 * EXPECTED)
 
 
+def test_a_gradient_that_somebody_kept_moves_out_for_the_next():
+    weight, landing = offered()
+    loss_of(weight).backward()
+    kept = landing.show(weight.grad)
+    weight.grad, landing.free = None, True
+    (3 * loss_of(weight)).backward()
+    assert weight.grad._array is landing.memory
+    np.testing.assert_array_equal(weight.grad.numpy(), 3 * EXPECTED)
+    np.testing.assert_array_equal(kept.numpy(), EXPECTED)
+
+
 def test_what_is_there_already_is_added_to():
     weight, landing = offered()
     weight.grad = torch.ones(4, 3)

@@ -41,6 +41,11 @@ REPLACED = (
     "again after changing it; for each rank's own gradients call the wrapped module (.module) or "
     "use no_sync() (rank {rank})"
 )
+TAKEN = (
+    "the gradient of parameter {name!r} was taken away before it had been averaged over the ranks, "
+    "so the models would drift apart: hooks of parameters run when the gradient of their own rank "
+    "is there. Step after backward(), or in a communication hook (register_comm_hook) (rank {rank})"
+)
 NO_MEMORY = (
     "{error}. DistributedDataParallel keeps gradients in memory that the ranks of a host share: "
     "{nbytes} bytes for this model on each rank, as any other memory of the process (the size of "

@@ -6,12 +6,13 @@ import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Self
 
 from disttorch import distributed
 from disttorch.autograd.grad_mode import is_grad_enabled
+from disttorch.distributed.algorithms.ddp_comm_hooks import default_hooks
 from disttorch.distributed.algorithms.join import Join, Joinable, JoinHook
-from disttorch.distributed.grad_bucket import GradBucket
+from disttorch.distributed.grad_bucket import BuiltinCommHookType, GradBucket
 from disttorch.futures import Future
 from disttorch.nn.modules.module import Module
 from disttorch.nn.parallel import options
@@ -91,12 +92,14 @@ class DistributedDataParallel(ModuleWrapper, Joinable):
         self.find_unused_parameters = find_unused_parameters
         self.gradient_as_bucket_view = gradient_as_bucket_view
         self.static_graph = static_graph
-        self.require_backward_grad_sync = True
+        self.require_backward_grad_sync = self.require_forward_param_sync = True
         self._group = distributed.resolve_group(process_group)
-        self._bucket_cap_nbytes = options.cap_nbytes(bucket_cap_mb)
+        self.bucket_bytes_cap = options.cap_nbytes(bucket_cap_mb)
         self._comm_hook: Callable[[GradBucket], Any] | None = None
-        self._ignored = set(getattr(module, _IGNORED, ()))
+        self.parameters_to_ignore = set(getattr(module, _IGNORED, ()))
         self._check_module()
+        self.device = next(module.parameters()).device
+        self.device_type = self.device.type
         self._check_equal()
         self.mixed_precision = mixed_precision
         if mixed_precision is not None:
@@ -130,7 +133,9 @@ class DistributedDataParallel(ModuleWrapper, Joinable):
         return self._group
 
     def _named_parameters(self) -> list[tuple[str, Tensor]]:
-        return [(n, p) for n, p in self.module.named_parameters() if n not in self._ignored]
+        return [
+            (n, p) for n, p in self.module.named_parameters() if n not in self.parameters_to_ignore
+        ]
 
     def _make_reducer(self) -> Reducer | None:
         if self._group.size == 1 and self._comm_hook is None:
@@ -142,8 +147,8 @@ class DistributedDataParallel(ModuleWrapper, Joinable):
             [a.size for a in arrays],
             [a.dtype for a in arrays],
             [a.itemsize for a in arrays],
-            cap_nbytes=self._bucket_cap_nbytes,
-            first_cap_nbytes=options.first_cap_nbytes(self._bucket_cap_nbytes),
+            cap_nbytes=self.bucket_bytes_cap,
+            first_cap_nbytes=options.first_cap_nbytes(self.bucket_bytes_cap),
         )
         frozen = [(n, p) for n, p in every if not p._requires_grad]
         how = (self.find_unused_parameters, self.static_graph)
@@ -164,7 +169,7 @@ class DistributedDataParallel(ModuleWrapper, Joinable):
             (owner, name)
             for path, owner in self.module.named_modules()
             for name in owner._buffers
-            if f"{path}.{name}".lstrip(".") not in self._ignored
+            if f"{path}.{name}".lstrip(".") not in self.parameters_to_ignore
         ]
 
     def _buffers_now(self) -> list[Any]:
@@ -218,7 +223,15 @@ class DistributedDataParallel(ModuleWrapper, Joinable):
 
     def will_sync_module_buffers(self) -> bool:
         """Return whether a forward pass brings the buffers to those of rank 0."""
-        return bool(self.broadcast_buffers and self.training and self._buffer_places)
+        wanted = self.broadcast_buffers and self.require_forward_param_sync and self.training
+        return bool(wanted and self._buffer_places)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Convert the module; gradients of another dtype get new buckets at the next forward."""
+        super()._apply(fn, recurse)
+        if self._reducer is not None and not self._reducer.fits():
+            self._reducer = None
+        return self
 
     @contextlib.contextmanager
     def no_sync(self) -> Iterator[None]:
@@ -247,6 +260,14 @@ class DistributedDataParallel(ModuleWrapper, Joinable):
             self._reducer = self._make_reducer()
         else:
             self._reducer.comm_hook = self._comm_hook
+
+    def _register_builtin_comm_hook(self, comm_hook_type: BuiltinCommHookType) -> None:
+        """Register a hook by its name; TypeError for what is no BuiltinCommHookType."""
+        if not isinstance(comm_hook_type, BuiltinCommHookType):
+            raise TypeError(f"expected a BuiltinCommHookType, got {comm_hook_type!r}")
+        compressed = comm_hook_type is BuiltinCommHookType.FP16_COMPRESS
+        hook = default_hooks.fp16_compress_hook if compressed else default_hooks.allreduce_hook
+        self.register_comm_hook(self._group, hook)
 
     def _set_static_graph(self) -> None:
         """Treat the graph as static from now on, which PyTorch's constructor option also does."""

@@ -101,6 +101,13 @@ class Reducer:
         ]
         weakref.finalize(self, _remove, handles, self._landings)
 
+    def fits(self) -> bool:
+        """Whether the parameters have the shapes and dtypes that the buckets were made for."""
+        return all(
+            p._array.shape == landing.memory.shape and p._array.dtype == landing.memory.dtype
+            for p, landing in zip(self.parameters, self._landings, strict=True)
+        )
+
     def check_places(self) -> None:
         """Raise RuntimeError if a module holds another parameter than the one known here."""
         for holder, name, i in self.places:
@@ -180,20 +187,22 @@ class Reducer:
         One that can be differentiated stays as it is until its average is known.
         """
         number, view = self._place[i]
-        grad = parameter._grad
+        landing, grad = self._landings[i], parameter._grad
         assert grad is not None
         array = grad._array
         if array is view:
+            landing.show(grad)
             return
         if number < self._n_started:
             raise RuntimeError(complaints.TWICE.format(name=self.names[i], rank=self.group.rank))
         if array.shape != view.shape or array.dtype != view.dtype:
             self._refuse(i, grad, view)
+        landing.vacate()
         view[...] = array
         if grad._requires_grad:
             self._with_history.add(i)
         else:
-            parameter._grad = Tensor._wrap(view)
+            parameter._grad = landing.show()
 
     def _refuse(self, i: int, grad: Tensor, view: Any) -> None:
         raise RuntimeError(
@@ -212,6 +221,7 @@ class Reducer:
         for i in sorted(parameters):
             self._absent.add(i)
             if self.parameters[i]._grad is None:
+                self._landings[i].vacate()
                 self._place[i][1][...] = 0
             else:
                 self._move(i, self.parameters[i])
@@ -255,8 +265,8 @@ class Reducer:
         future = self.comm_hook(bucket.shown(number, number == len(self.buckets) - 1))
         if not isinstance(future, Future):
             raise RuntimeError(
-                "callback must return a torch.futures.Future object, but got "
-                f"{type(future).__name__}"
+                "DDP communication hook's callback must return a torch.futures.Future object, but "
+                f"got {type(future).__name__}"
             )
         return _Hooked(future, bucket)
 
@@ -279,7 +289,17 @@ class Reducer:
             self._agree_on_use()
         phases.note(phases.AVERAGING, begun_s)
         self._show_averages()
+        self._check_untaken()
         self._reset()
+
+    def _check_untaken(self) -> None:
+        """Raise RuntimeError if a gradient was stepped with, and dropped, before its average."""
+        if self.comm_hook is not None:
+            return  # which may step itself, with averages
+        for i in self._arrived:
+            if self.parameters[i]._grad is None and i not in self._absent:
+                rank = self.group.rank
+                raise RuntimeError(complaints.TAKEN.format(name=self.names[i], rank=rank))
 
     def _reduce_rest(self) -> None:
         while self._n_started < len(self.buckets):
@@ -308,7 +328,8 @@ class Reducer:
 
     def _agree_on_use(self) -> None:
         used = np.ones(len(self.parameters), np.uint8)
-        used[list(self._absent)] = 0
+        # One with a gradient of passes before, under no_sync(), has added that to the average.
+        used[[i for i in self._absent if self.parameters[i]._grad is None]] = 0
         self.group.all_reduce(used, ReduceOp.MAX)
         self._used_anywhere = used
 
@@ -324,16 +345,18 @@ class Reducer:
         for i in self._absent:
             parameter = self.parameters[i]
             if self._used_anywhere[i] and parameter._requires_grad and parameter._grad is None:
-                parameter._grad = Tensor._wrap(self._place[i][1])
+                parameter._grad = self._landings[i].show()
 
     def shadow(self) -> None:
         """Take part in a backward pass of the other ranks, adding zeros."""
         self._reset()
+        for parameter, landing in zip(self.parameters, self._landings, strict=True):
+            parameter._grad = None
+            landing.vacate()
+            if parameter._requires_grad:
+                parameter._grad = landing.show()
         for bucket in self.buckets:
             bucket.array[...] = 0
-        for i, parameter in enumerate(self.parameters):
-            if parameter._requires_grad:
-                parameter._grad = Tensor._wrap(self._place[i][1])
         self._reduce_rest()
         if self.find_unused or self._unused_are_new:
             self._absent = set(range(len(self.parameters)))

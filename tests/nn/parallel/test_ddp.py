@@ -328,7 +328,7 @@ def unfrozen(model, x):
 
 
 def moved(model, x):
-    model.double()
+    model.module.double()
     model(x.double()).sum().backward()
 
 

@@ -78,6 +78,89 @@ def test_gradients_are_right_where_their_place_is_not_free(loss_of, factor):
         assert kept is None or kept == [[1.0, 2.0 * rank]]  # of this rank alone, and untouched
 
 
+class Halves(nn.Module):
+    """A parameter whose gradient is made in its bucket, and one whose is copied there."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(1, 1, bias=False)
+        self.by = nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        return self.linear(x).sum() + (self.by * x).sum()
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_gradients_that_are_kept_stay_what_they_were(joined):
+    def body(group):
+        model = DistributedDataParallel(Halves(), process_group=group)
+        model(torch.tensor([[2.0 * group.rank]])).backward()
+        kept = [p.grad for p in model.parameters()]
+        loss = model(torch.tensor([[6.0 * group.rank]]))
+        model.zero_grad()
+        if joined and group.rank:
+            model._reducer.shadow()
+        else:
+            loss.backward()
+        return [g.item() for g in kept], [p.grad.item() for p in model.parameters()]
+
+    second = 0.0 if joined else 3.0
+    assert run_ranks(2, body) == [([1.0, 1.0], [second, second])] * 2
+
+
+class Chosen(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+
+    def forward(self, x, names):
+        return sum(getattr(self, name)(x).sum() for name in names)
+
+
+def test_what_one_rank_accumulated_reaches_all_though_the_last_pass_does_not_use_it():
+    def body(group):
+        inner = Chosen()
+        model = DistributedDataParallel(inner, process_group=group, find_unused_parameters=True)
+        with model.no_sync():
+            model(torch.ones(1, 1), "a" if group.rank else "ab").backward()
+        model(torch.ones(1, 1), "a").backward()
+        return grads_of(inner)
+
+    assert run_ranks(2, body) == [[2.0, 0.5]] * 2
+
+
+def test_steps_in_hooks_of_parameters_which_would_take_gradients_of_one_rank_are_refused():
+    def body(group):
+        inner = ones(1, 1)
+        model = DistributedDataParallel(inner, process_group=group)
+
+        def step(p):
+            p.data.sub_(p.grad)
+            p.grad = None
+
+        inner[1].weight.register_post_accumulate_grad_hook(step)
+        with model.no_sync():
+            model(torch.ones(1, 1)).sum().backward()
+        model(torch.ones(1, 1)).sum().backward()
+
+    for outcome in outcomes_of(2, body):
+        assert isinstance(outcome.error, RuntimeError), outcome.trace
+        assert "gradient of parameter '1.weight' was taken away before" in str(outcome.error)
+
+
+def test_a_model_of_another_dtype_gets_other_buckets():
+    def body(group):
+        model = DistributedDataParallel(nn.Linear(1, 1, bias=False), process_group=group)
+        before = id(model._reducer)
+        model.float()
+        kept = id(model._reducer) == before
+        model.double()
+        model(torch.tensor([[2.0 * group.rank]], dtype=torch.float64)).sum().backward()
+        return kept, model.weight.grad.dtype is torch.float64, model.weight.grad.item()
+
+    assert run_ranks(2, body) == [(True, True, 1.0)] * 2
+
+
 def test_a_wrapper_that_is_gone_takes_its_memory_back():
     def body(group):
         model = nn.Linear(2, 1)
