@@ -35,6 +35,7 @@ from disttorch_launcher.supervisor import Action, Event, Phase, Policy, State
 
 FLUSH_S = 5.0
 ZYGOTE_EXIT_S = 3.0  # it may itself wait two seconds for what the ranks have left behind
+TIME_OUT = "CollectiveTimeoutError"
 # Failures that a new attempt would only repeat.
 USAGE_ERRORS = ("ImportError", "ModuleNotFoundError", "SyntaxError", "IndentationError")
 
@@ -177,6 +178,8 @@ class Agent:
         self._close_notice(rank)
         record = self._record(rank)
         if record is not None:
+            if record.type_name.endswith(TIME_OUT):
+                self._observer.timed_out()
             now_ns = time.monotonic_ns()
             failing = RankExit(rank, 1, now_ns, record=record)
             self._happened(supervisor.RankFailing(failing, now_ns / 1e9))
@@ -264,6 +267,8 @@ class Agent:
 
     def _on_hosts(self) -> None:
         for event in self._link.news() if self._link else ():
+            if isinstance(event, supervisor.HostFailed) and TIME_OUT in event.cause.how:
+                self._observer.timed_out()
             self._happened(event)
 
     def _tell_cause(self, how: str, status: int) -> None:

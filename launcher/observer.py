@@ -64,6 +64,10 @@ class Observer:
         """The job had been stopped as a whole: that was no stall."""
         self._next_check_s = time.monotonic() + self._stall_s
 
+    def timed_out(self) -> None:
+        """A rank has given up waiting: say for whom, and where that is, before all are stopped."""
+        self._check(time.monotonic(), after_s=0.0)
+
     @property
     def due_s(self) -> float:
         """When `tick` has something to do."""
@@ -78,7 +82,7 @@ class Observer:
                 done(request.answers)
         if now_s >= self._next_check_s:
             self._next_check_s = now_s + self._every_s
-            self._check(now_s)
+            self._check(now_s, self._stall_s)
 
     def on_call(self) -> None:
         """Somebody has connected to the control socket."""
@@ -102,8 +106,8 @@ class Observer:
             done({})
         self._requests.clear()
 
-    def _check(self, now_s: float) -> None:
-        found = self._suspicion(now_s)
+    def _check(self, now_s: float, after_s: float) -> None:
+        found = self._suspicion(now_s, after_s)
         if found is None:
             self._stacks = ()
         if found is None or found.key == self._told:
@@ -123,7 +127,7 @@ class Observer:
         if self._link is not None:
             self._stacks = tuple(found.stacks(answers, pids, self._link.node))
 
-    def _suspicion(self, now_s: float) -> stall.Suspicion | None:
+    def _suspicion(self, now_s: float, after_s: float) -> stall.Suspicion | None:
         place = self._own_place(now_s)
         if not place.alive:
             return None
@@ -131,9 +135,9 @@ class Observer:
             place = self._all_places(self._link, place, now_s)
         if not place.alive <= place.joined:
             waited_s = now_s - place.joining_since_s
-            found = stall.suspect_joining(place.joined, place.alive, waited_s, self._stall_s)
+            found = stall.suspect_joining(place.joined, place.alive, waited_s, after_s)
         elif any(place.records.values()):
-            found = stall.suspect(place.records, now_s, self._stall_s)
+            found = stall.suspect(place.records, now_s, after_s)
         else:
             return None
         return found and replace(found, host_of=place.host_of)

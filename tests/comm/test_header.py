@@ -1,5 +1,7 @@
 """Headers: what ranks compare, and how calls are found again."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -96,3 +98,19 @@ def test_the_table_shows_only_columns_that_say_something() -> None:
     assert lines[3].split() == ["5", "barrier", "-", "-", "-", "-", "b.py:9"]
     two = header.table([0, 1], [Call("barrier", "", "", (), -1, "b.py:9")] * 2, 1).splitlines()
     assert two[1].split() == ["rank", "operation", "called", "at"]
+
+
+HINTS = {
+    "the same collectives in the same order": {"operation": "barrier"},
+    "at different lines": {"shape": (9,), "site": "b.py:9"},
+    "The dtype differs: convert": {"dtype": "int8"},
+    "The shape differs: give": {"shape": (9,)},
+    "The root differs: pass": {"root": 3},
+    "The reduction differs: pass": {"reduction": "MAX"},
+}
+
+
+@pytest.mark.parametrize("hint", HINTS)
+def test_the_table_says_what_to_do(hint: str) -> None:
+    last = header.table([0, 1], [BASE, replace(BASE, **HINTS[hint])], 1).splitlines()[-1]
+    assert hint in last

@@ -191,3 +191,13 @@ def test_rank_stuck_on_one_host_is_named_on_all(guilty, when, others, call, tmp_
         assert "    at job.py:7 in stuck\n" in report, report
     assert f"disttorch-launch: rank {guilty} (pid " in reports[1 - host]
     assert f" on host {host}):\n    at job.py:7 in stuck\n" in reports[1 - host]
+
+
+def test_time_out_on_one_host_shows_the_stack_on_the_other(tmp_path):
+    script = STUCK.replace("init_process_group()", "init_process_group(timeout=1.5)")
+    with started(tmp_path, script, "--stall", "1.8", nproc=1, args=("1", "late")) as jobs:
+        first, second = (job.end() for job in jobs)
+    assert first.status == second.status == 1, first.stderr + second.stderr
+    assert "  rank 1 (host 1) has not arrived: its last call" in first.stderr, first.stderr
+    assert "all_reduce #2 at job.py:15 timed out after 1.5 s: rank 1 " in first.stderr
+    assert "    at job.py:7 in stuck\n" in second.stderr, second.stderr

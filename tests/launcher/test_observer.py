@@ -24,7 +24,7 @@ class Watched:
 
 @pytest.fixture
 def stalled(tmp_path, monkeypatch):
-    monkeypatch.setattr(Observer, "_suspicion", lambda self, now_s: STALLED)
+    monkeypatch.setattr(Observer, "_suspicion", lambda self, now_s, after_s: STALLED)
     return tmp_path
 
 
