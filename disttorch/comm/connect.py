@@ -7,14 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from disttorch.comm import join_tcp
+from disttorch.comm.arrivals import wait_for_ranks
 from disttorch.comm.deadline import Deadline
-from disttorch.comm.env import exit_key, join_key
-from disttorch.comm.errors import (
-    DistNetworkError,
-    PeerLostError,
-    SharedMemoryError,
-    StoreTimeoutError,
-)
+from disttorch.comm.env import join_key
+from disttorch.comm.errors import DistNetworkError, SharedMemoryError
 from disttorch.comm.mesh import SharedMesh
 from disttorch.comm.peers import open_pages, raise_if_lost, watch_peers
 from disttorch.comm.store.base import Store
@@ -24,8 +20,6 @@ from disttorch.comm.transport.segment import Segment
 
 STAGE_BYTES = 512 << 10
 RING_BYTES = 256 << 10
-# How often a rank that waits for others asks whether they have ended before they joined.
-_ASK_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -77,7 +71,7 @@ def connect(store: Store, rank: int, size: int, attempt: int, deadline: Deadline
     try:
         keys = [join_key(attempt, peer) for peer in range(size)]
         store.set(keys[rank], Address(ProcessId.current(), segment.fd).to_json())
-        _wait_for_ranks(store, rank, keys, attempt, deadline)
+        wait_for_ranks(store, rank, keys, attempt, deadline)
         addresses = [Address.from_json(text) for text in store.multi_get(keys)]
         processes = tuple(address.process for address in addresses)
         watch = watch_peers(rank, range(size), processes)
@@ -110,28 +104,3 @@ def alone() -> Link:
     page = OwnPage(Segment(layout.nbytes, layout.rings_at), layout)
     mesh = SharedMesh(0, [0], [page], STAGE_BYTES, watch)
     return Link(mesh, (ProcessId.current(),), watch)
-
-
-def _wait_for_ranks(
-    store: Store, rank: int, keys: Sequence[str], attempt: int, deadline: Deadline
-) -> None:
-    while True:
-        try:
-            store.wait(keys, min(_ASK_EVERY_S, deadline.remaining_s()))
-            return
-        except StoreTimeoutError:
-            missing = [peer for peer, key in enumerate(keys) if not store.check([key])]
-        for peer in missing:
-            if store.check([exit_key(attempt, peer)]):
-                how = store.get(exit_key(attempt, peer)).decode(errors="replace")
-                raise PeerLostError(
-                    f"rank {rank}: rank {peer} {how or 'ended'} before it joined the process "
-                    f"group. All ranks must call init_process_group.",
-                    [peer],
-                )
-        if deadline.expired():
-            names = ", ".join(map(str, missing))
-            raise StoreTimeoutError(
-                f"rank {rank}: waited {deadline.timeout_s:g} s for rank {names} of {len(keys)} to "
-                f"call init_process_group. Are all ranks started, and do all reach that call?"
-            )

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from disttorch.comm.arrivals import wait_for_ranks
 from disttorch.comm.curve import JobKey
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.errors import DistNetworkError, SharedMemoryError
@@ -57,15 +58,15 @@ def join(
     """The mesh of all ranks that use `store`, which hands the key round if there is none yet.
 
     A store across hosts is itself served to holders of the job's key only; on one host it lies in
-    a directory of this user.
+    a directory of this user. Raises PeerLostError if a rank ends first.
     """
     prefix = f"wire/{attempt}"
     key = JobKey.from_environ()
     if key is None:
         if rank == 0:
             store.set(f"{prefix}/key", JobKey.new().to_text())
-        text = store.get(f"{prefix}/key", deadline.remaining_s())
-        key = JobKey.from_text(text.decode())
+        wait_for_ranks(store, rank, [f"{prefix}/key"], attempt, deadline, watch)
+        key = JobKey.from_text(store.get(f"{prefix}/key").decode())
     size = len(processes)
     segment = new_segment(size)
     wire = None
@@ -73,7 +74,8 @@ def join(
         wire = Wire(rank, size, digest(prefix) >> 1, key, own_address())
         names = [f"{prefix}/{peer}" for peer in range(size)]
         store.set(names[rank], Port(wire.address, segment.fd).to_text())
-        ports = [Port.from_text(t) for t in store.multi_get(names, deadline.remaining_s())]
+        wait_for_ranks(store, rank, names, attempt, deadline, watch)
+        ports = [Port.from_text(text) for text in store.multi_get(names)]
         return link(wire, segment, range(size), processes, ports, watch, deadline)
     except BaseException:
         if wire is not None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import signal
 import sys
 import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from disttorch.comm import peers
+from disttorch.comm import join_tcp, peers
 from disttorch.comm.collectives import allocate
 from disttorch.comm.deadline import Deadline
+from disttorch.comm.env import RankEnv, exit_key
 from disttorch.comm.errors import PeerLostError, SharedMemoryError
 from disttorch.comm.group import ProcessGroup
+from disttorch.comm.store import FileStore
 from disttorch.comm.transport.arena import Condition
 from disttorch.comm.transport.waiting import wait_until
 from disttorch.comm.work import Runner, Work
@@ -181,3 +187,35 @@ def test_memory_that_one_rank_lacks_is_an_error_on_all(
     texts = run_ranks(2, body)
     assert texts[0] == texts[1]
     assert "rank 1: no " in texts[0]
+
+
+@pytest.mark.parametrize(("victim", "where"), [(0, "key"), (1, "port"), (1, "connection")])
+def test_a_rank_that_dies_while_ranks_of_several_hosts_join_is_lost_at_once(
+    victim: int, where: str, tmp_path: Path
+) -> None:
+    def body(outer: ProcessGroup) -> float:
+        os.environ["DISTTORCH_TRANSPORT"] = "tcp"
+        store = FileStore(f"{tmp_path}/store")
+
+        def die(*_: object, **__: object) -> None:
+            # What the launcher does when it has seen the end of a rank.
+            store.set(exit_key(0, victim), "was killed")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        if outer.rank == victim:
+            owner, name = {
+                "key": (join_tcp.JobKey, "new"),
+                "port": (join_tcp, "Wire"),
+                "connection": (join_tcp, "link"),
+            }[where]
+            setattr(owner, name, die)
+        outer.barrier()
+        began_s = time.monotonic()
+        with pytest.raises(PeerLostError, match=f"rank {victim}") as caught:
+            ProcessGroup.from_env(RankEnv(outer.rank, 2), store, PATIENCE_S)
+        assert caught.value.ranks == (victim,)
+        return time.monotonic() - began_s
+
+    survivor = outcomes_of(2, body)[1 - victim]
+    assert survivor.error is None, survivor.trace
+    assert survivor.result < 1.0
