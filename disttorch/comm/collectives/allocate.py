@@ -12,6 +12,7 @@ from disttorch.comm.deadline import Deadline
 from disttorch.comm.errors import SharedMemoryError
 from disttorch.comm.header import EncodedCall
 from disttorch.comm.transport.arena import Array
+from disttorch.comm.transport.own_copy import keep_from_children
 from disttorch.comm.transport.segment import Segment, check_available, map_peer
 
 
@@ -66,6 +67,7 @@ def _allocate(context: Context, calls: list[EncodedCall], nbytes: int, deadline:
                     context.mesh.raise_if_left([rank])
                     problem = str(error)
         agree(context, calls[1], problem, 0, deadline)
+        keep_from_children(segment)
     finally:
         if segment is not None:
             segment.close_fd()

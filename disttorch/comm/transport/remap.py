@@ -86,7 +86,7 @@ class Region:
     def make_private(self) -> None:
         """Share it no more, without a copy: what others still write to the segment may be seen."""
         self.shared = False
-        _map(self.start, self.nbytes, _PRIVATE, self.segment.fd)
+        map_private(self.start, self.nbytes, self.segment.fd)
         self.segment.close_fd()
 
     def copy_out(self) -> None:
@@ -252,6 +252,11 @@ def _libc() -> ctypes.CDLL:
     libc.madvise.argtypes = (pointer, size, number)
     libc.mmap.restype = libc.mremap.restype = pointer
     return libc
+
+
+def map_private(start: int, nbytes: int, fd: int) -> None:
+    """Let `fd`, seen but not written to, take the place of pages; OSError if it cannot."""
+    _map(start, nbytes, _PRIVATE, fd)
 
 
 def _map(start: int | None, nbytes: int, flags: int, fd: int) -> int:

@@ -1,5 +1,6 @@
 """Static graphs, second derivatives, checkpoints, buckets that gradients are made in."""
 
+import os
 import re
 
 import numpy as np
@@ -106,6 +107,22 @@ def test_gradients_that_are_kept_stay_what_they_were(joined):
 
     second = 0.0 if joined else 3.0
     assert run_ranks(2, body) == [([1.0, 1.0], [second, second])] * 2
+
+
+def test_a_forked_child_changes_no_gradients_of_the_ranks():
+    def body(group):
+        model = DistributedDataParallel(nn.Linear(1, 1, bias=False), process_group=group)
+        loss = model(torch.tensor([[2.0 * group.rank]])).sum()
+        loss.backward()
+        child = os.fork()
+        if child == 0:
+            model.weight.grad.fill_(99.0)
+            os._exit(0)
+        status = os.waitpid(child, 0)[1]
+        group.barrier()
+        return status, model.weight.grad.item()
+
+    assert run_ranks(2, body) == [(0, 1.0)] * 2
 
 
 class Chosen(nn.Module):
