@@ -73,7 +73,8 @@ class FileSystemWriter:
             return {}
         name, places = f"__{rank}_{number}.distcp", {}
         os.makedirs(self.path, exist_ok=True)
-        with open(os.path.join(self.path, name), "wb") as file:
+        # A name that `begin` found unused; if there is something now, it is not ours to write to.
+        with open(os.path.join(self.path, name), "xb") as file:
             for key, value in values.items():
                 start = file.tell()
                 save(_as_stored(value), file)
@@ -85,7 +86,7 @@ class FileSystemWriter:
 
     def finish(self, metadata: Metadata) -> None:
         """Let a save count, and remove what earlier ones left, also such as were killed."""
-        with atomic_writer(os.path.join(self.path, _METADATA)) as file:
+        with atomic_writer(os.path.join(self.path, _METADATA), follow_link=False) as file:
             file.write(to_bytes(metadata))
         used = {info.relative_path for info in (metadata.storage_data or {}).values()}
         for name in os.listdir(self.path):

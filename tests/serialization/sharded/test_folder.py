@@ -75,6 +75,39 @@ def test_pieces_that_do_not_make_up_a_tensor_are_told(tmp_path, pieces):
         dcp.format_utils.dcp_to_torch_save(tmp_path, tmp_path / "file.pt")
 
 
+LINKED = {"to a file": "file", "to nothing": "nothing", "to a device": "/dev/null"}
+
+
+@pytest.mark.parametrize("target", LINKED.values(), ids=LINKED)
+def test_nothing_is_written_where_a_link_in_the_folder_leads(tmp_path, target):
+    (tmp_path / "file").write_text("of somebody else")
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    (folder / ".metadata").symlink_to(tmp_path / target)
+    dcp.save({"a": torch.ones(5)}, checkpoint_id=folder, no_dist=True)
+    assert (tmp_path / "file").read_text() == "of somebody else"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint", "file"]
+    assert not (folder / ".metadata").is_symlink()
+    state = {"a": torch.zeros(5)}
+    dcp.load(state, checkpoint_id=folder, no_dist=True)
+    assert state["a"].sum() == 5
+
+
+def test_a_file_that_appears_under_the_name_of_a_new_one_is_not_written(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("of somebody else")
+    begin = dcp.FileSystemWriter.begin
+
+    def overtaken(writer):
+        number = begin(writer)
+        (tmp_path / "checkpoint" / f"__0_{number}.distcp").symlink_to(tmp_path / "file")
+        return number
+
+    monkeypatch.setattr(dcp.FileSystemWriter, "begin", overtaken)
+    with pytest.raises(dcp.CheckpointException, match="FileExistsError"):
+        dcp.save({"a": torch.ones(5)}, checkpoint_id=tmp_path / "checkpoint", no_dist=True)
+    assert (tmp_path / "file").read_text() == "of somebody else"
+
+
 def test_a_cut_file_is_told(saved):
     (data,) = saved.glob("*.distcp")
     data.write_bytes(data.read_bytes()[:-5])
