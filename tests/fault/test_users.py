@@ -6,6 +6,7 @@ import signal
 import socket
 import stat
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from disttorch.comm.group import ProcessGroup
 from disttorch.comm.store import StoreServer, ZmqStore
 from disttorch.nn.parallel import DistributedDataParallel
 from tests.comm.ranks import run_ranks
+from tests.launcher.jobs import Job
 
 pytestmark = pytest.mark.fault
 
@@ -81,6 +83,50 @@ def test_jobs_of_two_users_do_not_meet():
     for path in left:
         assert "-stores-" in path
         assert not {str(port) for port in ports} & set(os.listdir(path)), path
+
+
+WATCHED = """
+    import os
+    import disttorch as torch
+    import disttorch.distributed as dist
+    dist.init_process_group()
+    dist.all_reduce(torch.ones(4))
+    print(os.getpid(), os.environ["DISTTORCH_RUN_DIR"], flush=True)
+    dist.barrier()
+    input()
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_another_user_reaches_nothing_of_a_job_even_without_a_umask(tmp_path):
+    before = os.umask(0)
+    try:
+        job = Job(tmp_path, WATCHED, "--nproc", "2", "--show", "0")
+    finally:
+        os.umask(before)
+    with job, ProcessPoolExecutor(1, initializer=become, initargs=(NOBODY,)) as somebody:
+        _, pid, folder = job.lines(1)[0].split()
+        paths = [folder, *(os.path.join(folder, name) for name in os.listdir(folder))]
+        fds = [f"/proc/{pid}/fd/{fd}" for fd in os.listdir(f"/proc/{pid}/fd")]
+        assert any(stat.S_ISSOCK(os.stat(path).st_mode) for path in paths)
+        assert any("memfd" in os.readlink(fd) for fd in fds)
+        for path in (*paths, *fds, f"/proc/{pid}/environ", f"/proc/{pid}/mem"):
+            assert somebody.submit(refused, path).result() is PermissionError, path
+
+
+def refused(path):
+    """The kind of error that opening a file, listing a folder or speaking to a socket ends in."""
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(path)
+    except ConnectionRefusedError:  # it is no socket
+        try:
+            os.listdir(path) if os.path.isdir(path) else os.close(os.open(path, os.O_RDONLY))
+        except OSError as error:
+            return type(error)
+    except OSError as error:
+        return type(error)
+    return None
 
 
 def test_a_job_goes_on_without_its_store(tmp_path):

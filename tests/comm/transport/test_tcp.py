@@ -140,7 +140,15 @@ def test_strangers_are_refused_and_the_job_goes_on(pair, name):
 
 # ZMTP 3.1, the mechanism CURVE, no server.
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"CURVE".ljust(20, b"\0") + bytes(32)
+READY = b"\x04\x2a\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER\x08Identity\x00\x00\x00\x012"
+STOLEN = b"\x01\x40" + head() + b"\x00\x01x"
 GARBAGE = {
+    "no security": GREETING.replace(b"CURVE", b"NULL\0") + READY + STOLEN,
+    "a password": GREETING.replace(b"CURVE", b"PLAIN") + b"\x04\x08\x05HELLO\x00\x00" + STOLEN,
+    "the protocol of 2012, which had no security": (
+        b"\xff" + bytes(8) + b"\x7f\x01\x05" + b"\x00\x012" + STOLEN
+    ),
+    "the protocol of 2011": b"\x02\x002" + b"\x41\x01" + head() + b"\x02\x00x",
     "another protocol": b"GET / HTTP/1.1\r\n\r\n",
     "random bytes": b"\xff" + os.urandom(999),
     "nothing": b"",
