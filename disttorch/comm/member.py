@@ -125,6 +125,7 @@ class Member:
             f"such as a DataLoader worker; only the rank itself may communicate"
         )
         self._turn = threading.Lock()
+        self._mesh.forget()
 
     @property
     def group_name(self) -> str:

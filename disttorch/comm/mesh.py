@@ -238,6 +238,9 @@ class SharedMesh:
         if self.pages and self.own.condition()[0] is Condition.ACTIVE:
             self.own.leave(condition, text)
 
+    def forget(self) -> None:
+        """In a forked child, which is not the rank: let go of what would speak for it."""
+
     def close(self) -> None:
         """Forget all views and close the descriptor; the memory goes with the last of them."""
         self.own.close()

@@ -226,7 +226,8 @@ def dump(page: StatusPage, why: str) -> None:
     if page.path is None:
         return
     folder, name = os.path.split(page.path)
-    with open(os.path.join(folder, name.replace("status", "collectives", 1) + ".txt"), "w") as out:
+    path = os.path.join(folder, name.replace("status", "collectives", 1) + ".txt")
+    with open(path, "w", encoding="utf-8", errors="backslashreplace") as out:
         out.write(f"rank {page.rank}: {why}\n{dump_text(page.records(), monotonic())}")
 
 

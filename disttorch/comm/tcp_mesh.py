@@ -127,6 +127,10 @@ class TcpMesh(SharedMesh):
             super().close()
         self.wire.close()
 
+    def forget(self) -> None:
+        """In a forked child, which is not the rank: let go of its connections."""
+        self.wire.forget()
+
     def writer(self, peer: int) -> Writer:
         """The sending end of the stream of bytes to a peer."""
         return TcpWriter(self, peer) if peer in self._streams else super().writer(peer)

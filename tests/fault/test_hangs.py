@@ -5,24 +5,29 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from disttorch.comm import join_tcp, peers
+from disttorch.comm import join_tcp, peers, status
 from disttorch.comm.collectives import allocate
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.env import RankEnv, exit_key
 from disttorch.comm.errors import PeerLostError, SharedMemoryError
 from disttorch.comm.group import ProcessGroup
+from disttorch.comm.status import StatusPage
 from disttorch.comm.store import FileStore
 from disttorch.comm.transport.arena import Condition
+from disttorch.comm.transport.process import ProcessId, ProcessWatch, _start_ticks
 from disttorch.comm.transport.waiting import wait_until
 from disttorch.comm.work import Runner, Work
+from tests.comm import ranks
 from tests.comm.ranks import outcomes_of, run_ranks
 
 pytestmark = pytest.mark.fault
@@ -219,3 +224,62 @@ def test_a_rank_that_dies_while_ranks_of_several_hosts_join_is_lost_at_once(
     survivor = outcomes_of(2, body)[1 - victim]
     assert survivor.error is None, survivor.trace
     assert survivor.result < 1.0
+
+
+def test_a_child_of_a_rank_does_not_keep_it_connected_when_it_is_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As of DataLoader workers: a rank's sockets are theirs too, and the peers saw no end of it."""
+    monkeypatch.setattr(ranks, "hosts", "ab")
+    read_end, write_end = os.pipe()
+
+    def body(group: ProcessGroup) -> float:
+        group.barrier()
+        if group.rank == 1:
+            if os.fork() == 0:
+                for fd in map(int, os.listdir("/proc/self/fd")):
+                    with suppress(OSError):
+                        if fd != read_end and os.readlink(f"/proc/self/fd/{fd}").startswith("pipe"):
+                            os.close(fd)
+                os.read(read_end, 1)
+                os._exit(0)
+            group.recv(np.empty(1), 0)
+            os.kill(os.getpid(), signal.SIGKILL)
+        group.send(np.ones(1), 1)
+        began_s = time.monotonic()
+        with pytest.raises(PeerLostError, match="rank 1"):
+            group.barrier(timeout_s=PATIENCE_S)
+        return time.monotonic() - began_s
+
+    try:
+        survivor, _ = outcomes_of(2, body)
+    finally:
+        os.close(write_end)
+        os.close(read_end)
+    assert survivor.error is None, survivor.trace
+    assert survivor.result < 1.0
+
+
+def test_a_process_without_descriptors_left_takes_nobody_for_dead() -> None:
+    with subprocess.Popen(["sleep", "60"]) as peer:
+        try:
+            found = ProcessId(peer.pid, _start_ticks(peer.pid), ProcessId.current().host)
+            limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+            try:
+                watch = ProcessWatch({1: found})
+                seen = [watch.ended() for _ in range(3)]
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            assert seen == [set()] * 3
+        finally:
+            peer.kill()
+        peer.wait()
+        assert watch.ended() == {1}
+        watch.close()
+
+
+def test_the_report_of_an_error_takes_every_text(tmp_path: Path) -> None:
+    page = StatusPage(0, str(tmp_path / "status-0-0"))
+    status.dump(page, "no such file: \udcff")
+    assert r"\udcff" in (tmp_path / "collectives-0-0.txt").read_text()

@@ -8,6 +8,7 @@ import select
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from disttorch import linux
@@ -70,9 +71,10 @@ class ProcessWatch:
                 self._poll.unregister(fd)
                 os.close(fd)
             for rank, process in list(self._polled.items()):
-                if _start_ticks(process.pid) != process.start_ticks:
-                    self._ended.add(rank)
-                    del self._polled[rank]
+                with suppress(OSError):
+                    if _start_ticks(process.pid) != process.start_ticks:
+                        self._ended.add(rank)
+                        del self._polled[rank]
             return set(self._ended)
 
     def pid(self, rank: int) -> int:
@@ -94,10 +96,17 @@ class ProcessWatch:
             if error.errno == errno.ESRCH:
                 self._ended.add(rank)
             else:
-                # No pidfd on this kernel, or a sandbox forbids it: look at /proc at each check.
+                # No pidfd on this kernel, a sandbox forbids it, or no descriptor is left: look at
+                # /proc at each check.
                 self._polled[rank] = process
             return
-        if _start_ticks(process.pid) != process.start_ticks:
+        try:
+            same = _start_ticks(process.pid) == process.start_ticks
+        except OSError:
+            os.close(fd)
+            self._polled[rank] = process
+            return
+        if not same:
             os.close(fd)
             self._ended.add(rank)
             return
@@ -111,11 +120,12 @@ def _close_all(rank_of_fd: dict[int, int]) -> None:
 
 
 def _start_ticks(pid: int) -> int | None:
+    """When a process began, None if it has ended; OSError if that cannot be found out now."""
     # The name in parentheses may hold anything, so count fields from its end.
     try:
         with open(f"/proc/{pid}/stat", "rb") as stat:
             after_name = stat.read().rpartition(b")")[2].split()
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return None
     state, ticks = after_name[0], int(after_name[19])
     return None if state in b"ZX" else ticks

@@ -13,8 +13,11 @@ the group: CURVE authenticates every frame.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import select
 import socket
+import stat
 import struct
 import threading
 from collections.abc import Sequence
@@ -222,6 +225,30 @@ class Wire:
             if self._gate is not None:
                 self._gate.close()
             self._context.term()
+
+    def forget(self) -> None:
+        """In a forked child: let go of the rank's connections, which are to end with the rank.
+
+        ZeroMQ's threads are not here, so nobody else will. The numbers stay taken, as objects that
+        came along still hold them.
+        """
+        with open(os.devnull, "rb") as null:
+            for name in os.listdir("/proc/self/fd"):
+                with contextlib.suppress(OSError):
+                    if self._is_own(int(name)):
+                        os.dup2(null.fileno(), int(name), inheritable=False)
+
+    def _is_own(self, fd: int) -> bool:
+        """Whether this is the listening socket, or a connection of it or to a peer."""
+        if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+            return False
+        with socket.socket(fileno=os.dup(fd)) as found:
+            if found.family not in (socket.AF_INET, socket.AF_INET6):
+                return False
+            if found.getsockname()[1] == self.port:
+                return True
+            host, port, *_ = found.getpeername()
+            return f"tcp://{host}:{port}" in self._addresses.values()
 
     def _make(self, kind: int) -> Any:
         made = self._context.socket(kind)
