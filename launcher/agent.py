@@ -256,6 +256,7 @@ class Agent:
                 n_restarts = self._config.max_restarts
                 note = failures.restart_note(exits, restarts, n_restarts, elsewhere)
                 self._console.note(note)
+                self._keep_collectives(restarts - 1)
             case supervisor.TellEnd(status):
                 self._tell_end(status)
             case supervisor.TellStop(signum):
@@ -292,10 +293,15 @@ class Agent:
     def _finish(self, end: failures.JobEnd) -> None:
         self._tell_end(end.status)
         self._console.note(failures.report(end))
+        if end.status:
+            self._keep_collectives(self._state.restarts)
         if self._files.folder is not None:
             run_id, restarts = self._files.folder.name, self._state.restarts
             failed = report_file.write(self._files.folder, end, run_id, restarts)
             self._warn(failed)
+
+    def _keep_collectives(self, restarts: int) -> None:
+        self._warn(self._files.keep_collectives(self._run_directory.path, restarts))
 
     def _warn(self, text: str) -> None:
         """A line of the launcher's own; nothing for an empty text."""

@@ -1,10 +1,12 @@
 """The ranks' output in files: <log-dir>/<job>/attempt_<k>/<rank>/stdout.log and stderr.log.
 
-What a rank wrote is there byte for byte. A file that cannot be written any more is given up, once
+Of an attempt that failed, collectives.txt holds each rank's latest calls. What a rank wrote is
+there byte for byte. A file that cannot be written any more is given up, once
 and in words, and what was to go there alone goes to the screen: nothing is lost in silence.
 """
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +71,27 @@ class LogFiles:
             os.close(self._fds.pop((rank, stream)))
             shown = "; its output goes to the screen" if self.shown(rank, stream) else ""
             return f"{NAMES[stream]} of rank {rank} ends here: {error.strerror}{shown}"
+        return ""
+
+    def keep_collectives(self, run_dir: Path, restarts: int) -> str:
+        """Write what all ranks called last in an attempt; returns in words what failed, else "".
+
+        Also of ranks that were killed: their pages of shared memory outlive them.
+        """
+        from disttorch.comm import status  # noqa: PLC0415 - only when a job has failed
+
+        if self.folder is None:
+            return ""
+        now_s = time.monotonic()
+        try:
+            for rank, calls in status.read_job(str(run_dir), restarts, self._local_rank).items():
+                if calls:
+                    text = f"rank {rank}\n{status.dump_text(calls, now_s)}"
+                    fd = _opened(self.folder, restarts, rank, "collectives.txt")
+                    with open(fd, "w", errors="backslashreplace") as file:
+                        file.write(text)
+        except OSError as error:
+            return f"collectives.txt in {self.folder} cannot be written: {error.strerror}"
         return ""
 
     def close(self) -> None:

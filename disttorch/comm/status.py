@@ -154,9 +154,9 @@ def read(path: str) -> list[Record]:
         return []
 
 
-def read_job(run_dir: str, restart_count: int, n_ranks: int) -> dict[int, list[Record]]:
-    """The records of all ranks of one attempt of a job."""
-    return {rank: read(page_path(run_dir, restart_count, rank)) for rank in range(n_ranks)}
+def read_job(run_dir: str, restart_count: int, ranks: Iterable[int]) -> dict[int, list[Record]]:
+    """The records of some ranks of one attempt of a job, which have their pages on this host."""
+    return {rank: read(page_path(run_dir, restart_count, rank)) for rank in ranks}
 
 
 @dataclass(frozen=True)

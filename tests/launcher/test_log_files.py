@@ -3,6 +3,8 @@ import os
 
 import pytest
 
+from disttorch.comm.header import Call, EncodedCall
+from disttorch.comm.status import StatusPage, page_path
 from disttorch_launcher.config import LogPlan
 from disttorch_launcher.log_files import LogFiles, make_folder
 from disttorch_launcher.rank_sets import parse_ranks, parse_shown, parse_streams
@@ -59,3 +61,22 @@ def test_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match=r"--log-dir .*file: Not a directory; name a folder"):
         make_folder(LogPlan(str(tmp_path / "file")), "job")
+
+
+def test_the_latest_calls_of_a_failed_attempt_are_kept(tmp_path):
+    calls = [EncodedCall(Call(name, "SUM", "float32", (3,), -1, "t.py:4")) for name in ("a", "b")]
+    page = StatusPage(1, page_path(str(tmp_path), 2, 1))
+    page.end(page.begin(1, calls[0], "world"))
+    page.begin(2, calls[1], "world")
+    plan = LogPlan(str(tmp_path / "logs"), tee=parse_streams("out"))
+    files = LogFiles(plan, make_folder(plan, "job"), SLOTS)
+    assert files.keep_collectives(tmp_path, 2) == ""
+    kept = tmp_path / "logs" / "job" / "attempt_2"
+    assert os.listdir(kept) == ["1"]  # the other has called nothing
+    lines = (kept / "1" / "collectives.txt").read_text().splitlines()
+    assert lines[0] == "rank 1" and lines[2].endswith("a #1 of float32 (3,) at t.py:4")
+    assert "under way" in lines[3] and lines[3].endswith("b #2 of float32 (3,) at t.py:4")
+    (kept / "1" / "collectives.txt").unlink()
+    (kept / "1" / "collectives.txt").mkdir()
+    assert "cannot be written: Is a directory" in files.keep_collectives(tmp_path, 2)
+    assert LogFiles(LogPlan(), None, SLOTS).keep_collectives(tmp_path, 2) == ""
