@@ -58,14 +58,22 @@ def layout_for(n_ranks: int) -> Layout:
     return Layout(n_ranks, STAGE_BYTES, RING_BYTES)
 
 
-def connect(store: Store, rank: int, size: int, attempt: int, deadline: Deadline) -> Link:
+def connect(
+    store: Store,
+    rank: int,
+    size: int,
+    attempt: int,
+    deadline: Deadline,
+    ranks: Sequence[int] | None = None,
+) -> Link:
     """Join the `size` ranks that use `store`; returns on no rank before all have joined.
 
-    `attempt` counts restarts of the job. Raises StoreTimeoutError naming the ranks that did not
+    `attempt` counts restarts of the job; `ranks` are their numbers in it, by default all in order.
+    Raises StoreTimeoutError naming the ranks that did not
     come, PeerLostError if one ended first, SharedMemoryError if memory is short. Ranks on several
     hosts talk over TCP where they share no memory (`join_tcp`).
     """
-    layout = layout_for(size)
+    layout, numbers = layout_for(size), range(size) if ranks is None else ranks
     segment = Segment(layout.nbytes, layout.rings_at)
     watch = None
     try:
@@ -74,19 +82,19 @@ def connect(store: Store, rank: int, size: int, attempt: int, deadline: Deadline
         wait_for_ranks(store, rank, keys, attempt, deadline)
         addresses = [Address.from_json(text) for text in store.multi_get(keys)]
         processes = tuple(address.process for address in addresses)
-        watch = watch_peers(rank, range(size), processes)
+        watch = watch_peers(rank, numbers, processes)
         mesh: SharedMesh
         if len(by_host(processes)) > 1:
             segment.close_fd()
-            mesh = join_tcp.join(store, rank, attempt, processes, watch, deadline)
+            mesh = join_tcp.join(store, rank, attempt, processes, watch, deadline, numbers)
             return Link(mesh, processes, watch)
         try:
             fds = [address.fd for address in addresses]
             pages = open_pages(segment, layout, rank, processes, fds)
         except SharedMemoryError:
-            raise_if_lost(rank, watch)
+            raise_if_lost(numbers[rank], watch)
             raise
-        mesh = SharedMesh(rank, range(size), pages, STAGE_BYTES, watch)
+        mesh = SharedMesh(rank, numbers, pages, STAGE_BYTES, watch)
         # No rank may leave before all have opened its segment.
         mesh.sync(deadline)
     except BaseException:
@@ -97,10 +105,10 @@ def connect(store: Store, rank: int, size: int, attempt: int, deadline: Deadline
     return Link(mesh, processes, watch)
 
 
-def alone() -> Link:
-    """The link of a job with one rank, which needs no store."""
+def alone(rank: int = 0) -> Link:
+    """The link of a group of one rank of the job, by default its only one; it needs no store."""
     layout = layout_for(1)
     watch = ProcessWatch({})
     page = OwnPage(Segment(layout.nbytes, layout.rings_at), layout)
-    mesh = SharedMesh(0, [0], [page], STAGE_BYTES, watch)
+    mesh = SharedMesh(0, [rank], [page], STAGE_BYTES, watch)
     return Link(mesh, (ProcessId.current(),), watch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class ProcessGroup(Member):
     @classmethod
     def from_env(
         cls, env: RankEnv, store: Store | None = None, timeout_s: float | None = None
-    ) -> ProcessGroup:
+    ) -> Self:
         """Join all ranks of the job; `timeout_s` is also that of joining, by default the job's.
 
         `store` is needed unless WORLD_SIZE is 1. Raises what `connect` raises.
@@ -266,6 +266,7 @@ class ProcessGroup(Member):
         message = send_recv.recv(self._context, array, src, tag, self._deadline(timeout_s))
         work = self._exchange(message, self._mailbox.post_receive, True)
         assert work is not None
+        work.is_receive = True
         return work
 
     # Collectives on Python objects
@@ -355,4 +356,4 @@ class ProcessGroup(Member):
             return None
         name = f"{self.name}/{','.join(map(str, ranks))}"
         timeout_s = self.timeout_s if timeout_s is None else timeout_s
-        return ProcessGroup(results[0], timeout_s, name, self.page)
+        return type(self)(results[0], timeout_s, name, self.page)

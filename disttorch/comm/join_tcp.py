@@ -54,6 +54,7 @@ def join(
     processes: Sequence[ProcessId],
     watch: ProcessWatch,
     deadline: Deadline,
+    ranks: Sequence[int],
 ) -> TcpMesh:
     """The mesh of all ranks that use `store`, which hands the key round if there is none yet.
 
@@ -76,7 +77,7 @@ def join(
         store.set(names[rank], Port(wire.address, segment.fd).to_text())
         wait_for_ranks(store, rank, names, attempt, deadline, watch)
         ports = [Port.from_text(text) for text in store.multi_get(names)]
-        return link(wire, segment, range(size), processes, ports, watch, deadline)
+        return link(wire, segment, ranks, processes, ports, watch, deadline)
     except BaseException:
         if wire is not None:
             wire.close()

@@ -60,6 +60,8 @@ class Message:
         """Mark as ended; who waits for its `work` is not told yet."""
         self.error = error
         self.done = True
+        if self.work is not None:
+            self.work.peer = self.peer
         if self.on_finish is not None:
             self.on_finish()
 

@@ -20,8 +20,11 @@ _FUTURES = threading.Lock()
 class Work:
     """One operation in the background; `what` describes it to people."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str = "an operation") -> None:
         self.what = what
+        self.is_receive = False
+        self.peer: int | None = None
+        """The other side of a message, once it has ended."""
         self.outputs: Any = None
         """What the future's value is: the list of tensors that the operation writes."""
         self._error: BaseException | None = None
@@ -76,6 +79,17 @@ class Work:
     def exception(self) -> BaseException | None:
         """The error that ended the operation, None if there was none or it still runs."""
         return self._error
+
+    def source_rank(self) -> int:
+        """Group rank whose message was received; RuntimeError for all but ended receives."""
+        if not self.is_receive or self.peer is None:
+            raise RuntimeError(
+                "sourceRank() may only be called on work objects that correspond to a recv or "
+                "recv-from-any call."
+            )
+        return self.peer
+
+    _source_rank = source_rank
 
     def get_future(self) -> Future[Any]:
         """A Future of the operation's tensors; its callbacks run on the thread that ends it."""

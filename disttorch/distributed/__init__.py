@@ -12,13 +12,13 @@ from disttorch.comm.errors import (
     PeerLostError,
     QueueEmptyError,
 )
-from disttorch.comm.group import ProcessGroup
 from disttorch.comm.reduce_op import PremulSum, ReduceOp
 from disttorch.comm.store import FileStore, HashStore, PrefixStore, Store
 from disttorch.comm.work import Work
 from disttorch.distributed.absent import INSTEAD, explain_imports, text_of
 from disttorch.distributed.backend import (
     Backend,
+    BackendConfig,
     get_default_backend_for_device,
     is_backend_available,
     is_gloo_available,
@@ -59,7 +59,7 @@ from disttorch.distributed.debug_level import (
     set_debug_level,
     set_debug_level_from_env,
 )
-from disttorch.distributed.grad_bucket import GradBucket
+from disttorch.distributed.grad_bucket import BuiltinCommHookType, GradBucket
 from disttorch.distributed.objects import (
     all_gather_object,
     broadcast_object_list,
@@ -67,6 +67,18 @@ from disttorch.distributed.objects import (
     recv_object_list,
     scatter_object_list,
     send_object_list,
+)
+from disttorch.distributed.options import (
+    AllgatherOptions,
+    AllreduceCoalescedOptions,
+    AllreduceOptions,
+    AllToAllOptions,
+    BarrierOptions,
+    BroadcastOptions,
+    GatherOptions,
+    ReduceOptions,
+    ReduceScatterOptions,
+    ScatterOptions,
 )
 from disttorch.distributed.point_to_point import (
     P2POp,
@@ -77,13 +89,18 @@ from disttorch.distributed.point_to_point import (
     send,
 )
 from disttorch.distributed.preemption import preempted
-from disttorch.distributed.rendezvous import rendezvous
+from disttorch.distributed.process_group import (
+    BackendOptions as _DistributedBackendOptions,
+)
+from disttorch.distributed.process_group import ProcessGroup
+from disttorch.distributed.rendezvous import register_rendezvous_handler, rendezvous
 from disttorch.distributed.step_times import StepReport, step_report
 from disttorch.distributed.stores import TCPStore
 from disttorch.distributed.subgroups import (
     new_group,
     new_subgroups,
     new_subgroups_by_enumeration,
+    shrink_group,
     split_group,
 )
 from disttorch.distributed.world import (
@@ -107,9 +124,16 @@ from disttorch.distributed.world import (
 )
 
 explain_imports()
-_LAZY = {"DeviceMesh": "device_mesh", "init_device_mesh": "device_mesh"}
+_LAZY = {
+    **dict.fromkeys(("DeviceMesh", "init_device_mesh"), "device_mesh"),
+    **dict.fromkeys(("GroupName", "reduce_op"), "distributed_c10d"),
+}
+_Work = Work
 
-_ROOMS = {"algorithms", "checkpoint", "device_mesh", "distributed_c10d", "elastic", "nn", "optim"}
+_ROOMS = {
+    *("_functional_collectives", "algorithms", "checkpoint", "device_mesh", "distributed_c10d"),
+    *("elastic", "nn", "optim"),
+}
 
 
 def __getattr__(name: str) -> object:

@@ -8,7 +8,6 @@ from disttorch.comm.errors import DistNetworkError as DistNetworkError
 from disttorch.comm.errors import DistStoreError as DistStoreError
 from disttorch.comm.errors import PeerLostError as PeerLostError
 from disttorch.comm.errors import QueueEmptyError as QueueEmptyError
-from disttorch.comm.group import ProcessGroup as ProcessGroup
 from disttorch.comm.reduce_op import PremulSum as PremulSum
 from disttorch.comm.reduce_op import ReduceOp as ReduceOp
 from disttorch.comm.store import FileStore as FileStore
@@ -25,8 +24,11 @@ from disttorch.distributed import constants as constants
 from disttorch.distributed import debug_level as debug_level
 from disttorch.distributed import grad_bucket as grad_bucket
 from disttorch.distributed import objects as objects
+from disttorch.distributed import options as options
+from disttorch.distributed import own_group as own_group
 from disttorch.distributed import point_to_point as point_to_point
 from disttorch.distributed import preemption as preemption
+from disttorch.distributed import process_group as process_group
 from disttorch.distributed import step_times as step_times
 from disttorch.distributed import stores as stores
 from disttorch.distributed import subgroups as subgroups
@@ -35,6 +37,7 @@ from disttorch.distributed.absent import INSTEAD as INSTEAD
 from disttorch.distributed.absent import explain_imports as explain_imports
 from disttorch.distributed.absent import text_of as text_of
 from disttorch.distributed.backend import Backend as Backend
+from disttorch.distributed.backend import BackendConfig as BackendConfig
 from disttorch.distributed.backend import get_default_backend_for_device as get_default_backend_for_device
 from disttorch.distributed.backend import is_backend_available as is_backend_available
 from disttorch.distributed.backend import is_gloo_available as is_gloo_available
@@ -66,6 +69,7 @@ from disttorch.distributed.debug_level import DebugLevel as DebugLevel
 from disttorch.distributed.debug_level import get_debug_level as get_debug_level
 from disttorch.distributed.debug_level import set_debug_level as set_debug_level
 from disttorch.distributed.debug_level import set_debug_level_from_env as set_debug_level_from_env
+from disttorch.distributed.grad_bucket import BuiltinCommHookType as BuiltinCommHookType
 from disttorch.distributed.grad_bucket import GradBucket as GradBucket
 from disttorch.distributed.objects import all_gather_object as all_gather_object
 from disttorch.distributed.objects import broadcast_object_list as broadcast_object_list
@@ -73,6 +77,16 @@ from disttorch.distributed.objects import gather_object as gather_object
 from disttorch.distributed.objects import recv_object_list as recv_object_list
 from disttorch.distributed.objects import scatter_object_list as scatter_object_list
 from disttorch.distributed.objects import send_object_list as send_object_list
+from disttorch.distributed.options import AllToAllOptions as AllToAllOptions
+from disttorch.distributed.options import AllgatherOptions as AllgatherOptions
+from disttorch.distributed.options import AllreduceCoalescedOptions as AllreduceCoalescedOptions
+from disttorch.distributed.options import AllreduceOptions as AllreduceOptions
+from disttorch.distributed.options import BarrierOptions as BarrierOptions
+from disttorch.distributed.options import BroadcastOptions as BroadcastOptions
+from disttorch.distributed.options import GatherOptions as GatherOptions
+from disttorch.distributed.options import ReduceOptions as ReduceOptions
+from disttorch.distributed.options import ReduceScatterOptions as ReduceScatterOptions
+from disttorch.distributed.options import ScatterOptions as ScatterOptions
 from disttorch.distributed.point_to_point import P2POp as P2POp
 from disttorch.distributed.point_to_point import batch_isend_irecv as batch_isend_irecv
 from disttorch.distributed.point_to_point import irecv as irecv
@@ -80,6 +94,8 @@ from disttorch.distributed.point_to_point import isend as isend
 from disttorch.distributed.point_to_point import recv as recv
 from disttorch.distributed.point_to_point import send as send
 from disttorch.distributed.preemption import preempted as preempted
+from disttorch.distributed.process_group import ProcessGroup as ProcessGroup
+from disttorch.distributed.rendezvous import register_rendezvous_handler as register_rendezvous_handler
 from disttorch.distributed.rendezvous import rendezvous as rendezvous
 from disttorch.distributed.step_times import StepReport as StepReport
 from disttorch.distributed.step_times import step_report as step_report
@@ -87,6 +103,7 @@ from disttorch.distributed.stores import TCPStore as TCPStore
 from disttorch.distributed.subgroups import new_group as new_group
 from disttorch.distributed.subgroups import new_subgroups as new_subgroups
 from disttorch.distributed.subgroups import new_subgroups_by_enumeration as new_subgroups_by_enumeration
+from disttorch.distributed.subgroups import shrink_group as shrink_group
 from disttorch.distributed.subgroups import split_group as split_group
 from disttorch.distributed.world import GroupMember as GroupMember
 from disttorch.distributed.world import destroy_process_group as destroy_process_group

@@ -1,4 +1,4 @@
-"""PyTorch's rooms that are not here: importing one says so, and what there is in its place."""
+"""PyTorch's rooms and classes that are not here: asking for one says so, and what to use."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ _SHARDING = (
 )
 _CALLS = "ranks do not call each other; use collectives, or send_object_list and recv_object_list"
 _STARTING = "ranks are started by `disttorch-launch --nproc N script.py`"
+_GROUPS = (
+    "groups come from init_process_group and new_group and have ProcessGroup's methods; a backend "
+    "of one's own is a class derived from ProcessGroup and Backend.register_backend"
+)
 INSTEAD = {
     **dict.fromkeys(("fsdp", "tensor", "_tensor", "_shard", "_composable"), _SHARDING),
     **dict.fromkeys(("rpc", "autograd", "remote_device"), _CALLS),
@@ -24,7 +28,8 @@ INSTEAD = {
         (f"elastic.{name}" for name in ("agent", "events", "metrics", "rendezvous", "timer")),
         _STARTING,
     ),
-    "_functional_collectives": "differentiable collectives are in distributed.nn.functional",
+    **dict.fromkeys((f"ProcessGroup{name}" for name in ("Gloo", "MPI", "NCCL", "UCC")), _GROUPS),
+    **dict.fromkeys(("Reducer", "Logger"), "DistributedDataParallel averages gradients itself"),
     "_symmetric_memory": "memory that ranks share is that of a group's allocate",
 }
 

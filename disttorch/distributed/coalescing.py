@@ -11,12 +11,9 @@ import numpy as np
 from disttorch.comm.reduce_op import PremulSum, ReduceOp, Reduction
 from disttorch.comm.work import Work
 from disttorch.distributed.arguments import check_dtypes, check_tensors, outside
-from disttorch.distributed.collectives import (
-    Group,
-    _handle,
-    _written,
-    all_gather,
-)
+from disttorch.distributed.collectives import Group, all_gather
+from disttorch.distributed.own_group import handle as _handle
+from disttorch.distributed.own_group import written as _written
 from disttorch.distributed.world import resolve_group
 from disttorch.tensor import Tensor
 

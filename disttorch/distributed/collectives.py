@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from disttorch.comm.errors import CollectiveTimeoutError
 from disttorch.comm.reduce_op import ReduceOp, Reduction
 from disttorch.comm.work import Work
+from disttorch.distributed import own_group
 from disttorch.distributed.arguments import (
     check_blocks,
     check_count,
@@ -25,23 +25,12 @@ from disttorch.distributed.arguments import (
     outside,
     root_of,
 )
+from disttorch.distributed.own_group import handle as _handle
+from disttorch.distributed.own_group import written as _written
 from disttorch.distributed.world import resolve_group, seconds
 from disttorch.tensor import Tensor
 
 Group = Any
-
-
-def _written(*tensors: Tensor) -> None:
-    """Tell autograd that tensors are being overwritten."""
-    for tensor in tensors:
-        tensor._cell[0] += 1
-
-
-def _handle(work: Work | None, *outputs: Tensor) -> Work | None:
-    """The handle, whose future's value is the list of outputs."""
-    if work is not None:
-        work.outputs = list(outputs)
-    return work
 
 
 def all_reduce(
@@ -270,28 +259,25 @@ def all_to_all_single(
     return _handle(work, output)
 
 
-def barrier(group: Group = None, async_op: bool = False, device_ids: Any = None) -> Work | None:
+def barrier(
+    group: Group = None,
+    async_op: bool = False,
+    device_ids: Any = None,
+    timeout: timedelta | float | None = None,
+) -> Work | None:
     """Return on no rank before all ranks have come here."""
-    return None if outside(group) else resolve_group(group).barrier(async_op=async_op)
+    if outside(group):
+        return None
+    own = resolve_group(group)
+    return _handle(own.barrier(async_op=async_op, timeout_s=seconds(timeout)))
 
 
 def monitored_barrier(
     group: Group = None, timeout: timedelta | float | None = None, wait_all_ranks: bool = False
 ) -> None:
     """Barrier whose RuntimeError names all ranks that did not come within `timeout`."""
-    if outside(group):
-        return
-    own, timeout_s = resolve_group(group), seconds(timeout)
-    try:
-        own.barrier(timeout_s=timeout_s)
-    except CollectiveTimeoutError as error:
-        waited_ms = round(1000 * (own.timeout_s if timeout_s is None else timeout_s))
-        names = ", ".join(map(str, error.ranks))
-        raise CollectiveTimeoutError(
-            f"[Rank {own.rank}]: Ranks {names} failed to pass monitoredBarrier in {waited_ms} ms. "
-            f"{error}",
-            error.ranks,
-        ) from None
+    if not outside(group):
+        own_group.monitored_barrier(resolve_group(group), timeout)
 
 
 all_gather_single = all_gather_into_tensor

@@ -50,13 +50,39 @@ class DeviceMesh:
                 f"Mesh should not be bigger than default world size {get_world_size()}, but found "
                 f"{self._ranks.size} ranks!"
             )
+        self._part_of: tuple[DeviceMesh, list[int]] | None = None
+        self._flat: dict[str, DeviceMesh] = {}
         self._groups = list(_groups) if _groups is not None else self._make_groups()
 
     @classmethod
-    def from_group(cls, group: Any, device_type: str) -> DeviceMesh:
-        """Return the one-dimensional mesh of a group's ranks."""
-        own = resolve_group(group)
-        return cls(device_type, list(own.ranks), _groups=[own])
+    def from_group(
+        cls,
+        group: Any,
+        device_type: str,
+        mesh: Any = None,
+        *,
+        mesh_dim_names: Sequence[str] | None = None,
+    ) -> DeviceMesh:
+        """Return the one-dimensional mesh of a group's ranks, or `mesh` with a group a dimension.
+
+        ValueError for a list of groups without its mesh, or with another number of dimensions.
+        """
+        if not isinstance(group, (list, tuple)):
+            ranks = list(resolve_group(group).ranks)
+            if mesh is not None and np.asarray(mesh).tolist() != ranks:
+                raise ValueError(f"Invalid mesh {mesh} for ProcessGroup with ranks {ranks}")
+            return cls(device_type, ranks, mesh_dim_names=mesh_dim_names, _groups=[group])
+        if len(group) == 0:
+            raise ValueError("Expects at least one ProcessGroup to be passed")
+        if mesh is None:
+            raise ValueError("Must pass mesh if passing multiple ProcessGroups")
+        made = cls(device_type, mesh, mesh_dim_names=mesh_dim_names, _groups=group)
+        if made.ndim != len(group):
+            raise ValueError(
+                "Expects mesh with ndim equal to number of ProcessGroups but got mesh "
+                f"{made._ranks.tolist()} and {len(group)} ProcessGroups"
+            )
+        return made
 
     @property
     def mesh(self) -> Tensor:
@@ -101,6 +127,8 @@ class DeviceMesh:
                 raise RuntimeError(
                     f"Found the DeviceMesh have {self.ndim} dimensions",
                     "Optional kwarg `mesh_dim` needs to be specified when device_mesh.ndim > 1.",
+                    "If you want to get the list of all the ProcessGroups in the DeviceMesh, "
+                    "please use `get_all_groups()` instead.",
                 )
             mesh_dim = 0
         return self._groups[self._dim(mesh_dim)]
@@ -109,15 +137,43 @@ class DeviceMesh:
         """Return this process's groups along all dimensions."""
         return list(self._groups)
 
+    def _flatten(
+        self, mesh_dim_name: str | None = None, backend_override: Any = None
+    ) -> DeviceMesh:
+        """Return the one-dimensional mesh of this one's ranks; called by all ranks of the job.
+
+        The mesh that this one is a part of knows it by its name, by default the dimensions' names.
+        """
+        root, dims = (self, range(self.ndim)) if self._part_of is None else self._part_of
+        name = mesh_dim_name or "_".join(self.mesh_dim_names or map(str, dims))
+        if name not in root._flat:
+            size = int(np.prod([root._ranks.shape[dim] for dim in dims]))
+            rows = np.moveaxis(root._ranks, list(dims), range(-len(dims), 0)).reshape(-1, size)
+            ranks, groups = self._ranks.reshape(-1), [root._group_of(rows.tolist())]
+            names = (name,)
+            flat = DeviceMesh(self.device_type, ranks, mesh_dim_names=names, _groups=groups)
+            root._flat[name] = flat
+        return root._flat[name]
+
+    def __enter__(self) -> DeviceMesh:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Nothing is bound to a mesh that would have to be undone."""
+
     def __getitem__(self, mesh_dim_names: str | tuple[str, ...]) -> DeviceMesh:
         names = (mesh_dim_names,) if isinstance(mesh_dim_names, str) else tuple(mesh_dim_names)
+        if len(names) == 1 and names[0] in self._flat:
+            return self._flat[names[0]]
         dims = [self._dim(name) for name in names]
         at = self.get_coordinate() or [0] * self.ndim
         index = tuple(slice(None) if i in dims else at[i] for i in range(self.ndim))
         kept = sorted(dims)
         part = self._ranks[index].transpose([kept.index(dim) for dim in dims])
         groups = [self._groups[dim] for dim in dims]
-        return DeviceMesh(self.device_type, part, mesh_dim_names=names, _groups=groups)
+        sliced = DeviceMesh(self.device_type, part, mesh_dim_names=names, _groups=groups)
+        sliced._part_of = (self, dims)
+        return sliced
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -151,14 +207,20 @@ class DeviceMesh:
         return self.mesh_dim_names.index(mesh_dim)
 
     def _make_groups(self) -> list[Any]:
-        own, groups = get_rank(), []
+        groups = []
         for dim in range(self.ndim):
-            mine = None
-            for ranks in np.moveaxis(self._ranks, dim, -1).reshape(-1, self.shape[dim]).tolist():
-                group = new_group(ranks, sort_ranks=False)
-                mine = group if own in ranks else mine
-            groups.append(mine)
+            rows = np.moveaxis(self._ranks, dim, -1).reshape(-1, self.shape[dim])
+            groups.append(self._group_of(rows.tolist()))
         return groups
+
+    @staticmethod
+    def _group_of(rows: list[list[int]]) -> Any:
+        """Make a group of each row; returns this rank's, None if it is in none."""
+        own, mine = get_rank(), None
+        for ranks in rows:
+            group = new_group(ranks, sort_ranks=False)
+            mine = group if own in ranks else mine
+        return mine
 
 
 def init_device_mesh(

@@ -81,6 +81,7 @@ def send_object_list(
     group: Group = None,
     device: Any = None,
     group_dst: int | None = None,
+    use_batch: bool = False,
 ) -> None:
     """Send the entries of `object_list` to global rank `dst`."""
     if not outside(group):
@@ -94,6 +95,7 @@ def recv_object_list(
     group: Group = None,
     device: Any = None,
     group_src: int | None = None,
+    use_batch: bool = False,
 ) -> int:
     """Overwrite `object_list` with what global rank `src`, by default any, sent; return the sender.
 

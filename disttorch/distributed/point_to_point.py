@@ -112,6 +112,10 @@ class P2POp:
                 "``torch.distributed.irecv``."
             )
         check_tensor(self.tensor, "tensor")
+        if self.peer is None and self.group_peer is None:
+            raise ValueError("Must specify global_rank or group_rank")
+        if self.peer is not None and self.group_peer is not None:
+            raise ValueError("Can't specify both group_rank and global_rank")
 
 
 def batch_isend_irecv(p2p_op_list: list[P2POp]) -> list[Work]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 from disttorch.comm.env import DEFAULT_TIMEOUT_S, RankEnv
 from disttorch.comm.errors import RankEnvError
@@ -16,6 +17,23 @@ if TYPE_CHECKING:
 
 Job = tuple[RankEnv, Store | None, bool]
 """Who this rank is, the store to meet in, and whether it was made here and must be closed."""
+
+
+Handler = Callable[..., Iterator[tuple[Store, int, int]]]
+_OURS = ("env", "tcp", "file")
+_HANDLERS: dict[str, Handler] = {}
+
+
+def register_rendezvous_handler(scheme: str, handler: Handler) -> None:
+    """Let `init_method` be a URL of a scheme of one's own.
+
+    ``handler(url, timeout=...)`` is a generator that yields the store, the rank and the number of
+    ranks; what the caller knows of the last two is in the URL's query. RuntimeError if the scheme
+    has a handler.
+    """
+    if scheme in _OURS or scheme in _HANDLERS:
+        raise RuntimeError(f"Rendezvous handler for {scheme}:// already registered")
+    _HANDLERS[scheme] = handler
 
 
 def find_job(
@@ -43,7 +61,9 @@ def find_job(
     world_size = int(query.get("world_size", world_size)) if world_size < 0 else world_size
     if url.scheme == "env":
         return _from_environment(rank, world_size, timeout_s, os.environ)
-    if url.scheme not in {"tcp", "file"}:
+    if url.scheme in _HANDLERS:
+        return _by_handler(url, rank, world_size, timeout_s)
+    if url.scheme not in _OURS:
         raise RuntimeError(
             f"No rendezvous handler for {url.scheme}:// (init_method {init_method!r}); use env:// "
             "(the default, set by disttorch-launch), tcp://host:port, file:///path, or store="
@@ -68,10 +88,37 @@ def find_job(
     return env, _tcp_store(url.hostname or "localhost", url.port, env), True
 
 
-def rendezvous(url: str, rank: int = -1, world_size: int = -1) -> tuple[Store | None, int, int]:
-    """Return the store, rank and world size behind an init method."""
-    env, store, _ = find_job(url, world_size, rank, None, None)
-    return store, env.rank, env.world_size
+def rendezvous(
+    url: str,
+    rank: int = -1,
+    world_size: int = -1,
+    *,
+    timeout: timedelta | float | None = None,
+    **kwargs: Any,
+) -> Iterator[tuple[Store | None, int, int]]:
+    """Yield once the store, rank and world size behind an init method.
+
+    Raises RuntimeError for arguments of wrong types; `kwargs` are PyTorch's and change nothing.
+    """
+    if not isinstance(url, (str, bytes)):
+        raise RuntimeError(f"`url` must be a string. {type(url)}: {url}")
+    for name, value in (("rank", rank), ("world_size", world_size)):
+        if not hasattr(value, "__index__"):
+            raise RuntimeError(f"`{name}` must be an integer. {value}")
+    timeout_s = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+    env, store, _ = find_job(str(url), world_size, rank, None, timeout_s)
+    return iter([(store, env.rank, env.world_size)])
+
+
+def _by_handler(url: Any, rank: int, world_size: int, timeout_s: float | None) -> Job:
+    known = {"rank": rank, "world_size": world_size}
+    given = {name for name, _, _ in (pair.partition("=") for pair in url.query.split("&"))}
+    query = [url.query] if url.query else []
+    query += [f"{n}={value}" for n, value in known.items() if value >= 0 and n not in given]
+    timeout_s = DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s
+    whole = url._replace(query="&".join(query)).geturl()
+    store, rank, world_size = next(_HANDLERS[url.scheme](whole, timeout=timedelta(0, timeout_s)))
+    return _by_hand(rank, world_size, timeout_s), store, False
 
 
 def _by_hand(rank: int, world_size: int, timeout_s: float | None) -> RankEnv:

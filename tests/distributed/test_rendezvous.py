@@ -134,7 +134,7 @@ def test_a_store_that_goes_ends_the_wait_for_ranks(port):
 
 
 def test_rendezvous_gives_the_store():
-    store, rank, world_size = dist.rendezvous("tcp://localhost:0?rank=0&world_size=2")
+    store, rank, world_size = next(dist.rendezvous("tcp://localhost:0?rank=0&world_size=2"))
     assert (rank, world_size, isinstance(store, dist.TCPStore)) == (0, 2, True)
     store.close()
 

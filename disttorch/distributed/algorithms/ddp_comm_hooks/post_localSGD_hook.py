@@ -54,7 +54,7 @@ def post_localSGD_hook(state: PostLocalSGDState, bucket: GradBucket) -> Future[T
     return averaged(bucket.buffer(), state.subgroup)
 
 
-def _of_this_host(group: distributed.ProcessGroup) -> Any:
+def _of_this_host(group: Any) -> Any:
     """The ranks of this host as a group; all ranks of `group` come here together."""
     if len(group.hosts) == 1:
         return group
