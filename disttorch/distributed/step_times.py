@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from disttorch.comm import phases
@@ -12,6 +13,7 @@ from disttorch.distributed.world import resolve_group
 
 # Below this share of a step, being last is chance.
 _STRAGGLER_SHARE = 0.05
+_N_BARRIERS = 9
 _PHASES = {"data": phases.DATA, "backward": phases.BACKWARD, "optimiser": phases.OPTIMISER}
 _Arrivals = dict[tuple[str, int], float]
 
@@ -89,7 +91,7 @@ def step_report(group: Any = None, n_steps: int = 10) -> StepReport:
     """Split the latest `n_steps` steps, or as many as there were, of all ranks; a collective call.
 
     A step ends with `optimizer.step()`, of several optimisers with that of the one that stepped
-    last. Ranks on one host only: their clocks are compared.
+    last. Between hosts, whose clocks differ, lateness is told to the time that a barrier takes.
     Raises RuntimeError, on all ranks alike, if a rank has made fewer than two steps.
     """
     own = resolve_group(group)
@@ -104,12 +106,30 @@ def step_report(group: Any = None, n_steps: int = 10) -> StepReport:
     if missing:
         names = ", ".join(map(str, missing))
         raise RuntimeError(f"rank {names} has not made two optimiser steps yet")
-    late = _late([arrivals for _, arrivals, _ in everyone])
+    ahead_s = _ahead(own.all_gather_object(_moments(own)))
+    late = _late([arrivals for _, arrivals, _ in everyone], ahead_s)
     ranks = tuple(
         RankTimes(**{**one[0], "late_s": late_s / one[2]})
         for one, late_s in zip(everyone, late, strict=True)
     )
     return StepReport(min(one[2] for one in everyone), ranks, _straggler(ranks))
+
+
+def _moments(group: Any) -> list[float]:
+    """What this rank's clock shows at moments that are the same for all; none on one host."""
+    moments = []
+    for _ in range(_N_BARRIERS if len(group.hosts) > 1 else 0):
+        group.barrier()
+        moments.append(monotonic())
+    return moments
+
+
+def _ahead(moments: Sequence[Sequence[float]]) -> list[float]:
+    """Seconds that each rank's clock is ahead of the first's: the median of all moments."""
+    if not moments[0]:
+        return [0.0] * len(moments)
+    apart = [sorted(a - b for a, b in zip(own, moments[0], strict=True)) for own in moments]
+    return [differences[len(differences) // 2] for differences in apart]
 
 
 def _covered(ends: list[float], records: Sequence[Record]) -> list[float]:
@@ -156,11 +176,13 @@ def _arrivals(records: Sequence[Record], begun_s: float, ended_s: float) -> _Arr
     }
 
 
-def _late(arrivals: Sequence[Mapping[tuple[str, int], float]]) -> list[float]:
+def _late(
+    arrivals: Sequence[Mapping[tuple[str, int], float]], ahead_s: Sequence[float]
+) -> list[float]:
     """Seconds that each rank was the last by, over all collectives that all ranks came to."""
     late = [0.0] * len(arrivals)
     for call in set.intersection(*(set(one) for one in arrivals)):
-        order = sorted((one[call], i) for i, one in enumerate(arrivals))
+        order = sorted((one[call] - ahead_s[i], i) for i, one in enumerate(arrivals))
         if len(order) > 1:
             late[order[-1][1]] += order[-1][0] - order[-2][0]
     return late

@@ -1,15 +1,18 @@
 """Where time goes in a step, and who keeps the others waiting."""
 
+import time
+
 import pytest
 
 import disttorch as torch
 import disttorch.distributed as dist
-from disttorch.comm import phases
+from disttorch.comm import phases, status
 from disttorch.comm.status import Record
 from disttorch.distributed import step_times as module
 from disttorch.distributed.world import _World
 from disttorch.nn.parallel import DistributedDataParallel
 from disttorch.utils.data import DataLoader, Dataset
+from tests.comm import ranks
 from tests.comm.ranks import run_ranks
 
 N_STEPS = 4
@@ -70,8 +73,27 @@ def test_late_is_who_comes_last_and_by_how_much():
     first = {("world", 1): 5.0, ("world", 2): 7.0, ("world", 9): 1.0}
     second = {("world", 1): 5.5, ("world", 2): 6.0}
     third = {("world", 1): 5.0, ("world", 2): 6.5}
-    assert module._late([first, second, third]) == [0.5, 0.5, 0.0]
-    assert module._late([first]) == [0.0]
+    assert module._late([first, second, third], [0.0, 0.0, 0.0]) == [0.5, 0.5, 0.0]
+    assert module._late([first, second, third], [0.0, 0.0, -2.0]) == [0.0, 0.0, 3.0]
+    assert module._late([first], [0.0]) == [0.0]
+
+
+def test_clocks_are_compared_at_moments_that_are_the_same_for_all():
+    assert module._ahead([[], []]) == [0.0, 0.0]
+    assert module._ahead([[1.0, 2.0, 4.0], [8.5, 8.0, 10.0]]) == [0.0, 6.0]
+
+
+def test_hosts_have_clocks_of_their_own(monkeypatch):
+    def body(group):
+        ahead_s = 1000.0 * group.rank
+        for one in (module, phases, status):
+            monkeypatch.setattr(one, "monotonic", lambda: time.monotonic() + ahead_s)
+        return train(0)(group)
+
+    monkeypatch.setattr(ranks, "hosts", "ab")
+    first, second = ranks.run_ranks(2, body)
+    assert first == second and first.straggler == 0
+    assert 0.01 < first.ranks[0].late_s < 1.0 and first.ranks[1].late_s < 0.01
 
 
 def train(slow_rank):
