@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from disttorch.comm.addresses import own_address
 from disttorch.comm.arrivals import wait_for_ranks
 from disttorch.comm.curve import JobKey
 from disttorch.comm.deadline import Deadline
@@ -22,9 +21,6 @@ from disttorch.comm.transport.tcp import Wire
 
 STAGE_BYTES = 1 << 20
 _RING_BYTES = 256 << 10
-_LOOPBACK = "127.0.0.1"
-# Of a network that exists in documentation only (RFC 5737): the way there is the default route.
-_FAR_AWAY = "192.0.2.1"
 
 
 @dataclass(frozen=True)
@@ -124,26 +120,3 @@ def link(
 
 def _layout(n_ranks: int) -> Layout:
     return Layout(n_ranks, STAGE_BYTES, _RING_BYTES)
-
-
-def own_address(environ: Mapping[str, str] = os.environ) -> str:
-    """This host's address on the interface that leads to the master, or DISTTORCH_ADDR."""
-    given = environ.get("DISTTORCH_ADDR", "")
-    if given:
-        return given
-    master = environ.get("MASTER_ADDR", "") or _LOOPBACK
-    address = _address_towards(master)
-    # Many systems map a host's own name to 127.0.1.1, which leads the others nowhere.
-    if address.startswith("127.") and not master.startswith("127.") and master != "localhost":
-        return _address_towards(_FAR_AWAY)
-    return address
-
-
-def _address_towards(host: str) -> str:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            # Nothing is sent: this only asks the routing table.
-            probe.connect((host, 9))
-        except OSError:
-            return _LOOPBACK
-        return str(probe.getsockname()[0])

@@ -8,12 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from disttorch.comm import join_tcp
 from disttorch.comm.connect import Address
 from disttorch.comm.env import RankEnv, exit_key
 from disttorch.comm.errors import DistNetworkError, PeerLostError, StoreTimeoutError
 from disttorch.comm.group import ProcessGroup
-from disttorch.comm.join_tcp import own_address
 from disttorch.comm.store import FileStore, HashStore
 from disttorch.comm.transport import process
 from disttorch.comm.transport.process import ProcessId
@@ -73,22 +71,3 @@ def test_ranks_of_several_hosts_talk_over_tcp(
             return type(group._mesh).__name__, array.tolist()
 
     assert run_ranks(3, body) == [("TcpMesh", [3.0, 3.0, 3.0])] * 3
-
-
-def test_own_address() -> None:
-    assert own_address({"DISTTORCH_ADDR": "10.1.2.3"}) == "10.1.2.3"
-    assert own_address({"MASTER_ADDR": "127.0.0.1"}) == "127.0.0.1"
-    assert own_address({"MASTER_ADDR": "127.0.0.2"}) == "127.0.0.1"
-
-
-def test_own_name_that_means_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-
-    def towards(host: str) -> str:
-        asked.append(host)
-        return "127.0.1.1" if host == "alpha" else "10.0.0.5"
-
-    monkeypatch.setattr(join_tcp, "_address_towards", towards)
-    assert own_address({"MASTER_ADDR": "alpha"}) == "10.0.0.5"
-    assert own_address({"MASTER_ADDR": "beta"}) == "10.0.0.5"
-    assert asked == ["alpha", join_tcp._FAR_AWAY, "beta"]

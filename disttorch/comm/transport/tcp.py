@@ -20,12 +20,13 @@ import socket
 import stat
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from time import monotonic
 from typing import Any
 
+from disttorch.comm import addresses
 from disttorch.comm.curve import JobKey
 from disttorch.comm.errors import DistNetworkError
 from disttorch.comm.gate import HANDSHAKE_MS, Gate, bind, next_event, watch
@@ -119,7 +120,9 @@ class Wire:
             self._gate = bind(self._inbox, f"tcp://{host}:*", self._comings)
         except zmq.ZMQError as error:
             self.close()
-            raise DistNetworkError(f"cannot listen on {host}: {error}") from None
+            raise DistNetworkError(
+                f"cannot listen on {host}: {error}; this host has {addresses.in_words()}"
+            ) from None
         self._arrivals: int = self._inbox.getsockopt(zmq.FD)
         self.address = self._inbox.getsockopt_string(zmq.LAST_ENDPOINT)
 
@@ -205,10 +208,10 @@ class Wire:
             latest_s = monotonic() - _GRACE_S
             return {peer for peer, at_s in self._cut.items() if at_s <= latest_s}
 
-    def close(self) -> None:
+    def close(self, gone: Collection[int] = ()) -> None:
         """Send what is queued, for a second at most, and close; safe to call twice.
 
-        For those who are gone it does not wait.
+        For peers that are `gone`, or whose connection has ended, it does not wait.
         """
         with self._lock:
             if self._closed:
@@ -217,7 +220,7 @@ class Wire:
             self._closed = True
             for peer, outbox in self._outboxes.items():
                 outbox.disable_monitor()
-                outbox.close(0 if peer in self._cut else _LINGER_MS)
+                outbox.close(0 if peer in self._cut or peer in gone else _LINGER_MS)
             self._inbox.disable_monitor()
             self._inbox.close(0)
             for reader in (*self._watches.values(), self._comings):
