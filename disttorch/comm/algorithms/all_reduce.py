@@ -23,8 +23,9 @@ from disttorch.comm.mesh import Part, SharedMesh
 from disttorch.comm.reduce_op import Reduce
 from disttorch.comm.transport.arena import Array
 
-# Bytes of each rank's slice reduced before the result is spread, so that they stay in L2.
-_IN_PLACE_BLOCK_BYTES = 128 << 10
+# Bytes of each rank's slice reduced before the result is spread, while they are in the caches. Of
+# 32 KB to 1 MB this is the quickest or next to it for 2, 4 and 8 ranks on two cores.
+_IN_PLACE_BLOCK_BYTES = 256 << 10
 
 
 def direct(mesh: SharedMesh, flat: Array, reduce: Reduce, deadline: Deadline) -> None:
@@ -100,11 +101,15 @@ def reduce_slices(mesh: SharedMesh, arrays: Sequence[Array], reduce: Reduce) -> 
     bounds = cuts(arrays[0].size, mesh.size)
     low, high = bounds[mesh.rank], bounds[mesh.rank + 1]
     step = max(1, _IN_PLACE_BLOCK_BYTES // arrays[0].itemsize)
+    first = address_of(arrays[0])
+    copies = [copier(address_of(array), first) for array in arrays[1:]]
     for start in range(low, high, step):
-        blocks = [array[start : min(start + step, high)] for array in arrays]
-        reduce(blocks[0], blocks)
-        for block in blocks[1:]:
-            copy(block, blocks[0])
+        end = min(start + step, high)
+        blocks = [array[start:end] for array in arrays]
+        result = blocks[0]
+        reduce(result, blocks)
+        for copy_block, block in zip(copies, blocks[1:], strict=True):
+            copy_block(block, result)
 
 
 def _routes(

@@ -91,13 +91,14 @@ class Region:
 
     def copy_out(self) -> None:
         """Share it no more, and see nothing of what others still write to the segment."""
-        if self.shared:
-            copy = _map(None, self.nbytes, _NEW, -1)
-            ctypes.memmove(copy, self.start, self.nbytes)
-            flags = _MREMAP_MAYMOVE | _MREMAP_FIXED
-            _checked(_libc().mremap(copy, self.nbytes, self.nbytes, flags, self.start))
-            self.shared = False
-            self.segment.close_fd()
+        with _registry.lock:
+            if self.shared:
+                copy = _map(None, self.nbytes, _NEW, -1)
+                ctypes.memmove(copy, self.start, self.nbytes)
+                flags = _MREMAP_MAYMOVE | _MREMAP_FIXED
+                _checked(_libc().mremap(copy, self.nbytes, self.nbytes, flags, self.start))
+                self.shared = False
+                self.segment.close_fd()
 
     def vacate(self) -> None:
         """Leave empty pages of the usual kind; to be called when the array's memory is given up."""
@@ -119,11 +120,10 @@ class _Span:
 
     def before_fork(self) -> None:
         """Make its region private, and wait longer before the next one: forks may come again."""
-        with _registry.lock:
-            if self.region is not None and self.region.shared and not self.region.users:
-                self.region.make_private()
-                self.patience *= 2
-                self.n_left = self.patience
+        if self.region is not None and self.region.shared and not self.region.users:
+            self.region.make_private()
+            self.patience *= 2
+            self.n_left = self.patience
 
 
 class _Registry:
@@ -136,18 +136,22 @@ class _Registry:
         self.moved: dict[tuple[int, int], _Span] = {}
 
     def before_fork(self) -> None:
-        """Share nothing with the child but what is in use."""
+        """Share nothing with the child but what is in use; until `after_fork` none comes or goes."""
+        self.lock.acquire()
         for span in tuple(self.moved.values()):
             # If the kernel refuses, the pages are missing in the child: better than shared.
             with contextlib.suppress(OSError):
                 span.before_fork()
 
     def after_fork(self) -> None:
+        """In the parent."""
+        self.lock.release()
+
+    def begin_child(self) -> None:
         """Share nothing with the parent."""
         self.lock = threading.RLock()
         for span in tuple(self.moved.values()):
-            # Those with users may be shared already without saying so; either has the contents.
-            if span.region is not None and (span.region.shared or span.region.users):
+            if span.region is not None and span.region.shared:
                 span.region.make_private()
                 span.region.users.clear()
 
@@ -201,14 +205,12 @@ def move(flat: Array, user: int) -> Region:
     _install_hooks()
     start, end = key = whole_pages(flat)
     region = Region(start, end - start, user)
-    # A fork by another thread must find it from before it is shared.
-    span = _registry.moved[key] = _registry.spans[key]
-    before, span.region = span.region, region
-    try:
+    # A fork comes before or after. If one has just made the region before private, without saying
+    # so yet, that must come first, or it would take the place of this one.
+    with _registry.lock:
         region.share()
-    except SharedMemoryError:
-        span.region = before
-        raise
+        span = _registry.moved[key] = _registry.spans[key]
+        span.region = region
     return region
 
 
@@ -240,7 +242,11 @@ def _is_free(start: int, end: int) -> bool:
 
 @cache
 def _install_hooks() -> None:
-    os.register_at_fork(before=_registry.before_fork, after_in_child=_registry.after_fork)
+    os.register_at_fork(
+        before=_registry.before_fork,
+        after_in_parent=_registry.after_fork,
+        after_in_child=_registry.begin_child,
+    )
 
 
 @cache
