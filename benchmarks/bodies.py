@@ -90,6 +90,17 @@ def all_reduce(torch: ModuleType, nbytes: int) -> Work:
     return Work(lambda: dist.all_reduce(buffer), lambda: buffer.fill_(1.0))
 
 
+def all_reduce_once(torch: ModuleType, nbytes: int) -> Work:
+    """Sum of a float32 buffer over all ranks that is made before each call and used only once."""
+    dist = torch.distributed
+    buffers = [torch.ones(nbytes // 4)]
+
+    def prepare() -> None:
+        buffers[0] = torch.ones(nbytes // 4)
+
+    return Work(lambda: dist.all_reduce(buffers[0]), prepare)
+
+
 def collective(torch: ModuleType, name: str, nbytes: int) -> Work:
     """One collective of float32 tensors; the larger of input and output has `nbytes`."""
     dist = torch.distributed

@@ -20,7 +20,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.result import machine
-from benchmarks.ways import BY_HOSTS, CASES, ONE_HOST, TCP, TWO_HOSTS, Case, environment
+from benchmarks.ways import (
+    AS_CHOSEN,
+    BY_HOSTS,
+    CASES,
+    MOVED,
+    ONE_HOST,
+    REPEATED,
+    TCP,
+    TWO_HOSTS,
+    Case,
+    environment,
+)
 from disttorch.comm.algorithms import choice
 
 STORED = Path(__file__).parent.parent / "docs" / "crossovers.json"
@@ -28,6 +39,7 @@ COLOURS = {
     "direct": "#2a7f62", "streamed": "#3b6fb5", "scattered": "#b5523b", "reach": "#8a5fb0",
     "staged": "#2a7f62", "movement": "#2a7f62", BY_HOSTS: "#c28f1c", "ring": "#3b6fb5",
     "pairwise": "#8a5fb0", "halving": "#c28f1c", "doubling": "#777777", "tree": "#b5523b",
+    AS_CHOSEN: "#8a5fb0", MOVED: "#2a7f62",
 }  # fmt: skip
 Seconds = dict[int, dict[str, float]]
 
@@ -81,6 +93,8 @@ def chosen(collective: str, layout: str, n_ranks: int, nbytes: int) -> str:
         return BY_HOSTS
     if layout == TWO_HOSTS and collective not in choice.WIRE:
         return "movement"
+    if layout == REPEATED:
+        return MOVED if choice.moves(nbytes) else AS_CHOSEN
     shared, apart = layout == ONE_HOST, layout == TCP
     return choice.choose(collective, nbytes, n_ranks, shared=shared, apart=apart).value
 

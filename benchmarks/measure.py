@@ -19,7 +19,8 @@ from benchmarks.session import session
 # A sample lasts about this long, or one step if that is longer.
 SAMPLE_S = 0.1
 MAX_STEPS = 100_000
-WARM_UP_STEPS = 3
+# disttorch moves an array that is reduced again and again in the ninth of these.
+WARM_UP_STEPS = 10
 # Threads of OpenMP and OpenBLAS spin for up to a fifth of a second after their last work: the
 # library that is asked next would pay for it, and its own have fallen asleep meanwhile.
 SETTLE_S = 0.25

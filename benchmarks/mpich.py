@@ -15,12 +15,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.crossovers import size_text
 from benchmarks.interleave import interleaved, rounds_within, slowest
+from benchmarks.measure import WARM_UP_STEPS
 
 SIZES = (1 << 10, 64 << 10, 1 << 20, 25 << 20, 100 << 20)
 LEAST_ROUNDS, MOST_ROUNDS = 7, 300
@@ -48,24 +50,32 @@ def rank_main(store: str, seconds: float) -> None:
     assert group is not None
     rows = []
     for nbytes in SIZES:
-        array = np.empty(nbytes // 4, np.float32)
+        # Each has an array of its own, since disttorch moves one that comes again and again.
+        ours, theirs = np.empty(nbytes // 4, np.float32), np.empty(nbytes // 4, np.float32)
         ways = {
-            "disttorch": lambda array=array: group.all_reduce(array),
-            "mpich": lambda array=array: world.Allreduce(MPI.IN_PLACE, array),
+            "disttorch": partial(group.all_reduce, ours),
+            "mpich": partial(world.Allreduce, MPI.IN_PLACE, theirs),
         }
-        for reduce in ways.values():
+        prepare = partial(_fill, ours, theirs)
+        for array, reduce in zip((ours, theirs), ways.values(), strict=True):
             array.fill(1 + world.rank)
             reduce()
             assert array[0] == array[-1] == 3
-        first = interleaved(ways, lambda array=array: array.fill(1), group.barrier, 1)
+        interleaved(ways, prepare, group.barrier, WARM_UP_STEPS)
+        first = interleaved(ways, prepare, group.barrier, 1)
         round_s = max(group.all_gather_object(sum(map(sum, first.values()))))
         rounds = rounds_within(seconds, round_s, LEAST_ROUNDS, MOST_ROUNDS)
-        taken = interleaved(ways, lambda array=array: array.fill(1), group.barrier, rounds)
+        taken = interleaved(ways, prepare, group.barrier, rounds)
         rows.append({"nbytes": nbytes, **slowest(group.all_gather_object(taken))})
     if world.rank == 0:
         version = MPI.Get_library_version().split("\n")[0].expandtabs(1)
         print(json.dumps({"version": version, "rows": rows}), flush=True)
     dist.destroy_process_group()
+
+
+def _fill(*arrays: np.ndarray) -> None:
+    for array in arrays:
+        array.fill(1)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -111,6 +111,13 @@ ROWS: dict[str, Row] = {
         for size, nbytes in _SIZES.items()
     },
     **{
+        f"all-reduce-{size}-once": Row(
+            f"all-reduce {_spelled(size)}, 2 ranks, a new tensor each time",
+            Timed(partial(bodies.all_reduce_once, nbytes=_SIZES[size]), n_ranks=2),
+        )
+        for size in ("25M", "100M")
+    },
+    **{
         f"{name}-{size}".replace("_", "-"): Row(
             f"{name.replace('_', '-')} {_spelled(size)}, 2 ranks", _collective(name, _SIZES[size])
         )

@@ -17,13 +17,17 @@ import numpy as np
 
 import disttorch.distributed as dist
 from benchmarks.interleave import Samples, interleaved, rounds_within, slowest
+from benchmarks.measure import WARM_UP_STEPS
 from disttorch.comm.algorithms import choice
 from disttorch.comm.algorithms.choice import Way
 
 KB, MB = 1 << 10, 1 << 20
-BY_HOSTS = "by hosts"
+BY_HOSTS, AS_CHOSEN, MOVED = "by hosts", "as chosen", "moved"
 ONE_HOST, TCP, TWO_HOSTS = "one host", "tcp", "two hosts"
+REPEATED = "one host, repeated"
 LEAST_ROUNDS, MOST_ROUNDS = 5, 40
+Call = tuple[Callable[[], object], Callable[[], object]]
+Calls = dict[str, Call]
 # A round of all ways that takes longer is the last of its case.
 LONGEST_ROUND_S = 2.0
 
@@ -50,6 +54,8 @@ _MOVES = ("movement", BY_HOSTS)
 CASES = (
     Case("all_reduce", ONE_HOST, ("direct", "streamed", "scattered", "reach"), _ALL_RANKS,
          _ONE_HOST),
+    Case("all_reduce", REPEATED, (AS_CHOSEN, MOVED), _ALL_RANKS,
+         (*_powers(256 * KB, 64 * MB), 100 * MB)),
     Case("all_to_all", ONE_HOST, ("staged", "reach"), _ALL_RANKS, _ONE_HOST),
     Case("all_reduce", TCP,
          ("direct", "scattered", "doubling", "halving", "ring", "pairwise"), _ALL_RANKS, _TCP),
@@ -68,6 +74,7 @@ def environment(layout: str, rank: int, n_ranks: int) -> dict[str, str]:
     """What makes ranks of one machine take themselves to be where `layout` says."""
     return {
         ONE_HOST: {},
+        REPEATED: {},
         TCP: {"DISTTORCH_TRANSPORT": "tcp"},
         TWO_HOSTS: {"DISTTORCH_HOST_ID": str(2 * rank // n_ranks)},
     }[layout]
@@ -77,14 +84,13 @@ def force(collective: str, way: str) -> None:
     """Let `collective` take this way from now on, whatever the size; alike on all ranks."""
     if collective in choice.BY_HOSTS_ABOVE:
         choice.BY_HOSTS_ABOVE[collective] = -1 if way == BY_HOSTS else sys.maxsize
-    if way not in _MOVES:
+    choice.REMAP_FROM_BYTES = 0 if way == MOVED else sys.maxsize
+    if way not in (*_MOVES, AS_CHOSEN, MOVED):
         table = ((sys.maxsize, ((sys.maxsize, Way(way)),)),)
         choice.SHARED[collective] = choice.WIRE[collective] = choice.APART[collective] = table
 
 
-def call_of(
-    group: dist.ProcessGroup, collective: str, nbytes: int
-) -> tuple[Callable[[], object], Callable[[], object]]:
+def call_of(group: dist.ProcessGroup, collective: str, nbytes: int) -> Call:
     """A call of the collective on float32 arrays, and what rewrites what it reads."""
     n_items = nbytes // 4
     if collective in ("all_gather", "reduce_scatter"):
@@ -108,16 +114,23 @@ def timed(
 ) -> Iterator[tuple[int, dict[str, float]]]:
     """Each size with the seconds of each way, about `seconds` a size; equal on all ranks."""
     for nbytes in (size for size in case.sizes if size <= most_bytes):
-        call, rewrite = call_of(group, case.collective, nbytes)
+        # Arrays that have been moved would be slower in all other ways.
+        calls = {way: call_of(group, case.collective, nbytes) for way in case.ways}
 
-        def forced(way: str, call: Callable[[], object] = call) -> Callable[[], object]:
+        def forced(way: str, call: Callable[[], object]) -> Callable[[], object]:
             def step() -> None:
                 force(case.collective, way)
                 call()
 
             return step
 
-        ways = {way: forced(way) for way in case.ways}
+        def rewrite(calls: Calls = calls) -> None:
+            for _, fill in calls.values():
+                fill()
+
+        ways = {way: forced(way, call) for way, (call, _) in calls.items()}
+        if MOVED in ways:
+            interleaved({MOVED: ways[MOVED]}, rewrite, group.barrier, WARM_UP_STEPS)
         begun_s = time.perf_counter()
         interleaved(ways, rewrite, group.barrier, 1)
         round_s = max(group.all_gather_object(time.perf_counter() - begun_s))
