@@ -99,7 +99,7 @@ def reducer(op: Reduction, dtype: np.dtype[Any], n_ranks: int) -> Reduce:
     if kind not in _KINDS[name]:
         what = _KIND_NAMES.get(kind, str(dtype))
         raise TypeError(f"Cannot use ReduceOp.{name.name} with {what} dtype {dtype.name}")
-    reduce = _fold(_UFUNCS[name])
+    reduce = _fold(_multiply if (kind, name) == ("c", ReduceOp.PRODUCT) else _UFUNCS[name])
     if name is ReduceOp.AVG:
         reduce = _divided(reduce, kind, n_ranks)
     elif isinstance(op, PremulSum):
@@ -116,16 +116,31 @@ def _kind(dtype: np.dtype[Any]) -> str:
     return "f" if dtype.kind == "V" and "float" in dtype.name else dtype.kind
 
 
-def _fold(ufunc: np.ufunc) -> Reduce:
+def _fold(two: Callable[..., object]) -> Reduce:
     def fold(out: Array, parts: Sequence[Array]) -> None:
         if len(parts) == 1:
             np.copyto(out, parts[0])
             return
-        ufunc(parts[0], parts[1], out=out)
+        two(parts[0], parts[1], out=out)
         for part in parts[2:]:
-            ufunc(out, part, out=out)
+            two(out, part, out=out)
 
     return fold
+
+
+def _multiply(one: Array, two: Array, out: Array) -> None:
+    """Complex numbers by their parts: NumPy's own rounds by where an array lies and how long it is.
+
+    Ranks that reduce the same for themselves would get different bits.
+    """
+    real = one.real * two.real - one.imag * two.imag
+    imag = one.real * two.imag + one.imag * two.real
+    out.real, out.imag = real, imag
+
+
+def _numbers(out: Array) -> Array:
+    """What is scaled: of complex numbers each part, which else an infinity in the other spoils."""
+    return out.view(out.real.dtype) if out.dtype.kind == "c" else out
 
 
 def _divided(fold: Reduce, kind: str, n_ranks: int) -> Reduce:
@@ -134,6 +149,8 @@ def _divided(fold: Reduce, kind: str, n_ranks: int) -> Reduce:
 
     def average(out: Array, parts: Sequence[Array]) -> None:
         fold(out, parts)
+        if kind in "fc":
+            out = _numbers(out)
         if kind in "fc" and reciprocal is not None:
             np.multiply(out, reciprocal, out)
         elif kind in "fc":
@@ -148,6 +165,7 @@ def _divided(fold: Reduce, kind: str, n_ranks: int) -> Reduce:
 def _scaled(fold: Reduce, factor: float) -> Reduce:
     def premultiplied(out: Array, parts: Sequence[Array]) -> None:
         fold(out, parts)
+        out = _numbers(out)
         # Conversion to integers truncates; to bool, it asks whether there is anything left.
         np.multiply(out, factor, out, casting="unsafe")
 

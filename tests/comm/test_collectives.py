@@ -16,6 +16,8 @@ import pytest
 from disttorch.comm.group import ProcessGroup
 from disttorch.comm.reduce_op import ReduceOp
 from tests.comm.ranks import run_ranks
+from tests.comm.sweep import __main__ as sweep
+from tests.comm.sweep.ways import settings
 
 WORLDS = (1, 2, 3, 5)
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
@@ -353,6 +355,23 @@ def test_objects_that_pickle_refuses_and_arrays_that_can_be_written() -> None:
         assert (text, array.flags.aligned) == ("x", True)
 
     run_ranks(2, body)
+
+
+# Of every setting one case of so many, with every overlap of arrays: what `python -m
+# tests.comm.sweep` runs whole.
+SAMPLES = [("shared", 3, 211), ("tcp", 2, 307), ("hosts", 3, 211)]
+
+
+@pytest.mark.parametrize(("transport", "n_ranks", "every"), SAMPLES)
+def test_a_sample_of_the_sweep(transport: str, n_ranks: int, every: int) -> None:
+    n_cases = 0
+    for i, setting in enumerate(settings(transport)):
+        chosen = sweep.cases(setting)[17 * i % every :: every]
+        found = sweep.run(setting, n_ranks, chosen)
+        assert not found.failures, "\n".join(found.failures)
+        n_cases += len(chosen)
+    assert n_cases > 30
+    assert sweep.overlapping(setting, n_ranks, sizes=(5001,)) > 0
 
 
 BAD_CALLS: list[tuple[Callable[[ProcessGroup], object], type[Exception], str]] = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -51,6 +51,40 @@ def copy(target: Array, source: Array) -> None:
         copier(address_of(target), address_of(source))(target, source)
     else:
         target[...] = source
+
+
+def flat_of(array: Array) -> Array:
+    """The elements of an array that is only read, one after another: a copy where it is strided.
+
+    One dimension with gaps is a view of itself to `reshape`, but memory is sent as it lies.
+    """
+    return array.reshape(-1) if array.flags.c_contiguous else array.flatten()
+
+
+def kept_apart(
+    sources: Sequence[Array], targets: Sequence[Array], *, in_step: bool = True
+) -> Sequence[Array]:
+    """The flat `sources`, copied where it would matter that `targets` are written chunk by chunk.
+
+    That is where they overlap, unless ways go through them `in_step` and they begin at one place:
+    then a chunk is read before it, and nothing that is yet to be read, is written.
+    """
+    spans = [(address_of(array), _end(array)) for array in targets]
+    low, high = min(span[0] for span in spans), max(span[1] for span in spans)
+    if all(address_of(array) >= high or low >= _end(array) for array in sources):
+        return sources
+    return [array.copy() if _clash(array, spans, in_step) else array for array in sources]
+
+
+def _end(array: Array) -> int:
+    return address_of(array) + array.nbytes
+
+
+def _clash(array: Array, spans: Sequence[tuple[int, int]], in_step: bool) -> bool:
+    first, end = address_of(array), _end(array)
+    return any(
+        start < end and first < stop and not (in_step and start == first) for start, stop in spans
+    )
 
 
 def _by_memcpy(target: Array, source: Array) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from disttorch.comm.algorithms import between_hosts, movement, paired
 from disttorch.comm.algorithms.choice import by_hosts
+from disttorch.comm.algorithms.copying import flat_of, kept_apart
 from disttorch.comm.algorithms.to_root import to_root
 from disttorch.comm.collectives.context import (
     Context,
@@ -80,7 +81,10 @@ def gather(context: Context, array: Array, outputs: Sequence[Array] | None, root
             for out, part in zip(outs.flats, parts, strict=True):
                 out[where] = part
 
-        to_root(mesh, array.reshape(-1), root, drain, deadline)
+        flat = flat_of(array)
+        if outs.flats and flat.nbytes > mesh.stage_bytes:
+            (flat,) = kept_apart([flat], outs.flats)
+        to_root(mesh, flat, root, drain, deadline)
         outs.commit()
 
     return run
@@ -110,8 +114,11 @@ def _gather(
     longest: int | None = None,
 ) -> None:
     mesh, nbytes = context.mesh, (longest or array.size) * array.itemsize
+    flat = flat_of(array)
     if planned := paired.way(mesh, "all_gather", nbytes):
-        paired.gather(*planned, outs, array.reshape(-1), deadline)
+        paired.gather(*planned, outs, flat, deadline)
         return
+    if nbytes > mesh.stage_bytes // mesh.size:
+        (flat,) = kept_apart([flat], outs)
     way = between_hosts if by_hosts("all_gather", nbytes, mesh.hosts) else movement
-    way.gather(mesh, outs, array.reshape(-1), deadline, longest)
+    way.gather(mesh, outs, flat, deadline, longest)

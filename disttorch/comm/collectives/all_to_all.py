@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from disttorch.comm.algorithms import exchange, movement, reach
 from disttorch.comm.algorithms.choice import Way, choose
-from disttorch.comm.algorithms.copying import copy
+from disttorch.comm.algorithms.copying import copy, flat_of, kept_apart
 from disttorch.comm.collectives.context import (
     Context,
     FlatOutputs,
@@ -41,7 +41,7 @@ def all_to_all(context: Context, outputs: Sequence[Array], inputs: Sequence[Arra
     dtype = inputs[0].dtype
 
     def pieces(outs: FlatOutputs) -> tuple[list[Array], list[Array]]:
-        return [array.reshape(-1) for array in inputs], outs.flats
+        return [flat_of(array) for array in inputs], outs.flats
 
     return _uneven(context, context.calls.find("all_to_all", dtype=dtype), outputs, pieces)
 
@@ -67,7 +67,7 @@ def all_to_all_single(
         n_received = _items(output, output_sizes, size, "output")
 
         def pieces(outs: FlatOutputs) -> tuple[list[Array], list[Array]]:
-            sent = split_sizes(array.reshape(-1), n_sent)
+            sent = split_sizes(flat_of(array), n_sent)
             return sent, split_sizes(outs.flats[0], n_received)
 
         call = context.calls.find("all_to_all_single (uneven)", dtype=array.dtype)
@@ -79,7 +79,7 @@ def all_to_all_single(
 
     def run(deadline: Deadline) -> None:
         outs = FlatOutputs([output])
-        whole = array.reshape(-1)
+        whole = flat_of(array)
         sent, received = split_blocks(whole, size), split_blocks(outs.flats[0], size)
         way = choose("all_to_all", whole.nbytes, size, shared=mesh.shared)
         places = None
@@ -163,6 +163,8 @@ def _carry(
     """Copy `sent[r]` of rank s to `received[s]` of rank r, `longest` being equal on all ranks."""
     dtype = sent[0].dtype
     nbytes = longest * dtype.itemsize
+    if nbytes * mesh.size > mesh.stage_bytes:
+        sent = kept_apart(sent, received)
     if mesh.shared and mesh.size > 1 and nbytes * mesh.size > _STEPS * mesh.stage_bytes:
         exchange.streamed(mesh, sent, received, nbytes, deadline)
     else:

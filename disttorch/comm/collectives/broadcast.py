@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from disttorch.comm.algorithms import between_hosts, movement, paired
 from disttorch.comm.algorithms.choice import by_hosts
+from disttorch.comm.algorithms.copying import flat_of
 from disttorch.comm.collectives.context import Context, FlatOutputs, Run, check_array
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.transport.arena import Array
@@ -22,7 +23,7 @@ def broadcast(context: Context, array: Array, root: int) -> Run:
     def run(deadline: Deadline) -> None:
         mesh.open(call)
         outputs = FlatOutputs([] if mesh.rank == root else [array])
-        flat = outputs.flats[0] if outputs.flats else array.reshape(-1)
+        flat = outputs.flats[0] if outputs.flats else flat_of(array)
         if planned:
             paired.broadcast(*planned, flat, deadline)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from disttorch.comm.algorithms import paired
+from disttorch.comm.algorithms.copying import flat_of
 from disttorch.comm.algorithms.staged_reduce import stages_of
 from disttorch.comm.algorithms.to_root import to_root
 from disttorch.comm.collectives.context import Context, FlatOutputs, Run, check_array
@@ -25,7 +26,7 @@ def reduce(context: Context, array: Array, root: int, op: Reduction) -> Run:
     def run(deadline: Deadline) -> None:
         mesh.open(call)
         outputs = FlatOutputs([array] if mesh.rank == root else [], keep=True)
-        flat = outputs.flats[0] if outputs.flats else array.reshape(-1)
+        flat = outputs.flats[0] if outputs.flats else flat_of(array)
 
         def drain(where: slice, parts: Sequence[Array]) -> None:
             fold(flat[where], parts)

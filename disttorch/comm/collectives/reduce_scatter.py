@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from disttorch.comm.algorithms import hierarchical, movement, paired
 from disttorch.comm.algorithms.choice import by_hosts
+from disttorch.comm.algorithms.copying import flat_of, kept_apart
 from disttorch.comm.algorithms.staged_reduce import stages_of
 from disttorch.comm.collectives.context import (
     Context,
@@ -42,7 +43,7 @@ def reduce_scatter(context: Context, output: Array, inputs: Sequence[Array], op:
     else:
         # The header holds all sizes, so ranks that would wait for more steps than others are told.
         call = context.calls.find("reduce_scatter (uneven)", op, output.dtype, sizes)
-    return _runner(context, call, output, lambda: [a.reshape(-1) for a in inputs], op, max(sizes))
+    return _runner(context, call, output, lambda: [flat_of(a) for a in inputs], op, max(sizes))
 
 
 def reduce_scatter_from(context: Context, output: Array, whole: Array, op: Reduction) -> Run:
@@ -53,7 +54,7 @@ def reduce_scatter_from(context: Context, output: Array, whole: Array, op: Reduc
     check_blocks(whole, output, size, ("input", "output"))
     call = context.call("reduce_scatter_tensor", output, op=op)
     return _runner(
-        context, call, output, lambda: split_blocks(whole.reshape(-1), size), op, output.size
+        context, call, output, lambda: split_blocks(flat_of(whole), size), op, output.size
     )
 
 
@@ -80,14 +81,17 @@ def _runner(
             fold(piece, [part[: piece.size] for part in parts])
 
         mesh.open(call)
+        given: Sequence[Array] = inputs()
+        if planned or longest * itemsize * mesh.size > mesh.stage_bytes // 4:
+            given = kept_apart(given, [out], in_step=not planned)
         if planned:
             stages = stages_of(op, out.dtype, mesh.size)
-            paired.reduce_scatter(*planned, inputs(), out, stages, deadline)
+            paired.reduce_scatter(*planned, given, out, stages, deadline)
         elif several_hosts:
             stages = stages_of(op, out.dtype, mesh.size)
-            hierarchical.reduce_scatter(mesh, inputs(), out, longest, stages, deadline)
+            hierarchical.reduce_scatter(mesh, given, out, longest, stages, deadline)
         else:
-            movement.pieces(mesh, inputs(), out.dtype, longest, drain, deadline)
+            movement.pieces(mesh, given, out.dtype, longest, drain, deadline)
         outputs.commit()
 
     return run

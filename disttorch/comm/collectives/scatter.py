@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from disttorch.comm.algorithms import movement
+from disttorch.comm.algorithms.copying import flat_of, kept_apart
 from disttorch.comm.collectives.context import (
     Context,
     FlatOutputs,
@@ -38,7 +39,9 @@ def scatter(context: Context, output: Array, inputs: Sequence[Array] | None, roo
             out[where] = parts[root]
 
         mesh.open(call)
-        flats = [array.reshape(-1) for array in pieces]
+        flats: Sequence[Array] = [flat_of(array) for array in pieces]
+        if flats and mesh.size * out.nbytes > mesh.stage_bytes:
+            flats = kept_apart(flats, [out])
         movement.pieces(mesh, flats, out.dtype, out.size, drain, deadline)
         outputs.commit()
 
