@@ -12,6 +12,7 @@
         DistStoreError                the key-value store
           StoreTimeoutError           a key was not set, or the server did not answer, in time
           QueueEmptyError             a queue of a store has nothing to take
+          NotANumberError             `add` to a value that is no number; a ValueError as well
     ValueError
       RankEnvError                    the rank's environment variables are missing or wrong
 
@@ -78,6 +79,10 @@ class StoreTimeoutError(DistStoreError):
 
 class QueueEmptyError(DistStoreError):
     """There is nothing in a queue of a store, and the caller would not wait."""
+
+
+class NotANumberError(DistStoreError, ValueError):
+    """`add` to what is no decimal number: PyTorch's stores raise the one or the other."""
 
 
 class RankEnvError(ValueError):

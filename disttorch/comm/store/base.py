@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import timedelta
@@ -19,7 +20,12 @@ class Store(ABC):
     """
 
     def __init__(self, timeout_s: timedelta | float) -> None:
-        self.timeout_s = in_seconds(timeout_s)
+        self._timeout_s = in_seconds(timeout_s)
+
+    @property
+    def timeout_s(self) -> float:
+        """The default time-out of blocking calls, in seconds."""
+        return self._timeout_s
 
     @property
     def timeout(self) -> timedelta:
@@ -28,7 +34,7 @@ class Store(ABC):
 
     def set_timeout(self, timeout_s: timedelta | float) -> None:
         """Change the default time-out, a timedelta or seconds, of all later blocking calls."""
-        self.timeout_s = in_seconds(timeout_s)
+        self._timeout_s = in_seconds(timeout_s)
 
     def has_extended_api(self) -> bool:
         """Whether there are append, multi_get and multi_set: True."""
@@ -59,7 +65,8 @@ class Store(ABC):
     def add(self, key: str, amount: int) -> int:
         """Add to the decimal number under `key` (0 if unset); returns the new number.
 
-        Raises DistStoreError if the value under `key` is not a number.
+        Raises NotANumberError if the value under `key` is none, TypeError for an `amount` that is
+        no integer of 64 bits.
         """
 
     @abstractmethod
@@ -135,8 +142,33 @@ class Store(ABC):
 
 
 def as_bytes(value: bytes | str) -> bytes:
-    """`value` itself, or its UTF-8 encoding."""
-    return value.encode() if isinstance(value, str) else bytes(value)
+    """A key or a value itself, or its UTF-8 encoding; raises TypeError for anything else."""
+    if isinstance(value, str):
+        return value.encode(errors="surrogateescape")
+    # Not whatever `bytes` takes: of a number it would make as many zeros.
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    raise TypeError(f"a store holds str and bytes, got {type(value).__name__}")
+
+
+def as_keys(keys: Sequence[bytes | str]) -> list[bytes]:
+    """Several keys as bytes; raises TypeError as `check_keys`."""
+    check_keys(keys)
+    return [as_bytes(key) for key in keys]
+
+
+def check_keys(keys: Sequence[bytes | str]) -> None:
+    """Raise TypeError for one key where a list is needed: its letters would be taken for keys."""
+    if isinstance(keys, (str, bytes)):
+        raise TypeError(f"a list of keys is needed, got {type(keys).__name__} {keys!r}")
+
+
+def as_amount(amount: int) -> int:
+    """What is to be added; raises TypeError unless it is an integer of 64 bits."""
+    number = operator.index(amount)
+    if not -(2**63) <= number < 2**63:
+        raise TypeError(f"add takes integers of 64 bits, got {number}")
+    return number
 
 
 def as_text(key: bytes) -> str:

@@ -13,9 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from disttorch.comm.curve import JobKey
 from disttorch.comm.deadline import Deadline
-from disttorch.comm.errors import DistStoreError, QueueEmptyError, StoreTimeoutError
+from disttorch.comm.errors import (
+    DistStoreError,
+    NotANumberError,
+    QueueEmptyError,
+    StoreTimeoutError,
+)
 from disttorch.comm.gate import next_event
-from disttorch.comm.store.base import Store, as_bytes, as_text
+from disttorch.comm.store.base import Store, as_amount, as_bytes, as_keys, as_text
 from disttorch.comm.store.place import check_private, socket_path
 from disttorch.comm.wire import (
     Op,
@@ -101,11 +106,12 @@ class ZmqStore(Store):
         self, keys: Sequence[str], timeout_s: timedelta | float | None = None
     ) -> list[bytes]:
         """The values of `keys`, waiting until all are set."""
-        return list(self._call(Op.GET, list(map(as_bytes, keys)), timeout_s).fields) if keys else []
+        wanted = as_keys(keys)
+        return list(self._call(Op.GET, wanted, timeout_s).fields) if wanted else []
 
     def add(self, key: str, amount: int) -> int:
         """Add to the number under `key`; returns the new number."""
-        return int(self._call(Op.ADD, [as_bytes(key), b"%d" % amount]).fields[0])
+        return int(self._call(Op.ADD, [as_bytes(key), b"%d" % as_amount(amount)]).fields[0])
 
     def compare_set(self, key: str, expected: bytes | str, desired: bytes | str) -> bytes:
         """Set `key` to `desired` if it holds `expected`; returns the value held afterwards."""
@@ -114,12 +120,14 @@ class ZmqStore(Store):
 
     def wait(self, keys: Sequence[str], timeout_s: timedelta | float | None = None) -> None:
         """Block until all `keys` are set."""
-        if keys:
-            self._call(Op.WAIT, list(map(as_bytes, keys)), timeout_s)
+        wanted = as_keys(keys)
+        if wanted:
+            self._call(Op.WAIT, wanted, timeout_s)
 
     def check(self, keys: Sequence[str]) -> bool:
         """Whether all `keys` are set now."""
-        return not keys or bool(self._call(Op.CHECK, list(map(as_bytes, keys))).number)
+        wanted = as_keys(keys)
+        return not wanted or bool(self._call(Op.CHECK, wanted).number)
 
     def delete_key(self, key: str) -> bool:
         """Remove `key`; returns whether it was set."""
@@ -216,7 +224,8 @@ class ZmqStore(Store):
         if reply.status is Status.REFUSED:
             key = request.fields[0].decode(errors="replace")
             reason = reply.fields[0].decode(errors="replace")
-            raise DistStoreError(f"store {name} of key {key!r}: {reason}")
+            kind = NotANumberError if request.op is Op.ADD else DistStoreError
+            raise kind(f"store {name} of key {key!r}: {reason}")
         return reply
 
     @contextmanager

@@ -14,16 +14,16 @@ from datetime import timedelta
 from typing import TypeVar
 
 from disttorch.comm.deadline import Deadline
-from disttorch.comm.errors import DistStoreError, StoreTimeoutError
-from disttorch.comm.store.base import Store, as_bytes, as_text
+from disttorch.comm.errors import DistStoreError, NotANumberError, StoreTimeoutError
+from disttorch.comm.store.base import Store, as_amount, as_bytes, as_keys, as_text
 from disttorch.comm.store.table import Table
 
 T = TypeVar("T")
 
 # Length of the key, length of the value or -1 where the key is removed.
 _CHANGE = struct.Struct("<Iq")
-# How many processes have the file open; the last one removes it.
-_USERS = b"\0users"
+# How many stores have the file open, and how many of the job's ranks have closed theirs.
+_USERS, _ENDED = b"\0users", b"\0ended"
 _SHORTEST_NAP_S = 1e-3
 _LONGEST_NAP_S = 20e-3
 
@@ -31,9 +31,10 @@ _LONGEST_NAP_S = 20e-3
 class FileStore(Store):
     """Store in the file `file_name`, made if there is none; removed when its last user closes it.
 
-    The file must be on a file system with locks. `world_size` is kept for PyTorch's sake. Raises
-    PermissionError if the file is another user's, or others may write to it: who writes it decides
-    whom the ranks trust.
+    With a `world_size`, not before so many ranks have closed theirs: one may come late. The file
+    must be on a file system with locks. Raises PermissionError if the file is another user's, or
+    others may write to it: who writes it decides whom the ranks trust. Calls raise DistStoreError
+    if the file cannot be written, or somebody else has removed it.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class FileStore(Store):
         self._table = Table()
         self._read = 0
         self._closed = False
+        self._is_clone = False
         self._change(lambda table: table.add(_USERS, 1), _USERS)
 
     def set(self, key: str, value: bytes | str) -> None:
@@ -62,15 +64,15 @@ class FileStore(Store):
     ) -> list[bytes]:
         """The values of `keys`, waiting until all are set."""
         self.wait(keys, timeout_s)
-        return self._table.get_all([as_bytes(key) for key in keys])
+        return self._table.get_all(as_keys(keys))
 
     def add(self, key: str, amount: int) -> int:
         """Add to the number under `key`; returns the new number."""
-        name = as_bytes(key)
+        name, number = as_bytes(key), as_amount(amount)
         try:
-            return self._change(lambda table: table.add(name, amount), name)
+            return self._change(lambda table: table.add(name, number), name)
         except ValueError:
-            raise DistStoreError(f"add: the value of key {key!r} is not a number") from None
+            raise NotANumberError(f"add: the value of key {key!r} is not a number") from None
 
     def compare_set(self, key: str, expected: bytes | str, desired: bytes | str) -> bytes:
         """Set `key` to `desired` if it holds `expected`; returns the value held afterwards."""
@@ -79,7 +81,7 @@ class FileStore(Store):
 
     def wait(self, keys: Sequence[str], timeout_s: timedelta | float | None = None) -> None:
         """Block until all `keys` are set."""
-        wanted = [as_bytes(key) for key in keys]
+        wanted = as_keys(keys)
         deadline = Deadline.after(self.timeout_s if timeout_s is None else timeout_s)
         nap_s = _SHORTEST_NAP_S
         while True:
@@ -87,7 +89,7 @@ class FileStore(Store):
                 if self._table.has_all(wanted):
                     return
             if deadline.expired():
-                missing = [key.decode() for key in self._table.missing(wanted)]
+                missing = [as_text(key) for key in self._table.missing(wanted)]
                 raise StoreTimeoutError(
                     f"wait timeout after {deadline.timeout_s:g} s, keys never set: {missing}"
                 )
@@ -97,7 +99,7 @@ class FileStore(Store):
     def check(self, keys: Sequence[str]) -> bool:
         """Whether all `keys` are set now."""
         with self._locked(fcntl.LOCK_SH):
-            return self._table.has_all(map(as_bytes, keys))
+            return self._table.has_all(as_keys(keys))
 
     def delete_key(self, key: str) -> bool:
         """Remove `key`; returns whether it was set."""
@@ -107,49 +109,87 @@ class FileStore(Store):
     def num_keys(self) -> int:
         """How many keys are set."""
         with self._locked(fcntl.LOCK_SH):
-            return len(self._table) - 1
+            return len(_users_keys(self._table))
 
     def list_keys(self) -> list[str]:
         """The keys that are set."""
         with self._locked(fcntl.LOCK_SH):
-            return [as_text(key) for key in self._table.keys() if key != _USERS]
+            return list(map(as_text, _users_keys(self._table)))
 
     def clone(self) -> FileStore:
         """Another user of the same file, to be closed on its own."""
-        return FileStore(self.path, self.world_size, self.timeout_s)
+        twin = FileStore(self.path, self.world_size, self.timeout_s)
+        twin._is_clone = True
+        return twin
 
     def close(self) -> None:
         """Stop using the file, and remove it if nobody else does; safe to call twice."""
         if self._closed:
             return
-        with contextlib.suppress(FileNotFoundError):
-            if self._change(lambda table: table.add(_USERS, -1), _USERS) <= 0:
-                os.unlink(self.path)
+        # The file may have gone with the directory that it was in.
+        with contextlib.suppress(DistStoreError, FileNotFoundError):
+            self._leave()
         self._closed = True
+
+    def _leave(self) -> None:
+        with self._locked(fcntl.LOCK_EX) as fd:
+            n_users = self._make(fd, lambda table: table.add(_USERS, -1), _USERS)
+            own = 0 if self._is_clone else 1
+            n_ended = self._make(fd, lambda table: table.add(_ENDED, own), _ENDED)
+            if n_users <= 0 and n_ended >= self.world_size:
+                # Under the lock: who opens it meanwhile finds that it has no name any more.
+                os.unlink(self.path)
 
     def _change(self, change: Callable[[Table], T], key: bytes) -> T:
         with self._locked(fcntl.LOCK_EX) as fd:
-            result = change(self._table)
-            value = self._table.get_all([key])[0] if self._table.has_all([key]) else None
-            head = _CHANGE.pack(len(key), -1 if value is None else len(value))
-            record = head + key + (value or b"")
+            return self._make(fd, change, key)
+
+    def _make(self, fd: int, change: Callable[[Table], T], key: bytes) -> T:
+        """Change what `key` holds, here and in the locked file."""
+        result = change(self._table)
+        value = self._table.get_all([key])[0] if self._table.has_all([key]) else None
+        head = _CHANGE.pack(len(key), -1 if value is None else len(value))
+        record = memoryview(head + key + (value or b""))
+        at = 0
+        try:
             os.ftruncate(fd, self._read)
-            os.pwrite(fd, record, self._read)
-            self._read += len(record)
-            return result
+            while at < record.nbytes:
+                at += os.pwrite(fd, record[at:], self._read + at)
+        except OSError as error:
+            # What the others cannot read has not happened here either.
+            self._table, self._read = Table(), 0
+            self._catch_up(fd)
+            raise DistStoreError(f"cannot write to the store in {self.path}: {error}") from error
+        self._read += record.nbytes
+        return result
 
     @contextmanager
     def _locked(self, kind: int) -> Iterator[int]:
         if self._closed:
             raise DistStoreError(f"the store in {self.path} was closed")
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            _check_own(fd, self.path)
-            fcntl.flock(fd, kind)
-            self._catch_up(fd)
-            yield fd
-        finally:
-            os.close(fd)
+        is_ours = False
+        while not is_ours:
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                _check_own(fd, self.path)
+                fcntl.flock(fd, kind)
+                if is_ours := self._is_there(fd):
+                    self._catch_up(fd)
+                    yield fd
+            finally:
+                os.close(fd)
+
+    def _is_there(self, fd: int) -> bool:
+        """Whether the locked file still has its name; if not, it is another one's that has ended.
+
+        Raises DistStoreError if this store has used it before.
+        """
+        found = os.fstat(fd)
+        if found.st_nlink and found.st_size >= self._read:
+            return True
+        if self._read:
+            raise DistStoreError(f"the file of the store, {self.path}, was removed or cut short")
+        return False
 
     def _catch_up(self, fd: int) -> None:
         """Take in what others have written since the last look."""
@@ -179,3 +219,8 @@ def _check_own(fd: int, path: str) -> None:
             f"another user could write to this store; remove it, or use a file of your own with "
             f"mode 600"
         )
+
+
+def _users_keys(table: Table) -> list[bytes]:
+    """The keys but those in which the file's users are counted."""
+    return [key for key in table.keys() if key not in (_USERS, _ENDED)]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from disttorch.comm.deadline import Deadline
-from disttorch.comm.errors import DistStoreError, QueueEmptyError, StoreTimeoutError
-from disttorch.comm.store.base import Store, as_bytes, as_text
+from disttorch.comm.errors import NotANumberError, QueueEmptyError, StoreTimeoutError
+from disttorch.comm.store.base import Store, as_amount, as_bytes, as_keys, as_text
 from disttorch.comm.store.table import Table
 
 
@@ -43,9 +43,9 @@ class HashStore(Store):
         """Add to the number under `key`; returns the new number."""
         with self._changed:
             try:
-                total = self._table.add(as_bytes(key), amount)
+                total = self._table.add(as_bytes(key), as_amount(amount))
             except ValueError:
-                raise DistStoreError(f"add: the value of key {key!r} is not a number") from None
+                raise NotANumberError(f"add: the value of key {key!r} is not a number") from None
             self._changed.notify_all()
             return total
 
@@ -64,7 +64,7 @@ class HashStore(Store):
     def check(self, keys: Sequence[str]) -> bool:
         """Whether all `keys` are set now."""
         with self._changed:
-            return self._table.has_all(map(as_bytes, keys), or_queues=True)
+            return self._table.has_all(as_keys(keys), or_queues=True)
 
     def delete_key(self, key: str) -> bool:
         """Remove `key`; returns whether it was set."""
@@ -112,11 +112,11 @@ class HashStore(Store):
     def _wait(
         self, keys: Sequence[str], timeout_s: timedelta | float | None, or_queues: bool = False
     ) -> list[bytes]:
-        wanted = [as_bytes(key) for key in keys]
+        wanted = as_keys(keys)
         deadline = Deadline.after(self.timeout_s if timeout_s is None else timeout_s)
         while not self._table.has_all(wanted, or_queues=or_queues):
             if deadline.expired():
-                missing = [key.decode() for key in self._table.missing(wanted)]
+                missing = [as_text(key) for key in self._table.missing(wanted)]
                 raise StoreTimeoutError(
                     f"wait timeout after {deadline.timeout_s:g} s, keys never set: {missing}"
                 )

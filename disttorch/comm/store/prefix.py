@@ -5,16 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from disttorch.comm.store.base import Store
+from disttorch.comm.store.base import Store, as_bytes, check_keys
 
 
 class PrefixStore(Store):
     """Every key becomes `prefix/key` in `store`; closing it leaves `store` open."""
 
     def __init__(self, prefix: str, store: Store) -> None:
-        super().__init__(store.timeout_s)
+        _check_types(prefix, store)
         self._prefix = prefix
         self._store = store
+        self._owns_store = False
+
+    @property
+    def timeout_s(self) -> float:
+        """The default time-out, which is that of the underlying store."""
+        return self._store.timeout_s
+
+    def set_timeout(self, timeout_s: timedelta | float) -> None:
+        """Change the default time-out, also of the underlying store."""
+        self._store.set_timeout(timeout_s)
+
+    def clone(self) -> PrefixStore:
+        """Another handle with a time-out of its own: the same prefix in a clone of the store."""
+        twin = PrefixStore(self._prefix, self._store.clone())
+        twin._owns_store = True
+        return twin
 
     @property
     def underlying_store(self) -> Store:
@@ -33,7 +49,7 @@ class PrefixStore(Store):
         self, keys: Sequence[str], timeout_s: timedelta | float | None = None
     ) -> list[bytes]:
         """The values of the prefixed keys, waiting until all are set."""
-        return self._store.multi_get(self._names(keys), self._timeout_s(timeout_s))
+        return self._store.multi_get(self._names(keys), self._limit(timeout_s))
 
     def add(self, key: str, amount: int) -> int:
         """Add to the number under the prefixed key."""
@@ -45,7 +61,7 @@ class PrefixStore(Store):
 
     def wait(self, keys: Sequence[str], timeout_s: timedelta | float | None = None) -> None:
         """Block until all prefixed keys are set."""
-        self._store.wait(self._names(keys), self._timeout_s(timeout_s))
+        self._store.wait(self._names(keys), self._limit(timeout_s))
 
     def check(self, keys: Sequence[str]) -> bool:
         """Whether all prefixed keys are set now."""
@@ -77,13 +93,23 @@ class PrefixStore(Store):
         return self._store.queue_len(self._name(key))
 
     def close(self) -> None:
-        """Leave the underlying store open for its other users."""
+        """Leave the underlying store open for its other users, if this is no clone."""
+        if self._owns_store:
+            self._store.close()
 
     def _name(self, key: str) -> str:
-        return f"{self._prefix}/{key}"
+        # Keys are text or bytes, and bytes need not be text; `as_bytes` takes the escape back.
+        return f"{self._prefix}/{as_bytes(key).decode(errors='surrogateescape')}"
 
     def _names(self, keys: Sequence[str]) -> list[str]:
+        check_keys(keys)
         return [self._name(key) for key in keys]
 
-    def _timeout_s(self, timeout_s: timedelta | float | None) -> timedelta | float:
+    def _limit(self, timeout_s: timedelta | float | None) -> timedelta | float:
         return self.timeout_s if timeout_s is None else timeout_s
+
+
+def _check_types(prefix: object, store: object) -> None:
+    if not isinstance(prefix, str) or not isinstance(store, Store):
+        given = f"{type(prefix).__name__} and {type(store).__name__}"
+        raise TypeError(f"PrefixStore takes a str and a Store, got {given}")

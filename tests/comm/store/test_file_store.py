@@ -1,0 +1,128 @@
+"""A store in a file whose users are killed, come late, have no room, or lose it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from disttorch.comm.errors import DistStoreError
+from disttorch.comm.store import FileStore
+
+MB = 1 << 20
+
+
+def in_child(body: Callable[[], None]) -> int:
+    """Number of a forked process that runs `body` and ends; its status tells whether it raised."""
+    pid = os.fork()
+    if not pid:
+        try:
+            body()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return pid
+
+
+def test_a_file_waits_for_all_ranks_of_its_world(tmp_path: Path) -> None:
+    path = str(tmp_path / "store")
+    early = FileStore(path, 2)
+    early.set("k", "v")
+    twin = early.clone()
+    twin.close()
+    early.close()
+    late = FileStore(path, 2, timeout_s=5.0)
+    assert late.get("k") == b"v"
+    assert (late.num_keys(), late.list_keys()) == (1, ["k"])
+    late.close()
+    assert not os.path.exists(path)
+
+
+def test_a_file_without_a_world_goes_with_its_last_user(tmp_path: Path) -> None:
+    path = str(tmp_path / "store")
+    first, second = FileStore(path), FileStore(path)
+    first.close()
+    assert os.path.exists(path)
+    second.close()
+    assert not os.path.exists(path)
+
+
+def test_who_comes_just_as_the_last_one_leaves_has_a_file_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "store")
+    last, unlink = FileStore(path), os.unlink
+    coming = threading.Thread(target=lambda: FileStore(path, timeout_s=5.0).set("k", "v"))
+
+    def meanwhile(name: str) -> None:
+        monkeypatch.undo()
+        coming.start()
+        # It has opened the file and waits for the lock.
+        while not is_waiting_for_a_lock():
+            os.sched_yield()
+        unlink(name)
+
+    monkeypatch.setattr(os, "unlink", meanwhile)
+    last.close()
+    coming.join()
+    assert FileStore(path, timeout_s=5.0).get("k") == b"v"
+
+
+def is_waiting_for_a_lock() -> bool:
+    """Whether a thread of this process waits for the lock of a file."""
+    lines = Path("/proc/locks").read_text().splitlines()
+    return any("->" in line and f" {os.getpid()} " in line for line in lines)
+
+
+def test_values_of_a_writer_that_is_killed_are_whole_or_not_there(tmp_path: Path) -> None:
+    path = str(tmp_path / "store")
+    store, new = FileStore(path, timeout_s=5.0), b"x" * (32 * MB)
+    store.set("k", "old")
+    n_cut = 0
+    for n in range(1, 7):
+        before = os.stat(path).st_size
+        pid = in_child(lambda: FileStore(path, timeout_s=5.0).set("k", new))
+        while os.stat(path).st_size < before + 2 * n * MB:
+            os.sched_yield()
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        n_cut += os.stat(path).st_size < before + len(new)
+        assert store.get("k") in (b"old", new)
+        assert store.add("n", 1) == FileStore(path, timeout_s=5.0).add("n", 0) == n
+        store.set("k", "old")
+    assert n_cut
+
+
+def test_no_room_is_an_error_after_which_all_see_the_same(tmp_path: Path) -> None:
+    """A limit of this process's files stands for a full disk: the write ends half-way."""
+    path = str(tmp_path / "store")
+    poor, other = FileStore(path, timeout_s=5.0), FileStore(path, timeout_s=5.0)
+    poor.set("k", "old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MB, limits[1]))
+    try:
+        with pytest.raises(DistStoreError, match="cannot write to the store"):
+            poor.set("k", b"x" * (2 * MB))
+        assert poor.get("k") == other.get("k") == b"old"
+        poor.set("k", "new")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert poor.get("k") == other.get("k") == b"new"
+    assert other.add("n", 1) == 1 and poor.add("n", 1) == 2
+
+
+@pytest.mark.parametrize("how", [os.unlink, lambda path: os.truncate(path, 5)])
+def test_a_file_that_is_removed_or_cut_is_an_error(tmp_path: Path, how) -> None:
+    path = str(tmp_path / "store")
+    store = FileStore(path, timeout_s=5.0)
+    store.set("k", "v")
+    how(path)
+    for call in (lambda: store.get("k"), lambda: store.set("k", "w"), lambda: store.check(["k"])):
+        with pytest.raises(DistStoreError, match="was removed or cut short"):
+            call()
+    store.close()
