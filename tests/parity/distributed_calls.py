@@ -124,17 +124,30 @@ def gradients(torch: Any, dist: Any, r: int) -> dict[str, Any]:
 
         return run
 
-    return {
-        "all_reduce": gradient(F.all_reduce),
-        "all_gather": gradient(F.all_gather),
-        "broadcast": gradient(lambda x: F.broadcast(x, 1)),
-        "reduce": gradient(lambda x: F.reduce(x, 0)),
-        "scatter": gradient(lambda x: F.scatter([x, x * 2], 1)),
-        "reduce_scatter": gradient(lambda x: F.reduce_scatter(torch.zeros(4), [x, x * 2])),
-        "all_to_all": gradient(
-            lambda x: F.all_to_all([torch.zeros(2), torch.zeros(2)], list(x.split(2)))
-        ),
-        "all_to_all_single": gradient(lambda x: F.all_to_all_single(torch.zeros(4), x)),
+    def twice(call: Any, n: int = 4) -> Any:
+        def run() -> Any:
+            x = values(torch, r, n=n).requires_grad_()
+            y = call(x)
+            y = torch.cat(list(y)) if isinstance(y, (list, tuple)) else y
+            (g,) = torch.autograd.grad((y * y * y * (r + 1)).sum(), x, create_graph=True)
+            (g * g * (r + 1)).sum().backward()
+            return [g.detach(), x.grad]
+
+        return run
+
+    calls = {
+        "all_reduce": F.all_reduce,
+        "all_gather": F.all_gather,
+        "broadcast": lambda x: F.broadcast(x, 1),
+        "gather": lambda x: F.gather(x, 1),
+        "reduce": lambda x: F.reduce(x, 0),
+        "scatter": lambda x: F.scatter([x, x * 2], 1),
+        "reduce_scatter": lambda x: F.reduce_scatter(torch.zeros(4), [x, x * 2]),
+        "all_to_all": lambda x: F.all_to_all([torch.zeros(2), torch.zeros(2)], list(x.split(2))),
+        "all_to_all_single": lambda x: F.all_to_all_single(torch.zeros(4), x),
+    }
+    return {name: gradient(call) for name, call in calls.items()} | {
+        f"{name} twice": twice(call) for name, call in calls.items()
     }
 
 

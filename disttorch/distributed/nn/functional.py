@@ -1,7 +1,8 @@
 """Differentiable collectives: results are new tensors, and their gradients travel back.
 
 All ranks must call them alike, and all must call backward: a gradient needs its collective, too.
-Roots are global ranks.
+Roots are global ranks. Sums, averages and premultiplied sums have gradients; backward through other
+reductions raises RuntimeError.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 import disttorch.distributed as dist
 from disttorch.autograd.function import Function
-from disttorch.comm.reduce_op import ReduceOp
+from disttorch.comm.reduce_op import PremulSum, ReduceOp
 from disttorch.tensor import Tensor
 
 Group = Any
@@ -71,8 +72,28 @@ def all_to_all_single(
 
 
 def all_reduce(tensor: Tensor, op: ReduceOp = ReduceOp.SUM, group: Group = None) -> Tensor:
-    """Return the reduction over all ranks; for SUM and AVG its gradient is reduced alike."""
+    """Return the reduction over all ranks; its gradient, of sums and averages, is reduced alike."""
     return _AllReduce.apply(op, group, tensor)
+
+
+def _all_gather_base(output_tensor: Tensor, input_tensor: Tensor, group: Group = None) -> Tensor:
+    """Copy the inputs of all ranks one after another into `output_tensor`, and return it."""
+    return _AllGatherBase.apply(output_tensor, input_tensor, group)
+
+
+def _factor(op: Any, name: str, group: Group) -> float:
+    """By what each rank's tensor counts in a reduction; RuntimeError if that is no number."""
+    if isinstance(op, PremulSum):
+        return op.factor
+    if op not in (ReduceOp.SUM, ReduceOp.AVG):
+        raise RuntimeError(
+            f"{name} with {op} has no gradient here: reduce with SUM or AVG, or detach the tensor"
+        )
+    return 1.0 if op is ReduceOp.SUM else 1.0 / dist.get_world_size(group)
+
+
+def _scaled(grad: Tensor, factor: float) -> Tensor:
+    return grad if factor == 1.0 else grad * factor
 
 
 class _Broadcast(Function):
@@ -89,8 +110,8 @@ class _Broadcast(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         """Sum to the source; the others' input had no part in the result."""
-        total = grad.clone()
-        dist.reduce(total, ctx.src, group=ctx.group)
+        total = _Reduce.apply(ctx.src, ReduceOp.SUM, ctx.group, grad)
+        # In place, so that with `create_graph` all ranks go back through the reduction.
         return None, None, total if dist.get_rank() == ctx.src else total.zero_()
 
 
@@ -137,7 +158,7 @@ class _Reduce(Function):
     @staticmethod
     def forward(ctx: Any, dst: int, op: ReduceOp, group: Group, tensor: Tensor) -> Tensor:
         """Reduce a copy."""
-        ctx.dst, ctx.group = dst, group
+        ctx.dst, ctx.op, ctx.group = dst, op, group
         out = tensor.clone()
         dist.reduce(out, dst, op, group=group)
         return out
@@ -145,7 +166,8 @@ class _Reduce(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         """Send the gradient to all."""
-        return None, None, None, _Broadcast.apply(ctx.dst, ctx.group, grad)
+        factor = _factor(ctx.op, "reduce", ctx.group)
+        return None, None, None, _scaled(_Broadcast.apply(ctx.dst, ctx.group, grad), factor)
 
 
 class _ReduceScatter(Function):
@@ -154,14 +176,16 @@ class _ReduceScatter(Function):
     @staticmethod
     def forward(ctx: Any, op: ReduceOp, group: Group, out: Tensor, *inputs: Tensor) -> Tensor:
         """Reduce the parts into `out`."""
-        ctx.group = group
+        ctx.op, ctx.group = op, group
         dist.reduce_scatter(out, [tensor.contiguous() for tensor in inputs], op, group=group)
         return out.detach()
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         """Give every rank the gradients of all parts."""
-        return None, None, None, *_AllGather.apply(ctx.group, grad)
+        factor = _factor(ctx.op, "reduce_scatter", ctx.group)
+        parts = _AllGather.apply(ctx.group, grad)
+        return None, None, None, *(_scaled(part, factor) for part in parts)
 
 
 class _AllGather(Function):
@@ -181,6 +205,24 @@ class _AllGather(Function):
         own = grads[dist.get_rank(ctx.group)]
         out = own.new_zeros(own.shape)
         return None, _ReduceScatter.apply(ReduceOp.SUM, ctx.group, out, *grads)
+
+
+class _AllGatherBase(Function):
+    """As `_AllGather`, with one output."""
+
+    @staticmethod
+    def forward(ctx: Any, out: Tensor, tensor: Tensor, group: Group) -> Tensor:
+        """Collect on all ranks."""
+        ctx.group, ctx.shape = group, tensor.shape
+        dist.all_gather_into_tensor(out, tensor.contiguous(), group=group)
+        return out.detach()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        """Sum what all ranks have for this one."""
+        out = grad.new_zeros(ctx.shape)
+        parts = grad.reshape(-1, *ctx.shape).unbind()
+        return None, _ReduceScatter.apply(ReduceOp.SUM, ctx.group, out, *parts), None
 
 
 class _AllToAll(Function):
@@ -235,4 +277,5 @@ class _AllReduce(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         """Reduce the gradient."""
+        _factor(ctx.op, "all_reduce", ctx.group)
         return None, None, _AllReduce.apply(ctx.op, ctx.group, grad)
