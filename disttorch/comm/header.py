@@ -147,11 +147,6 @@ def _hint(calls: Sequence[Call]) -> str:
             "All ranks must call the same collectives in the same order: look for a condition on "
             "the rank, an early return, or loops of different length."
         )
-    if len({call.site for call in calls}) > 1:
-        return (
-            "The ranks are at different lines: all must call the same collectives in the same "
-            "order, with arguments that fit."
-        )
     for name, advice in (
         ("dtype", "convert the arrays to one dtype"),
         ("shape", "give all ranks arrays of one shape, padded or sharded evenly"),
@@ -159,6 +154,11 @@ def _hint(calls: Sequence[Call]) -> str:
         ("reduction", "pass the same ReduceOp on all ranks"),
     ):
         if len({getattr(call, name) for call in calls}) > 1:
+            if len({call.site for call in calls}) > 1:
+                return (
+                    "The ranks are at different lines: all must call the same collectives in the "
+                    "same order, with arguments that fit."
+                )
             return f"The {name} differs: {advice}."
     return "The arguments differ: pass the same ones on all ranks."
 

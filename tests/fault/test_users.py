@@ -86,14 +86,13 @@ def test_jobs_of_two_users_do_not_meet():
 
 
 WATCHED = """
-    import os
+    import os, signal
     import disttorch as torch
     import disttorch.distributed as dist
     dist.init_process_group()
     dist.all_reduce(torch.ones(4))
     print(os.getpid(), os.environ["DISTTORCH_RUN_DIR"], flush=True)
-    dist.barrier()
-    input()
+    signal.pause()
 """
 
 
