@@ -136,7 +136,7 @@ class _Registry:
         self.moved: dict[tuple[int, int], _Span] = {}
 
     def before_fork(self) -> None:
-        """Share nothing with the child but what is in use; until `after_fork` none comes or goes."""
+        """Share nothing with the child but what is in use; all stays so until `after_fork`."""
         self.lock.acquire()
         for span in tuple(self.moved.values()):
             # If the kernel refuses, the pages are missing in the child: better than shared.
