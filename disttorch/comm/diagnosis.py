@@ -54,12 +54,25 @@ def lost_text(rank: int, doing: str, reports: Sequence[PeerReport]) -> str:
 
 def late_text(rank: int, doing: str, timeout_s: float, reports: Sequence[PeerReport]) -> str:
     """The message of a CollectiveTimeoutError on `rank`, which was `doing` something."""
-    late = "; ".join(f"{_who(report)} has not arrived, {_last(report)}" for report in reports)
     return (
-        f"rank {rank}: {doing} timed out after {timeout_s:g} s: {late}. Look at what that rank is "
-        f"doing (`{_stack_command(reports)}`), or raise the time-out of the group or "
+        f"rank {rank}: {doing} timed out after {timeout_s:g} s: {_late(reports)}. Look at what "
+        f"that rank is doing (`{_stack_command(reports)}`), or raise the time-out of the group or "
         f"DISTTORCH_TIMEOUT_S."
     )
+
+
+def waiting_text(
+    rank: int, doing: str, waited_s: float, timeout_s: float, reports: Sequence[PeerReport]
+) -> str:
+    """The warning of a `rank` that has been `doing` something for long, and goes on."""
+    return (
+        f"rank {rank} has waited {waited_s:g} s in {doing}: {_late(reports)}. It gives up after "
+        f"{timeout_s:g} s; `{_stack_command(reports)}` shows where that rank is."
+    )
+
+
+def _late(reports: Sequence[PeerReport]) -> str:
+    return "; ".join(f"{_who(report)} has not arrived, {_last(report)}" for report in reports)
 
 
 def _stack_command(reports: Sequence[PeerReport]) -> str:

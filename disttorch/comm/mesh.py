@@ -6,8 +6,10 @@ after all have posted step s + 1, that is after all have finished reading step s
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from time import monotonic
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,6 +31,8 @@ from disttorch.comm.transport.ring import RingReader, RingWriter
 from disttorch.comm.transport.waiting import fence, spins_for, wait_until
 
 _MAX_CACHED_VIEWS = 256
+# Where no launcher looks for stalls, a rank says itself what it waits for, after so long.
+_WARN_AFTER_S = 10.0
 # A process that ends gives up its memory a moment before it counts as ended.
 _END_S = 0.5
 
@@ -97,6 +101,7 @@ class SharedMesh:
         self._page: StatusPage | None = None
         self._name = ""
         self._ticket = 0
+        self._warned_of: Deadline | None = None
 
     def record(self, page: StatusPage, name: str) -> None:
         """Tell `page` of all collectives from now on, under the group's `name`."""
@@ -199,10 +204,14 @@ class SharedMesh:
         Where those in turn depend on others, all of these are `alive`.
         """
         ready = self._taking_in(ready, peers)
+        warn_at_s = monotonic() + _WARN_AFTER_S
 
         def check() -> None:
             if self.closing:
                 raise GroupUnusableError(f"{doing} was ended by close() on this rank")
+            if monotonic() >= warn_at_s and self._warned_of is not deadline:
+                self._warned_of = deadline
+                self._warn(doing, deadline, peers())
             # Liveness first: what a rank wrote before it ended is seen by the looks that follow.
             reports = self.reports(alive or peers(), ended=self._ended())
             if any(report.lost for report in reports) and not ready():
@@ -216,6 +225,16 @@ class SharedMesh:
             reports = self.reports(peers(), ended=self._ended())
             text = diagnosis.late_text(self.ranks[self.rank], doing, deadline.timeout_s, reports)
             raise CollectiveTimeoutError(text, [report.rank for report in reports])
+
+    def _warn(self, doing: str, deadline: Deadline, peers: Sequence[int]) -> None:
+        """Say, once a call, what this rank waits for; with a launcher, that does it."""
+        if not os.environ.get("DISTTORCH_RUN_DIR"):
+            import logging  # noqa: PLC0415 - importing disttorch must not load it
+
+            reports = self.reports(peers, ended=set())
+            own = self.ranks[self.rank]
+            text = diagnosis.waiting_text(own, doing, _WARN_AFTER_S, deadline.timeout_s, reports)
+            logging.getLogger("disttorch").warning(text)
 
     def raise_if_left(self, peers: Sequence[int]) -> None:
         """Raise PeerLostError if one of `peers` takes part no more, now or in half a second.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -11,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from disttorch.comm import lifecycle
+from disttorch.comm import lifecycle, mesh
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.diagnosis import PeerReport, late_text
 from disttorch.comm.errors import (
@@ -206,3 +207,32 @@ def test_a_process_number_is_told_where_it_is_known(monkeypatch: pytest.MonkeyPa
         report = PeerReport(1, pid, False, Condition.ACTIVE, "", "")
         text = late_text(0, "barrier #1", 1.0, [report])
         assert f": {who} arrived" in text and f"--pid {number}`" in text
+
+
+@pytest.mark.parametrize("launcher", ["", "/a/run/directory"])
+def test_a_long_wait_is_told_once_where_no_launcher_looks(
+    launcher: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mesh, "_WARN_AFTER_S", 0.1)
+    monkeypatch.setenv("DISTTORCH_RUN_DIR", launcher)
+
+    def body(group: ProcessGroup) -> list[str]:
+        told: list[str] = []
+        monkeypatch.setattr(logging.getLogger("disttorch"), "warning", told.append)
+        if group.rank == 1:
+            time.sleep(0.4)
+        array = np.ones(LARGE)
+        group.all_reduce(array)
+        assert array[0] == 2.0
+        group.all_reduce(array)
+        return told
+
+    waited, came_late = run_ranks(2, body)
+    assert came_late == []
+    if launcher:
+        assert waited == []
+        return
+    (text,) = waited
+    assert text.startswith("rank 0 has waited 0.1 s in all_reduce #1 at ")
+    assert "rank 1 (pid " in text and "has not arrived, having called no collective" in text
+    assert "It gives up after 60 s; `py-spy dump --pid " in text
