@@ -151,7 +151,7 @@ def _hint(calls: Sequence[Call]) -> str:
         ("dtype", "convert the arrays to one dtype"),
         ("shape", "give all ranks arrays of one shape, padded or sharded evenly"),
         ("root", "pass the same src or dst on all ranks"),
-        ("reduction", "pass the same ReduceOp on all ranks"),
+        ("reduction", "pass the same ReduceOp on all ranks, train several models in one order"),
     ):
         if len({getattr(call, name) for call in calls}) > 1:
             if len({call.site for call in calls}) > 1:

@@ -56,7 +56,18 @@ class PremulSum:
         return f"PREMUL_SUM({self.factor!r})"
 
 
-Reduction = ReduceOp | PremulSum
+@dataclass(frozen=True, eq=False)
+class NamedOp:
+    """An operation on something that must be the same on all ranks: `name` says what it is.
+
+    Ranks that reduce things of other names find out that they disagree, be they of one size.
+    """
+
+    op: ReduceOp
+    name: str
+
+
+Reduction = ReduceOp | PremulSum | NamedOp
 
 _UFUNCS: dict[ReduceOp, np.ufunc] = {
     ReduceOp.SUM: np.add,
@@ -94,6 +105,8 @@ def reducer(op: Reduction, dtype: np.dtype[Any], n_ranks: int) -> Reduce:
     SUM, AVG, PRODUCT and PREMUL_SUM of 16-bit floats accumulate in float32 and round once. AVG and
     PREMUL_SUM of integers truncate towards zero. SUM of bools is OR, PRODUCT is AND.
     """
+    if isinstance(op, NamedOp):
+        return reducer(op.op, dtype, n_ranks)
     name = ReduceOp.PREMUL_SUM if isinstance(op, PremulSum) else ReduceOp(op)
     kind = _kind(dtype)
     if kind not in _KINDS[name]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from disttorch.comm.collectives.objects import loads, pack
 from disttorch.comm.member import Count
-from disttorch.comm.reduce_op import ReduceOp, Reduction
+from disttorch.comm.reduce_op import NamedOp, ReduceOp, Reduction
 from disttorch.comm.store.base import Store
 from disttorch.comm.transport.arena import Array
 from disttorch.comm.work import Work
@@ -135,6 +135,7 @@ class OnArrays:
 
     def all_reduce(self, array: Array, op: Reduction = ReduceOp.SUM, **how: Any) -> Work | None:
         """Reduce in place; a mean of floats as a sum of shares, which every backend can do."""
+        op = op.op if isinstance(op, NamedOp) else op
         if op == ReduceOp.AVG and array.dtype.kind in "fcV":
             array /= self.size
             op = ReduceOp.SUM

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from disttorch.comm.reduce_op import PremulSum, Reduce, ReduceOp, Reduction, reducer
+from disttorch.comm.reduce_op import NamedOp, PremulSum, Reduce, ReduceOp, Reduction, reducer
 from disttorch.comm.transport.arena import Array
 
 _FLOAT32 = np.dtype(np.float32)
@@ -36,6 +36,8 @@ class Stages:
 @lru_cache(maxsize=256)
 def stages_of(op: Reduction, dtype: np.dtype[Any], n_ranks: int) -> Stages:
     """Both stages of `op` over `n_ranks` ranks in all; TypeError if it cannot do the dtype."""
+    if isinstance(op, NamedOp):
+        return stages_of(op.op, dtype, n_ranks)
     whole = reducer(op, dtype, n_ranks)
     name = ReduceOp.PREMUL_SUM if isinstance(op, PremulSum) else ReduceOp(op)
     base = ReduceOp.SUM if name in _SCALED else name

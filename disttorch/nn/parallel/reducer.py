@@ -21,7 +21,7 @@ from disttorch.autograd.landing import Landing, land_in
 from disttorch.autograd.node import RemovableHandle
 from disttorch.comm import phases
 from disttorch.comm.errors import GroupUnusableError, SharedMemoryError
-from disttorch.comm.reduce_op import ReduceOp
+from disttorch.comm.reduce_op import NamedOp, ReduceOp
 from disttorch.distributed.grad_bucket import GradBucket
 from disttorch.futures import Future
 from disttorch.nn.parallel import complaints
@@ -35,7 +35,9 @@ CommHook = Callable[[GradBucket], Future[Tensor]]
 class Bucket:
     """A plan with its memory and what is known of the current backward pass."""
 
-    def __init__(self, plan: BucketPlan, memory: Any, parameters: Sequence[Tensor]) -> None:
+    def __init__(
+        self, plan: BucketPlan, memory: Any, parameters: Sequence[Tensor], average: NamedOp
+    ) -> None:
         self.plan = plan
         self.array = memory
         self.parameters = [parameters[s.parameter] for s in plan.slots]
@@ -47,6 +49,7 @@ class Bucket:
         starts = [*(s.offset for s in plan.slots[1:]), plan.numel]
         self._gaps = [memory[a:b] for a, b in zip(ends, starts, strict=True) if a != b]
         self.missing = len(plan.slots)
+        self.average = average
 
     def shown(self, index: int, is_last: bool) -> GradBucket:
         """The bucket as a communication hook sees it, zero between gradients."""
@@ -84,7 +87,10 @@ class Reducer:
         self.n_averaged: int | None = None  # ranks with data, if not all have
         self.places: list[tuple[dict[str, Any], str, int]] = []  # of modules, by parameter
         memories = _allocate(group, plans)
-        self.buckets = [Bucket(p, m, self.parameters) for p, m in zip(plans, memories, strict=True)]
+        self.buckets = [
+            Bucket(p, m, self.parameters, average)
+            for p, m, average in zip(plans, memories, _averages(group, len(plans)), strict=True)
+        ]
         self._place = {
             slot.parameter: (number, bucket.views[k])
             for number, bucket in enumerate(self.buckets)
@@ -261,7 +267,7 @@ class Reducer:
         """Reduce a bucket; returns what is to be waited for, None if nothing is."""
         bucket = self.buckets[number]
         if self.comm_hook is None:
-            return self.group.all_reduce(bucket.array, ReduceOp.AVG, async_op=in_background)
+            return self.group.all_reduce(bucket.array, bucket.average, async_op=in_background)
         future = self.comm_hook(bucket.shown(number, number == len(self.buckets) - 1))
         if not isinstance(future, Future):
             raise RuntimeError(
@@ -409,6 +415,19 @@ def _remove(handles: Iterable[RemovableHandle], landings: Iterable[Landing]) -> 
         handle.remove()
     for landing in landings:
         landing.withdraw()
+
+
+# How many models each group has averaged gradients of; equal on its ranks, which wrap together.
+_n_models: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+
+
+def _averages(group: Any, n_buckets: int) -> list[NamedOp]:
+    """The reductions of the buckets of one more model.
+
+    Ranks whose backward passes go through several models in different orders thereby find out.
+    """
+    model = _n_models[group] = _n_models.get(group, 0) + 1
+    return [NamedOp(ReduceOp.AVG, f"AVG of model {model}, bucket {i}") for i in range(n_buckets)]
 
 
 def _allocate(group: Any, plans: Sequence[BucketPlan]) -> list[Any]:

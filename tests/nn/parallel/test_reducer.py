@@ -8,7 +8,7 @@ import pytest
 
 import disttorch as torch
 from disttorch import nn, optim
-from disttorch.comm.errors import SharedMemoryError
+from disttorch.comm.errors import CollectiveMismatchError, SharedMemoryError
 from disttorch.comm.transport import segment
 from disttorch.distributed.world import GroupMember, _World
 from disttorch.nn.parallel import DistributedDataParallel
@@ -132,6 +132,17 @@ class Chosen(nn.Module):
 
     def forward(self, x, names):
         return sum(getattr(self, name)(x).sum() for name in names)
+
+
+def test_two_models_in_another_order_on_one_rank_are_not_averaged_with_each_other():
+    def body(group):
+        models = [DistributedDataParallel(ones(1), process_group=group) for _ in range(2)]
+        for model in models if group.rank else reversed(models):
+            model(torch.ones(1, 1)).sum().backward()
+
+    for outcome in outcomes_of(2, body):
+        assert isinstance(outcome.error, CollectiveMismatchError), outcome.trace
+        assert "AVG of model 2, bucket 0" in str(outcome.error)
 
 
 def test_what_one_rank_accumulated_reaches_all_though_the_last_pass_does_not_use_it():
