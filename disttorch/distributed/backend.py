@@ -191,8 +191,8 @@ def get_default_backend_for_device(device: object) -> str:
     return "zmq"
 
 
-def supports_complex(reduce_op: object) -> bool:
+def supports_complex(reduceOp: object) -> bool:
     """Return whether a ReduceOp takes complex numbers."""
-    return getattr(reduce_op, "name", "").partition("(")[0] in {
+    return getattr(reduceOp, "name", "").partition("(")[0] in {
         *("SUM", "AVG", "PRODUCT", "PREMUL_SUM"),
     }

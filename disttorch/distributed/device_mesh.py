@@ -127,7 +127,7 @@ class DeviceMesh:
                 raise RuntimeError(
                     f"Found the DeviceMesh have {self.ndim} dimensions",
                     "Optional kwarg `mesh_dim` needs to be specified when device_mesh.ndim > 1.",
-                    "If you want to get the list of all the ProcessGroups in the DeviceMesh, "
+                    "If you want to get the list of all the ProcessGroups in the DeviceMesh,"
                     "please use `get_all_groups()` instead.",
                 )
             mesh_dim = 0
