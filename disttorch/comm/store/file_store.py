@@ -63,8 +63,7 @@ class FileStore(Store):
         self, keys: Sequence[str], timeout_s: timedelta | float | None = None
     ) -> list[bytes]:
         """The values of `keys`, waiting until all are set."""
-        self.wait(keys, timeout_s)
-        return self._table.get_all(as_keys(keys))
+        return self._awaited(keys, timeout_s)
 
     def add(self, key: str, amount: int) -> int:
         """Add to the number under `key`; returns the new number."""
@@ -81,13 +80,19 @@ class FileStore(Store):
 
     def wait(self, keys: Sequence[str], timeout_s: timedelta | float | None = None) -> None:
         """Block until all `keys` are set."""
+        self._awaited(keys, timeout_s)
+
+    def _awaited(
+        self, keys: Sequence[str], timeout_s: timedelta | float | None = None
+    ) -> list[bytes]:
+        """The values of `keys` as soon as all are set."""
         wanted = as_keys(keys)
         deadline = Deadline.after(self.timeout_s if timeout_s is None else timeout_s)
         nap_s = _SHORTEST_NAP_S
         while True:
-            with self._locked(fcntl.LOCK_SH):
+            with self._locked():
                 if self._table.has_all(wanted):
-                    return
+                    return self._table.get_all(wanted)
             if deadline.expired():
                 missing = [as_text(key) for key in self._table.missing(wanted)]
                 raise StoreTimeoutError(
@@ -98,7 +103,7 @@ class FileStore(Store):
 
     def check(self, keys: Sequence[str]) -> bool:
         """Whether all `keys` are set now."""
-        with self._locked(fcntl.LOCK_SH):
+        with self._locked():
             return self._table.has_all(as_keys(keys))
 
     def delete_key(self, key: str) -> bool:
@@ -108,12 +113,12 @@ class FileStore(Store):
 
     def num_keys(self) -> int:
         """How many keys are set."""
-        with self._locked(fcntl.LOCK_SH):
+        with self._locked():
             return len(_users_keys(self._table))
 
     def list_keys(self) -> list[str]:
         """The keys that are set."""
-        with self._locked(fcntl.LOCK_SH):
+        with self._locked():
             return list(map(as_text, _users_keys(self._table)))
 
     def clone(self) -> FileStore:
@@ -132,7 +137,7 @@ class FileStore(Store):
         self._closed = True
 
     def _leave(self) -> None:
-        with self._locked(fcntl.LOCK_EX) as fd:
+        with self._locked() as fd:
             n_users = self._make(fd, lambda table: table.add(_USERS, -1), _USERS)
             own = 0 if self._is_clone else 1
             n_ended = self._make(fd, lambda table: table.add(_ENDED, own), _ENDED)
@@ -141,7 +146,7 @@ class FileStore(Store):
                 os.unlink(self.path)
 
     def _change(self, change: Callable[[Table], T], key: bytes) -> T:
-        with self._locked(fcntl.LOCK_EX) as fd:
+        with self._locked() as fd:
             return self._make(fd, change, key)
 
     def _make(self, fd: int, change: Callable[[Table], T], key: bytes) -> T:
@@ -164,7 +169,8 @@ class FileStore(Store):
         return result
 
     @contextmanager
-    def _locked(self, kind: int) -> Iterator[int]:
+    def _locked(self) -> Iterator[int]:
+        """The file, caught up with; nobody else reads or writes it, in no thread either."""
         if self._closed:
             raise DistStoreError(f"the store in {self.path} was closed")
         is_ours = False
@@ -172,7 +178,7 @@ class FileStore(Store):
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 _check_own(fd, self.path)
-                fcntl.flock(fd, kind)
+                fcntl.flock(fd, fcntl.LOCK_EX)
                 if is_ours := self._is_there(fd):
                     self._catch_up(fd)
                     yield fd

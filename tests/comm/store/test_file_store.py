@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -126,3 +127,27 @@ def test_a_file_that_is_removed_or_cut_is_an_error(tmp_path: Path, how) -> None:
         with pytest.raises(DistStoreError, match="was removed or cut short"):
             call()
     store.close()
+
+
+def test_threads_may_share_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that read on at once would each count what they have read."""
+    path = str(tmp_path / "store")
+    store, writer = FileStore(path, timeout_s=5.0), FileStore(path)
+    both, pread = threading.Barrier(2), os.pread
+
+    def read_together(*arguments: int) -> bytes:
+        data = pread(*arguments)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.3)
+        return data
+
+    writer.set("k", "v")
+    monkeypatch.setattr(os, "pread", read_together)
+    readers = [threading.Thread(target=store.check, args=(["k"],)) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    monkeypatch.undo()
+    writer.set("l", "w")
+    assert store.multi_get(["k", "l"]) == [b"v", b"w"]
