@@ -73,6 +73,7 @@ class HostLink:
         # Where the others' ranks are, and when that was news; replaced, never changed.
         self._elsewhere: dict[int, tuple[float, dict[str, Any]]] = {}
         self._stands_still = False
+        self._fails = False  # the store has not answered when it was last asked
         self._written = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -164,7 +165,9 @@ class HostLink:
         try:
             self._write(store)
             self._read(store, listened_s)
+            self._fails = False
         except DistStoreError:
+            self._fails = True
             if not self._store_stands_still:
                 self._silent_s[0] += listened_s
             self._store_failed()
@@ -198,8 +201,8 @@ class HostLink:
         self._written.set()
 
     def _exchange(self, store: ZmqStore, where: dict[str, Any]) -> None:
-        if self._cut_off:
-            return
+        if self._cut_off or self._fails:
+            return  # each question would hold up how soon a host is missed
         try:
             store.set(where_key(self.node), json.dumps(where))
             told = [n for n in self._others if n in self._elsewhere or store.check([where_key(n)])]

@@ -246,3 +246,25 @@ def test_a_host_that_stands_still_is_known_to_the_others():
                 time.sleep(2e-3)
             assert links[0].stands_still is still
         all_leave(links)
+
+
+def test_a_store_that_does_not_answer_is_not_asked_where_ranks_are(clock):
+    asked = []
+
+    class Silent(Frozen):
+        def set(self, key, value):
+            asked.append(key)
+            raise StoreTimeoutError("no answer")
+
+    with linked(start=False) as (links, server), ZmqStore(server.address, 5.0, KEY) as store:
+        link = links[1]
+        looks(link, store, clock, 1.0)
+        clock.s += host_link.BEAT_EVERY_S
+        link._look(Silent())
+        link.tell_where({"alive": [2]})
+        link._take_post(Silent())
+        assert asked == [host_link.page_key(1)]
+        looks(link, store, clock, 1.0)
+        link.tell_where({"alive": [2]})
+        link._take_post(store)
+        assert store.check([host_link.where_key(1)])
