@@ -61,11 +61,9 @@ class Claim:
         traceback: TracebackType | None,
     ) -> None:
         if self.region is not None:
-            if error is not None:
-                # Peers that are not done yet may write to the segment after this rank has left.
-                with contextlib.suppress(OSError):
-                    self.region.copy_out()
-            self.region.users.discard(id(self))
+            # Peers that are not done yet may write to the segment after an error of this rank.
+            with contextlib.suppress(OSError):
+                self.region.leave(id(self), failed=error is not None)
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ class Region:
         self.nbytes = nbytes
         self.users = {user}
         self.shared = False
+        self._spoilt = False
         check_available(nbytes)
         self.segment = Segment(nbytes, 0)
         self.segment.memory.close()
@@ -67,11 +68,21 @@ class Region:
             raise _short(nbytes, error) from None
 
     def use(self, user: int) -> bool:
-        """Begin to work on it, until `user` is taken from `users`; False if it is not shared."""
+        """Begin to work on it, until `leave`; False if it is shared no more, or not for long."""
         with _registry.lock:
-            if self.shared:
-                self.users.add(user)
-            return self.shared
+            if not self.shared or self._spoilt:
+                return False
+            self.users.add(user)
+            return True
+
+    def leave(self, user: int, *, failed: bool) -> None:
+        """End the work of `user`; after the last one the pages are copied out if any `failed`."""
+        with _registry.lock:
+            self.users.discard(user)
+            self._spoilt = self._spoilt or failed
+            # Not before: what the others' peers write to the segment would be lost.
+            if self._spoilt and not self.users:
+                self.copy_out()
 
     def share(self) -> None:
         """Let the segment take the place of the pages; SharedMemoryError if it cannot."""
@@ -157,10 +168,12 @@ class _Registry:
 
     def forget(self, key: tuple[int, int]) -> None:
         """The array whose pages these are dies."""
-        self.spans.pop(key, None)
-        span = self.moved.pop(key, None)
-        if span is not None and span.region is not None:
-            span.region.vacate()
+        # Not between two steps of a fork in another thread: it would map over memory given back.
+        with self.lock:
+            self.spans.pop(key, None)
+            span = self.moved.pop(key, None)
+            if span is not None and span.region is not None:
+                span.region.vacate()
 
 
 _registry = _Registry()

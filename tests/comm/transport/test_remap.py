@@ -7,6 +7,7 @@ import gc
 import mmap
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -259,6 +260,34 @@ def test_what_was_copied_out_is_safe_from_late_writers() -> None:
     peer[:] = 0
     np.testing.assert_array_equal(flat, array())
     assert remap.find(flat) is None
+
+
+def test_what_fails_on_one_part_takes_nothing_from_another_under_way() -> None:
+    flat = array()
+    region = moved(flat)
+    peer, at = seen_by_peer(region), region.start - flat.ctypes.data
+    assert region.use(1)
+    assert region.use(2)
+    region.leave(1, failed=True)
+    assert not region.use(3)
+    peer[5] = 201
+    assert flat[at + 5] == 201
+    region.leave(2, failed=False)
+    peer[5] = 202
+    assert (flat[at + 5], region.shared) == (201, False)
+
+
+def test_an_array_does_not_die_amid_a_fork_of_another_thread() -> None:
+    held = [array()]
+    region = moved(held[0])
+    with remap._registry.lock:  # as from before a fork to after it
+        thread = threading.Thread(target=held.clear)
+        thread.start()
+        thread.join(0.1)
+        assert thread.is_alive()
+        assert region.shared
+    thread.join(10)
+    assert not region.shared
 
 
 @pytest.mark.parametrize("what", ["available", "write", "map"])
