@@ -60,7 +60,7 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
         self._loads = [0] * self.world_size
         self._owners: dict[Tensor, int] = {}
         self._all_state_dicts: list[dict[str, Any]] = []
-        super().__init__(params, defaults)
+        super().__init__(_checked(params), defaults)
         Joinable.__init__(self)
         for group in self.param_groups:
             self._distribute(group)
@@ -239,6 +239,25 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
     def join_process_group(self) -> Any:
         """The ranks that join."""
         return self._group
+
+
+def _checked(params: Any) -> list[Any]:
+    """The parameters or groups as a list; PyTorch's errors for what is neither."""
+    if isinstance(params, Tensor):
+        raise TypeError(
+            f"`params` argument should be an iterable of Tensors, but got {params.type()}"
+        )
+    expected = "`params` argument should be an iterable of Tensors or dicts"
+    try:
+        given = list(params)
+    except TypeError:
+        raise TypeError(f"{expected}, but got {type(params).__name__}") from None
+    if not given:
+        raise ValueError("ZeroRedundancyOptimizer got an empty parameter list")
+    kinds = ((Tensor, tuple), dict)  # a tuple is a parameter with its name
+    if not any(all(isinstance(p, kind) for p in given) for kind in kinds):
+        raise TypeError(expected)
+    return given
 
 
 class _StepWithTheOthers(JoinHook):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib
 from typing import Any
 
 # `t` and `d` are the library and its distributed module, `r` the rank, `z` makes zeros.
@@ -225,6 +226,12 @@ wrap(t.nn.Linear(1, 1), param_to_hook_all_reduce=1)
 wrap(t.nn.Linear(1, 1), delay_all_reduce_named_params=5)
 wrap(t.nn.Linear(1, 1), mixed_precision=5)
 wrap(t.nn.LazyLinear(1))
+zero([])
+zero(3)
+zero([1])
+zero([z(1), {'params': [z(2)]}])
+zero(z(1))
+zero([z(1)]).state_dict()
 ddp().register_comm_hook(None, 5)
 ddp().register_comm_hook(None, bad_hook)
 ddp().join(enable=5)
@@ -255,6 +262,10 @@ def names(torch: Any, dist: Any, rank: int) -> dict[str, Any]:
 
         return type(pickle.loads(pickle.dumps(model))).__name__
 
+    def zero(params: Any) -> Any:
+        optim = importlib.import_module(f"{torch.__name__}.distributed.optim")
+        return optim.ZeroRedundancyOptimizer(params, torch.optim.SGD, lr=0.1)
+
     return {
         "t": torch,
         "d": dist,
@@ -266,6 +277,7 @@ def names(torch: Any, dist: Any, rank: int) -> dict[str, Any]:
         "completed": completed,
         "bad_hook": bad_hook,
         "pickled": pickled,
+        "zero": zero,
         "wrap": torch.nn.parallel.DistributedDataParallel,
         "ddp": lambda: torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(1, 1)),
     }

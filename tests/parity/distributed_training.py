@@ -86,6 +86,44 @@ def checkpointed(torch: Any) -> Any:
     return Checkpointed()
 
 
+def weight_normed(torch: Any) -> Any:
+    model = mlp(torch)
+    importlib.import_module(f"{torch.__name__}.nn.utils.parametrizations").weight_norm(model[0])
+    return model
+
+
+def recomputed_twice(torch: Any) -> Any:
+    checkpoint = importlib.import_module(f"{torch.__name__}.utils.checkpoint").checkpoint
+
+    class Twice(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.inner = torch.nn.Linear(N_IN, N_IN), mlp(torch)
+
+        def forward(self, x: Any) -> Any:
+            x = self.first(x)
+            return sum(checkpoint(self.inner, k * x, use_reentrant=True) for k in (1, 2))
+
+    return Twice()
+
+
+def changing(torch: Any) -> Any:
+    class Changing(torch.nn.Module):
+        """Of three layers each pass uses others, and each rank its own."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = torch.nn.ModuleList(torch.nn.Linear(N_IN, N_OUT) for _ in range(3))
+            self.n_passes = 0
+
+        def forward(self, x: Any) -> Any:
+            self.n_passes += 1
+            first = int(x[0, 0] * 100) % 3
+            return self.layers[first](x) + self.layers[self.n_passes % 3](x)
+
+    return Changing()
+
+
 Run = dict[str, Any]
 # How each run differs from a plain one: the model, DDP's options, what is done in a step.
 RUNS: dict[str, Run] = {
@@ -101,6 +139,15 @@ RUNS: dict[str, Run] = {
     "unused, static": {"model": partly_used, "how": {"static_graph": True}},
     "checkpoint": {"model": checkpointed},
     "checkpoint, static": {"model": checkpointed, "how": {"static_graph": True}},
+    "checkpoints, reentrant": {"model": recomputed_twice, "how": {"static_graph": True}},
+    "changing use": {"model": changing, "how": {"find_unused_parameters": True}},
+    "changing use, accumulate": {
+        **{"model": changing, "accumulate": True, "how": {"find_unused_parameters": True}},
+    },
+    "weight norm": {"model": weight_normed},
+    "batch norm, rows as the rank": {"model": convolutional, "rows": 3},
+    "penalty": {"model": mlp, "penalty": True},
+    "two forwards": {"model": mlp, "forwards": 2},
     "accumulate": {"model": mlp, "accumulate": True},
     "clip": {"model": mlp, "clip": 0.1},
     "adam": {"model": mlp, "optimizer": "AdamW"},
@@ -163,7 +210,7 @@ def trained(torch: Any, rank: int, run: Run) -> Any:
     with around(torch, run, model, optimizer):
         for step in range(N_STEPS - (5 * rank if "uneven" in run else 0)):
             optimizer.zero_grad()
-            losses.append(one_step(torch, run, model, 2 * step + rank, dtype))
+            losses.append(one_step(torch, run, model, step, rank, dtype))
             if "clip" in run:
                 norm = torch.nn.utils.clip_grad_norm_(model.parameters(), run["clip"])
                 losses.append(norm.item())
@@ -179,11 +226,17 @@ def around(torch: Any, run: Run, model: Any, optimizer: Any) -> Any:
     return join([model, optimizer] if "zero" in run else [model])
 
 
-def one_step(torch: Any, run: Run, model: Any, at: int, dtype: Any) -> float:
-    x = numbers(torch, N_ROWS, N_IN, start=at).to(dtype)
+def one_step(torch: Any, run: Run, model: Any, step: int, rank: int, dtype: Any) -> float:
+    n_rows = N_ROWS + rank * run.get("rows", 0)
+    x = numbers(torch, n_rows, N_IN, start=2 * step + rank).to(dtype)
     if run.get("accumulate"):
         with model.no_sync():
             model(x).square().mean().backward()
-    loss = (model(x) - x[:, :N_OUT]).square().mean()
+    x.requires_grad_("penalty" in run)
+    outputs = [model(k * x) for k in range(1, 1 + run.get("forwards", 1))]
+    loss = (sum(outputs) - x[:, :N_OUT]).square().mean()
+    if "penalty" in run:
+        (slope,) = torch.autograd.grad(outputs[0].sum(), x, create_graph=True)
+        loss = loss + (slope.norm(2, 1) - 1).square().mean()
     loss.backward()
     return float(loss.item())

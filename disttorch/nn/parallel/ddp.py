@@ -269,6 +269,24 @@ class DistributedDataParallel(ModuleWrapper, Joinable):
         hook = default_hooks.fp16_compress_hook if compressed else default_hooks.allreduce_hook
         self.register_comm_hook(self._group, hook)
 
+    def _get_ddp_logging_data(self) -> dict[str, Any]:
+        """Return how the model is trained, under PyTorch's names; training frameworks log it."""
+        hook = self._comm_hook
+        return {
+            "world_size": int(self._group.size),
+            "rank": int(self._group.rank),
+            "module_name": type(self.module).__name__,
+            "num_parameter_tensors": len(self._named_parameters()),
+            "total_parameter_size_bytes": sum(p.nbytes for _, p in self._named_parameters()),
+            "broadcast_buffers": self.broadcast_buffers,
+            "bucket_cap_bytes": self.bucket_bytes_cap,
+            "find_unused_parameters": self.find_unused_parameters,
+            "gradient_as_bucket_view": self.gradient_as_bucket_view,
+            "static_graph": self.static_graph,
+            "can_set_static_graph": False,  # it is not looked for
+            "comm_hook": "" if hook is None else getattr(hook, "func", hook).__qualname__,
+        }
+
     def _set_static_graph(self) -> None:
         """Treat the graph as static from now on, which PyTorch's constructor option also does."""
         self.static_graph = True

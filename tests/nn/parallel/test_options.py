@@ -1,4 +1,4 @@
-"""Arguments of `DistributedDataParallel` that are refused, before ranks talk."""
+"""Arguments of `DistributedDataParallel`, and what a wrapper tells of itself."""
 
 import math
 
@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from disttorch import nn
-from disttorch.nn.parallel import options
+from disttorch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+from disttorch.nn.parallel import DistributedDataParallel, options
 from disttorch.nn.parallel.bucket import plan_buckets
+from tests.comm.ranks import run_ranks
 
 NONE = dict.fromkeys(
     ("delay_all_reduce_named_params", "param_to_hook_all_reduce", "bucket_cap_mb_list")
@@ -52,3 +54,24 @@ def test_an_infinite_cap_is_one_bucket():
     assert options.first_cap_nbytes(options.cap_nbytes(None)) == 1 << 20
     with pytest.raises(ValueError, match="must be a number of MiB"):
         options.cap_nbytes(math.nan)
+
+
+def test_what_training_frameworks_ask_a_wrapper():
+    def body(group):
+        model = DistributedDataParallel(nn.Linear(2, 1), process_group=group, bucket_cap_mb=1)
+        model.register_comm_hook(group, allreduce_hook)
+        data = model._get_ddp_logging_data()
+        names = ("world_size", "module_name", "total_parameter_size_bytes", "comm_hook")
+        return [data[name] for name in names], data["can_set_static_graph"], model.device_type
+
+    expected = [2, "Linear", 12, "allreduce_hook"], False, "cpu"
+    assert run_ranks(2, body) == [expected] * 2
+
+
+def test_what_a_wrapper_leaves_to_each_rank():
+    def body(group):
+        inner = nn.Linear(2, 1)
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(inner, ["bias"])
+        return DistributedDataParallel(inner, process_group=group).parameters_to_ignore
+
+    assert run_ranks(1, body) == [{"bias"}]
