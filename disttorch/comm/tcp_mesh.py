@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from disttorch.comm.deadline import Deadline
+from disttorch.comm.errors import CollectiveTimeoutError, PeerLostError, in_words
 from disttorch.comm.header import HEADER_BYTES, SEQUENCE, EncodedCall
 from disttorch.comm.mesh import Part, Reader, SharedMesh, Writer
 from disttorch.comm.transport.arena import Array, Condition, Page
@@ -28,6 +29,8 @@ _CHUNK_BYTES = 1 << 20
 # Of a stream, sent and not yet taken: a rank that leaves must have it out within its linger.
 _WINDOW_BYTES = 4 << 20
 _NAP_MS = 1
+# For a peer that waits for another rank to say so, after both have waited in vain.
+_LAST_WORDS_S = 0.2
 
 
 class TcpMesh(SharedMesh):
@@ -97,35 +100,50 @@ class TcpMesh(SharedMesh):
             if not pieces:
                 self.pump()
             if not pieces:
-                # A rank that the peer waits for may have ended.
-                self.wait_for(
-                    lambda: bool(pieces),
-                    deadline,
-                    lambda: [peer],
-                    self.doing(),
-                    eager=self.eager,
-                    alive=tuple(self._streams),
-                )
+                self._wait_for_piece(peer, pieces, deadline)
             piece = pieces.popleft()
             if piece.nbytes == nbytes:
                 return piece
             self.wire.drop()
 
+    def _wait_for_piece(self, peer: int, pieces: deque[memoryview], deadline: Deadline) -> None:
+        doing, rank = self.doing(), self.ranks[peer]
+
+        def wait(ready: Callable[[], bool], deadline: Deadline, alive: tuple[int, ...]) -> None:
+            self.wait_for(ready, deadline, lambda: [peer], doing, eager=self.eager, alive=alive)
+
+        try:
+            # A rank that the peer waits for may have ended.
+            wait(lambda: bool(pieces), deadline, tuple(self._streams))
+        except PeerLostError as lost:
+            if rank in lost.ranks:
+                raise
+            raise PeerLostError(f"{lost} It waited there for rank {rank}.", lost.ranks) from None
+        except CollectiveTimeoutError as late:
+            # Or not come: then the peer gives up as well, and all say at once whom they missed.
+            self.leave(Condition.GAVE_UP, in_words(late))
+            try:
+                wait(lambda: False, Deadline.after(_LAST_WORDS_S), ())
+            except CollectiveTimeoutError:
+                raise late from None
+
     def leave(self, condition: Condition, text: str = "") -> None:
         """Tell the other ranks that this one takes part no more; only the first reason counts."""
         if self.pages and self.own.condition()[0] is Condition.ACTIVE:
             self.own.leave(condition, text)
-            for peer in self._streams:
+            for peer in self._streams.keys() - self._gone():
                 self.wire.send(peer, Kind.LEAVE, [text.encode(errors="replace")], int(condition))
         if condition is Condition.EXITED:
             # The process ends, and with it what it has queued and not yet sent.
-            self.wire.close()
+            self.wire.close(self._gone())
 
     def close(self) -> None:
         """Forget all views and close the sockets."""
+        self.pump()
         with self._taking:
+            gone = self._gone()
             super().close()
-        self.wire.close()
+        self.wire.close(gone)
 
     def forget(self) -> None:
         """In a forked child, which is not the rank: let go of its connections."""
@@ -175,6 +193,12 @@ class TcpMesh(SharedMesh):
             return ready()
 
         return pumped
+
+    def _gone(self) -> set[int]:
+        """The peers on other hosts that have left; one that gave up may still listen."""
+        here = (Condition.ACTIVE, Condition.GAVE_UP)
+        pages = self.pages
+        return {p for p in self._streams if pages and pages[p].condition()[0] not in here}
 
     def _ended(self) -> set[int]:
         cut = {self.ranks[peer] for peer in self.wire.cut_off()}
