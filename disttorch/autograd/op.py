@@ -63,6 +63,8 @@ class Op(Node):
     * `pointwise`: the methods, "forward" or "backward", in which an element depends on what is at
       its own position alone: those work on large arrays in pieces that fit the cache, in several
       threads. Such a `forward` keeps arrays by `save` and `save_output` only.
+    * `heavy`: those methods of `pointwise` that compute so long on an element that threads pay on
+      arrays of medium size; the others are done with it before a second thread is awake.
     * `ufunc`: the function of the array library that `forward` is, if it is just one.
     * `apart`: which input, 0 or 1, is a mask or an index, whose dtype the others need not have.
     * `torch_name`: PyTorch's name of the node where it is not the op's with ``Backward0`` added.
@@ -80,6 +82,7 @@ class Op(Node):
     non_differentiable_outputs: ClassVar[tuple[int, ...]] = ()
     saved_for: ClassVar[tuple[tuple[int, ...], ...]] = ()
     pointwise: ClassVar[tuple[str, ...]] = ()
+    heavy: ClassVar[tuple[str, ...]] = ()
     ufunc: ClassVar[str] = ""
     apart: ClassVar[int | None] = None
     torch_name: ClassVar[str] = ""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Array = Any
 
+_FEWEST = 3  # pieces: of a formula the first one is computed before the others are shared
+
 
 class _Cut:
     """How arrays that broadcast to `shape` are sliced: as flat memory, or along dimension 0."""
@@ -98,6 +100,12 @@ def _keeps_arrays(notes: dict[str, Any]) -> bool:
     return any(getattr(value, "ndim", 0) for value in notes.values())
 
 
+def _worthwhile(op: type[Op], way: str, backend: Backend, n: int) -> bool:
+    """Whether threads gain anything by sharing `n` elements."""
+    least = backend.pieces_from if way in op.heavy else backend.light_pieces_from
+    return n >= least and backend.n_threads() > 1
+
+
 def _ufunc(op: type[Op], backend: Backend) -> Any:
     """The array library's function that is the operator and takes `out`, or None."""
     found = getattr(backend.xp, op.ufunc, None) if op.ufunc else None
@@ -110,7 +118,7 @@ def forward(ctx: Op, arrays: Sequence[Any], params: dict[str, Any]) -> Any:
     if "forward" not in op.pointwise or not shape:
         return ctx.forward(*arrays, **params)
     kernel = backend.forward_kernel(op.op_name, arrays, params)
-    if kernel is None and backend.n_threads() < 2:
+    if kernel is None and not _worthwhile(op, "forward", backend, _n_elements(shape)):
         return ctx.forward(*arrays, **params)
     cut = _Cut(backend, arrays, shape)
     views = cut.views(arrays)
@@ -120,7 +128,7 @@ def forward(ctx: Op, arrays: Sequence[Any], params: dict[str, Any]) -> Any:
         y, target = cut.empty(first.dtype)
         kernel(views, target)
         return y
-    if cut.n < 2:
+    if cut.n < _FEWEST:
         return ctx.forward(*arrays, **params)
     ufunc = _ufunc(op, backend)
     if ufunc is not None and cut.order is not None:
@@ -178,7 +186,7 @@ def backward(node: Op, g: Array) -> Any:
         return gx
     cut = _Cut(backend, arrays, g.shape)
     views, kind = cut.views(arrays), type(node)
-    if cut.n < 2 or backend.n_threads() < 2:
+    if cut.n < _FEWEST or not _worthwhile(kind, "backward", backend, g.size):
         return node.backward(g)
 
     def compute(i: int) -> Any:

@@ -29,8 +29,10 @@ class Backend(Kernels, LinearAlgebra, SpecialFunctions):
     # Elements a chain of in-place operations should work on at a time, to stay in the cache;
     # None: all at once.
     fused_block: int | None = None
-    # Elements from which pointwise operators are cut into pieces, and elements of a piece.
+    # Elements from which pointwise operators are cut into pieces, and elements of a piece; those
+    # that do little with an element are cut from `light_pieces_from` elements only.
     pieces_from: float = math.inf
+    light_pieces_from: float = math.inf
     piece: int = 1
 
     def __init__(self) -> None:

@@ -31,6 +31,8 @@ _SELU_SCALE = 1.0507009873554804934193349852946
 class Gelu(PointwiseOp):
     """x times the normal distribution's probability of values below x."""
 
+    heavy = ("forward", "backward")
+
     @classmethod
     def array_function(cls, backend: Backend) -> Callable[..., Any]:
         """Return the function of an array."""
@@ -52,6 +54,7 @@ class Gelu(PointwiseOp):
 class GeluTanh(PointwiseOp):
     """Gelu with the probability approximated by a hyperbolic tangent."""
 
+    heavy = ("forward", "backward")
     torch_name = "GeluBackward0"
 
     def forward(ctx, x: Array) -> Array:
@@ -82,6 +85,8 @@ def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
 class Silu(PointwiseOp):
     """x * sigmoid(x)."""
 
+    heavy = ("forward", "backward")
+
     @classmethod
     def array_function(cls, backend: Backend) -> Callable[..., Any]:
         """Return the function of an array."""
@@ -106,6 +111,8 @@ def silu(input: Tensor) -> Tensor:
 
 class Elu(PointwiseOp):
     """scale * x where x > 0, scale * alpha * (exp(rate * x) - 1) elsewhere."""
+
+    heavy = ("forward", "backward")
 
     def forward(ctx, x: Array, alpha: float, scale: float, rate: float) -> Array:
         refuse_kinds(x, "biu", "elu_cpu")
@@ -149,6 +156,8 @@ def celu(input: Tensor, alpha: float = 1.0) -> Tensor:
 class Softplus(PointwiseOp):
     """log(1 + exp(beta x)) / beta; x itself where beta x is above the threshold."""
 
+    heavy = ("forward", "backward")
+
     def forward(ctx, x: Array, beta: float, threshold: float) -> Array:
         refuse_kinds(x, "biuc", "softplus_cpu")
         ctx.save(0)
@@ -176,6 +185,8 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 class LogSigmoid(PointwiseOp):
     """log(1 / (1 + exp(-x)))."""
 
+    heavy = ("forward", "backward")
+
     def forward(ctx, x: Array) -> Array:
         refuse_kinds(x, "biuc", "log_sigmoid_cpu")
         ctx.save(0)
@@ -196,6 +207,8 @@ def logsigmoid(input: Tensor) -> Tensor:
 
 class Mish(PointwiseOp):
     """x * tanh(log(1 + exp(x)))."""
+
+    heavy = ("forward", "backward")
 
     def forward(ctx, x: Array) -> Array:
         refuse_kinds(x, "biuc", "mish_cpu")
@@ -240,6 +253,7 @@ def softsign(input: Tensor) -> Tensor:
 class Tanhshrink(PointwiseOp):
     """x - tanh(x)."""
 
+    heavy = ("forward", "backward")
     promotes = "float"
 
     def forward(ctx, x: Array) -> Array:

@@ -28,6 +28,7 @@ class Pointwise(PointwiseOp):
     """
 
     promotes = "float"
+    heavy = ("forward",)
     from_output: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
@@ -172,7 +173,7 @@ log1p = function_of(Log1p)
 class Sqrt(Pointwise):
     """Square root; NaN below 0."""
 
-    ufunc, from_output = "sqrt", True
+    ufunc, from_output, heavy = "sqrt", True, ()
 
     def slope(ctx, y: Any) -> Any:
         return 0.5 / y
@@ -184,7 +185,7 @@ sqrt = function_of(Sqrt)
 class Rsqrt(Pointwise):
     """1 / sqrt(x)."""
 
-    from_output = True
+    from_output, heavy = True, ()
 
     def compute(ctx, x: Array) -> Array:
         return 1 / ctx.xp.sqrt(x)
@@ -199,7 +200,7 @@ rsqrt = function_of(Rsqrt)
 class Reciprocal(Pointwise):
     """1 / x."""
 
-    from_output = True
+    from_output, heavy = True, ()
 
     def compute(ctx, x: Array) -> Array:
         return 1 / x
@@ -214,7 +215,7 @@ reciprocal = function_of(Reciprocal)
 class Square(Pointwise):
     """x * x; integers stay integers, bools become int64."""
 
-    promotes, torch_name = "same", "PowBackward0"
+    promotes, torch_name, heavy = "same", "PowBackward0", ()
 
     def compute(ctx, x: Array) -> Array:
         return x.astype("int64") if x.dtype.kind == "b" else x * x

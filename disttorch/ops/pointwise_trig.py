@@ -22,7 +22,7 @@ Array = Any
 class Sin(Pointwise):
     """Sine of x in radians."""
 
-    ufunc = "sin"
+    ufunc, heavy = "sin", ("forward", "backward")
 
     def slope(ctx, x: Any) -> Any:
         return ctx.F.cos(x)
@@ -34,7 +34,7 @@ sin = function_of(Sin)
 class Cos(Pointwise):
     """Cosine of x in radians."""
 
-    ufunc = "cos"
+    ufunc, heavy = "cos", ("forward", "backward")
 
     def slope(ctx, x: Any) -> Any:
         return -ctx.F.sin(x)

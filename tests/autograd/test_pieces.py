@@ -35,6 +35,7 @@ LAYOUTS = {
 def small_pieces(monkeypatch):
     """Pieces of 16 elements in two threads, whatever the machine is set to; without kernels."""
     monkeypatch.setattr(NumpyBackend, "pieces_from", 8)
+    monkeypatch.setattr(NumpyBackend, "light_pieces_from", 8)
     monkeypatch.setattr(NumpyBackend, "piece", 16)
     monkeypatch.setattr(NumpyBackend, "n_threads", staticmethod(lambda: 2))
     pieces = []
@@ -108,3 +109,14 @@ def test_operands_as_large_as_each_other_with_other_numbers_of_dimensions(small_
     y = torch.addcdiv(x, x.view(1, 100), x, value=2)
     assert y.shape == (1, 100)
     assert torch.allclose(y, x + 2)
+
+
+@pytest.mark.parametrize(
+    ("function", "shared"),
+    [(F.relu, False), (torch.neg, False), (torch.sqrt, False), (torch.tanh, True), (F.gelu, True)],
+)
+def test_what_memory_sets_the_pace_of_is_not_shared(small_pieces, monkeypatch, function, shared):
+    monkeypatch.setattr(NumpyBackend, "light_pieces_from", 1000)
+    x = torch.linspace(0.5, 1, 100).requires_grad_()
+    function(x).backward(torch.ones(100))
+    assert bool(small_pieces) is shared

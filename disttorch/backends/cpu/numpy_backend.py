@@ -102,7 +102,10 @@ class NumpyBackend(Backend):
     keep_where = staticmethod(masks.keep_where)
     fused_block = 1 << 17  # measured: smaller blocks cost more in calls than the cache saves
 
+    # A second thread is there after 0.1 ms, and holds the first one up: on 800 k floats relu took
+    # 0.7 ms in two threads and 0.15 in one, tanh 1.5 and 2.6.
     pieces_from = 1 << 17
+    light_pieces_from = 1 << 22
     piece = 1 << 17
 
     run_pieces = staticmethod(run_pieces)

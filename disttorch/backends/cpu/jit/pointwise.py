@@ -20,6 +20,7 @@ Array = np.ndarray
 
 _NUMBER = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?(?:e-?\d+)?)")
 _PIECE = 1 << 17  # elements that a thread takes at a time
+_SHARED_FROM = 1 << 20  # elements; a second thread wakes up too late for fewer
 
 
 def forward_kernel(op: str, arrays: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -76,7 +77,7 @@ class _Run:
         """Compute `out` from arrays of the same length, in the order of the formula's names."""
         arrays = [flat[i] for i in self.kept]
         kernel, scalars, n = self.kernel, self.scalars, out.size
-        if get_num_threads() < 2:
+        if n < _SHARED_FROM or get_num_threads() < 2:
             kernel(*arrays, out, *scalars)
             return
 
