@@ -1,10 +1,11 @@
-"""Convolution on NumPy: copy the windows into a matrix, then one matrix product.
+"""Convolution on NumPy: copy the windows into a matrix, then matrix products.
 
 Two layouts of that matrix. *Pixel-major* (pixels, taps x channels) is copied from channels-last
 images in runs of a whole window row, which is several times faster than gathering single pixels;
 with few channels the runs are short and *tap-major* (channels x taps, pixels) has the longer ones.
 A batch goes through in blocks of images whose matrix stays in the cache. Backward recomputes the
 matrix: it costs a tenth of the product and would otherwise be the largest thing kept by training.
+`conv_rows` needs a smaller matrix; it is for images of many channels and small weights.
 
 Shapes: x (N, C, *S), w (O, C / groups, *kernel), y (N, O, *S'). Layouts: y is channels last in
 memory if x or w is, as in PyTorch.
@@ -12,12 +13,14 @@ memory if x or w is, as in PyTorch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from disttorch.backends.cpu import conv_depthwise
+from disttorch.backends.cpu import conv_depthwise, conv_rows
+from disttorch.backends.cpu.image_blocks import image_blocks, run_blocks
 from disttorch.backends.cpu.layout import (
     channels_first_view,
     channels_last_view,
@@ -30,6 +33,8 @@ from disttorch.backends.window import Window
 
 Array = np.ndarray
 
+# Weights from which a product an image block is large enough for BLAS's own threads to share it.
+_LARGE_WEIGHT = 1 << 20  # bytes
 # Measured on 1 MB of L2: blocks of 1 to 8 MB are equally fast, smaller ones pay for their calls.
 _BLOCK_NBYTES = 4 << 20
 # Contiguous floats copied at a time from which pixel-major columns win.
@@ -50,17 +55,17 @@ def conv_forward(x: Array, w: Array, b: Array | None, window: Window, groups: in
     x, w, result = _as_float32(x), _as_float32(w), y
     if x.dtype != y.dtype:
         result = np.empty_like(y, x.dtype)
-    if groups == 1:
-        _forward(x, w, window, result)
-    elif w.shape[1] == 1:
+    if groups > 1 and w.shape[1] == 1:
         conv_depthwise.forward(x, w, window, result)
-    else:
+        if b is not None:
+            result += b.reshape(-1, *(1,) * (x.ndim - 2))
+    elif groups > 1:
         for xs, ws in _group_slices(x.shape[1], w.shape[0], groups):
             part = np.empty((x.shape[0], ws.stop - ws.start, *out_shape[2:]), x.dtype)
-            _forward(x[:, xs], w[ws], window, part)
+            _forward(x[:, xs], w[ws], None if b is None else b[ws], window, part)
             result[:, ws] = part
-    if b is not None:
-        result += b.reshape(-1, *(1,) * (x.ndim - 2))
+    else:
+        _forward(x, w, b, window, result)
     if result is not y:
         y[...] = result
     return y
@@ -108,17 +113,22 @@ def _group_slices(n_in: int, n_out: int, groups: int) -> list[tuple[slice, slice
     return [(slice(g * i, (g + 1) * i), slice(g * o, (g + 1) * o)) for g in range(groups)]
 
 
-def _blocks(n: int, nbytes_each: int) -> Iterator[slice]:
-    """Cut a batch of `n` images into blocks whose scratch fits the cache."""
+def _blocks(n: int, nbytes_each: int, large: bool) -> list[slice]:
+    """Cut a batch of `n` images into blocks whose scratch fits the cache.
+
+    `large`: BLAS's threads are to share each product, not ours the blocks.
+    """
+    if not large:
+        return image_blocks(n, nbytes_each)
     step = max(1, _BLOCK_NBYTES // max(1, nbytes_each))
-    return (slice(i, min(i + step, n)) for i in range(0, n, step))
+    return [slice(i, min(i + step, n)) for i in range(0, n, step)]
 
 
 # ---- columns ------------------------------------------------------------------------------------
 
 
 class _Columns:
-    """The windows of blocks of images as matrices, in one reused buffer."""
+    """The windows of blocks of images as matrices."""
 
     def __init__(self, x: Array, window: Window) -> None:
         self.x, self.window = x, window
@@ -128,11 +138,7 @@ class _Columns:
         dense_row = window.dilation[-1] == 1
         run = x.shape[1] * (window.kernel[-1] if dense_row else 1)
         self.pixel_major = run >= _LONG_RUN or window.n_taps == 1
-        self._buffer: Array | None = None
-
-    def blocks(self) -> Iterator[slice]:
-        """Cut the batch into blocks."""
-        return _blocks(self.x.shape[0], self.n_pixels * self.depth * self.x.itemsize)
+        self.nbytes = self.n_pixels * self.depth * x.itemsize  # of an image's matrix
 
     def weight(self, w: Array) -> Array:
         """Lay a weight (O, C, *kernel) out to fit: (O, depth)."""
@@ -158,12 +164,12 @@ class _Columns:
             lead, steps, inner = (n,), x.strides[1:-1], x.strides[-1:]
             shape = (n, *self.out_sizes, *window.kernel, x.shape[-1])
             strides = (x.strides[0], *self._moves(steps), *self._taps(steps), *inner)
-            return self._copy(as_strided(x, shape, strides)).reshape(*lead, self.n_pixels, -1)
+            return as_strided(x, shape, strides).copy().reshape(*lead, self.n_pixels, -1)
         x = padded(x, window.padding)
         steps = x.strides[-d:]
         shape = (x.shape[1], *window.kernel, n, *self.out_sizes)
         strides = (x.strides[1], *self._taps(steps), x.strides[0], *self._moves(steps))
-        columns = self._copy(as_strided(x, shape, strides))
+        columns = as_strided(x, shape, strides).copy()
         return columns.reshape(self.depth, n, self.n_pixels).transpose(1, 2, 0)
 
     def _moves(self, steps: tuple[int, ...]) -> tuple[int, ...]:
@@ -171,14 +177,6 @@ class _Columns:
 
     def _taps(self, steps: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(a * d for a, d in zip(steps, self.window.dilation, strict=True))
-
-    def _copy(self, windows: Array) -> Array:
-        """Copy the overlapping windows into the buffer."""
-        if self._buffer is None:
-            self._buffer = np.empty(windows.size, windows.dtype)
-        columns = self._buffer[: windows.size].reshape(windows.shape)
-        np.copyto(columns, windows)
-        return columns
 
     def flat(self, columns: Array) -> Array:
         """Merge images and pixels of a block without a copy: (images x pixels, depth)."""
@@ -190,47 +188,67 @@ class _Columns:
 # ---- dense --------------------------------------------------------------------------------------
 
 
-def _forward(x: Array, w: Array, window: Window, y: Array) -> None:
-    """Write the convolution into `y`; one group."""
+def _forward(x: Array, w: Array, b: Array | None, window: Window, y: Array) -> None:
+    """Write the convolution, plus b, into `y`; one group."""
     n, n_out = y.shape[:2]
+    bias = None if b is None else b.reshape(-1, *(1,) * (x.ndim - 2))
     if window.is_pointwise and x.flags.c_contiguous and y.flags.c_contiguous:
         np.matmul(w.reshape(n_out, -1), x.reshape(n, x.shape[1], -1), out=y.reshape(n, n_out, -1))
+        if bias is not None:
+            np.add(y, bias, y)
+        return
+    if conv_rows.fits(x, w.nbytes, window):
+        conv_rows.forward(x, w, bias, window, y)
         return
     columns = _Columns(x, window)
     matrix = columns.weight(w)
     images_apart = y.flags.c_contiguous and columns.n_pixels >= _MIN_PIXELS
-    for part in columns.blocks():
+
+    def work(_: int, part: slice) -> None:
         block, target = columns.block(part), y[part]
         if images_apart:
             out = target.reshape(target.shape[0], n_out, -1)
             np.matmul(matrix, block.transpose(0, 2, 1), out=out)
-            continue
-        target = channels_last_view(target)
-        product = columns.flat(block) @ matrix.T
-        target[...] = product.reshape(target.shape)
+        else:
+            last = channels_last_view(target)
+            last[...] = (columns.flat(block) @ matrix.T).reshape(last.shape)
+        if bias is not None:
+            np.add(target, bias, target)
+
+    large = w.nbytes > _LARGE_WEIGHT
+    run_blocks(work, _blocks(n, columns.nbytes, large), shared=not large)
 
 
 def _backward_weight(x: Array, gy: Array, window: Window) -> Array:
     """Gradient of the weight; one group."""
     n_out = gy.shape[1]
+    w_nbytes = window.n_taps * x.shape[1] * n_out * x.itemsize
     if window.is_pointwise and x.flags.c_contiguous and gy.flags.c_contiguous:
         n_pixels = int(np.prod(x.shape[2:]))
         planes, pixels = (a.reshape(*a.shape[:2], n_pixels) for a in (x, gy))
         total = np.matmul(pixels, planes.transpose(0, 2, 1)).sum(0)
         return total.reshape(*total.shape, *window.kernel)
+    if conv_rows.fits(x, w_nbytes, window):
+        return conv_rows.backward_weight(x, gy, window)
+    large = w_nbytes > _LARGE_WEIGHT
     columns = _Columns(x, window)
     # Contiguous gradients stay as they are if a product an image is cheaper than a transposition.
     images_apart = gy.flags.c_contiguous and columns.depth <= columns.n_pixels
-    gw = np.zeros((columns.depth, n_out), gy.dtype)
-    for part in columns.blocks():
+    blocks = _blocks(len(x), columns.nbytes, large)
+    totals: list[Any] = [None] * len(blocks)
+
+    def work(i: int, part: slice) -> None:
         block = columns.block(part)
         if images_apart:
             pixels = gy[part].reshape(block.shape[0], n_out, -1).transpose(0, 2, 1)
-            gw += np.matmul(block.transpose(0, 2, 1), pixels).sum(0)
+            totals[i] = np.matmul(block.transpose(0, 2, 1), pixels).sum(0)
         else:
             pixels = np.ascontiguousarray(channels_last_view(gy[part])).reshape(-1, n_out)
-            gw += columns.flat(block).T @ pixels
-    return columns.restore_weight(gw, window.kernel)
+            totals[i] = columns.flat(block).T @ pixels
+
+    run_blocks(work, blocks, shared=not large)
+    total = functools.reduce(np.add, totals, np.zeros((columns.depth, n_out), gy.dtype))
+    return columns.restore_weight(total, window.kernel)
 
 
 def _backward_input(gy: Array, w: Array, window: Window, gx: Array) -> None:
@@ -243,10 +261,14 @@ def _backward_input(gy: Array, w: Array, window: Window, gx: Array) -> None:
     if window.is_pointwise and gy.flags.c_contiguous and gx.flags.c_contiguous:
         np.matmul(w.reshape(n_out, n_in).T, gy.reshape(n, n_out, -1), out=gx.reshape(n, n_in, -1))
         return
+    if conv_rows.fits_backward_input(gy, w, window):
+        conv_rows.backward_input(gy, w, window, gx)
+        return
     add = _add_planes if n_in < _FEW_CHANNELS else _add_pixels
     by_tap = w.transpose(*range(2, w.ndim), 0, 1).reshape(-1, n_out, n_in)
-    for part in _blocks(n, window.n_taps * n_pixels * n_in * gy.itemsize):
-        add(gy[part], by_tap, window, gx[part])
+    large = w.nbytes > _LARGE_WEIGHT
+    blocks = _blocks(n, window.n_taps * n_pixels * n_in * gy.itemsize, large)
+    run_blocks(lambda _, part: add(gy[part], by_tap, window, gx[part]), blocks, shared=not large)
 
 
 def _add_pixels(gy: Array, by_tap: Array, window: Window, gx: Array) -> None:

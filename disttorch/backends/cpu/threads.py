@@ -100,6 +100,47 @@ def set_num_threads(n: int) -> None:
     _Setting.n = n
 
 
+class _Alone:
+    """How many callers share work by threads of our own now, so that BLAS must not."""
+
+    n = 0
+    lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def blas_alone() -> Iterator[None]:
+    """Have BLAS compute each product in the thread that asks for it; may be nested and shared."""
+    functions = _openblas()
+    if functions is None:
+        yield
+        return
+    with _Alone.lock:
+        _Alone.n += 1
+        if _Alone.n == 1:
+            functions[1](1)
+    try:
+        yield
+    finally:
+        with _Alone.lock:
+            _Alone.n -= 1
+            if not _Alone.n:
+                functions[1](get_num_threads())
+
+
+def _let_go() -> None:
+    """A process that was forked inside of `blas_alone` starts anew, with the threads set."""
+    _Alone.lock = threading.Lock()
+    if _Alone.n:
+        _Alone.n = 0
+        functions = _openblas()
+        if functions:
+            functions[1](get_num_threads())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
+
+
 def usable_cores() -> int:
     """Return the number of cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -63,6 +63,8 @@ def conv_backward_input(
 def conv_backward_weight(x: Array, gy: Array, window: Window, groups: int = 1) -> Array:
     """Return the gradient of the weight; see `conv.conv_backward_weight`."""
     shape = (gy.shape[1], x.shape[1] // groups, *window.kernel)
+    if x.shape[1] == 1:  # twice as fast: oneDNN has no kernel for a single channel
+        return conv.conv_backward_weight(x, gy, window)
     gw = np.empty(shape, x.dtype)
     if not _run(_backward_weight, (x, gy), gw, x.shape, shape, gy.shape, window, groups):
         return conv.conv_backward_weight(x, gy, window, groups)
