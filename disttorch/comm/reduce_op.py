@@ -41,6 +41,10 @@ class ReduceOp(IntEnum):
         return f"<RedOpType.{self.name}: {self.value}>"
 
 
+class ReductionError(TypeError, RuntimeError):
+    """An operation that a dtype does not have; of PyTorch's backends it is a RuntimeError."""
+
+
 @dataclass(frozen=True)
 class PremulSum:
     """ReduceOp.PREMUL_SUM with its factor: the sum of every rank's values times `factor`.
@@ -100,10 +104,11 @@ _BLOCK = 1 << 14
 
 @lru_cache(maxsize=256)
 def reducer(op: Reduction, dtype: np.dtype[Any], n_ranks: int) -> Reduce:
-    """The function that reduces `n_ranks` arrays; TypeError if `op` cannot do their dtype.
+    """The function that reduces `n_ranks` arrays; ReductionError if `op` cannot do their dtype.
 
     SUM, AVG, PRODUCT and PREMUL_SUM of 16-bit floats accumulate in float32 and round once. AVG and
-    PREMUL_SUM of integers truncate towards zero. SUM of bools is OR, PRODUCT is AND.
+    PREMUL_SUM of integers truncate towards zero. SUM of bools is OR, PRODUCT is AND. A NaN of any
+    rank is the MIN and the MAX.
     """
     if isinstance(op, NamedOp):
         return reducer(op.op, dtype, n_ranks)
@@ -111,7 +116,7 @@ def reducer(op: Reduction, dtype: np.dtype[Any], n_ranks: int) -> Reduce:
     kind = _kind(dtype)
     if kind not in _KINDS[name]:
         what = _KIND_NAMES.get(kind, str(dtype))
-        raise TypeError(f"Cannot use ReduceOp.{name.name} with {what} dtype {dtype.name}")
+        raise ReductionError(f"Cannot use ReduceOp.{name.name} with {what} dtype {dtype.name}")
     reduce = _fold(_multiply if (kind, name) == ("c", ReduceOp.PRODUCT) else _UFUNCS[name])
     if name is ReduceOp.AVG:
         reduce = _divided(reduce, kind, n_ranks)

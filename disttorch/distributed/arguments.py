@@ -90,7 +90,9 @@ def check_reduction(op: Any, tensor: Tensor, name: str) -> None:
             f" got {op!r}"
         )
     if tensor.dtype.is_complex and not supports_complex(op):
-        raise ValueError(f"{name} does not support RedOpType.{op.name} on complex tensors")
+        raise InvalidArgumentError(
+            f"{name} does not support RedOpType.{op.name} on complex tensors"
+        )
 
 
 def root_of(group: Group, root: int | None, group_root: int | None, default: int | None) -> int:

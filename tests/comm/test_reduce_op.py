@@ -29,8 +29,9 @@ def test_every_dtype_and_number_of_ranks(op) -> None:
 def test_what_an_operation_does_not_know_is_refused(op) -> None:
     for dtype in (*DTYPES, np.dtype("M8[s]"), np.dtype("V3"), np.dtype("S4")):
         if dtype not in OPS[op]:
-            with pytest.raises(TypeError, match=rf"Cannot use ReduceOp.*{re.escape(dtype.name)}"):
-                reducer(op, dtype, 2)
+            for kind in (TypeError, RuntimeError):
+                with pytest.raises(kind, match=rf"Cannot use ReduceOp.*{re.escape(dtype.name)}"):
+                    reducer(op, dtype, 2)
 
 
 @pytest.mark.parametrize("op", [op for op, dtypes in OPS.items() if np.dtype("c8") in dtypes])

@@ -30,6 +30,49 @@ def reductions(torch: Any, dist: Any, r: int) -> dict[str, Any]:
     return out
 
 
+def edge_values(torch: Any, dtype: Any, r: int, *, ordered: bool) -> Any:
+    """Ends of the range, infinities, zeros of both signs and NaN; not what has no order."""
+    if dtype is torch.bool:
+        return torch.tensor([[False, True, False, True], [False, False, True, True]][r])
+    if not dtype.is_floating_point and not dtype.is_complex:
+        low, high = torch.iinfo(dtype).min, torch.iinfo(dtype).max
+        rows = [[low, high, 3, high - 1, 7, 0, low], [low, 1, high, high - 2, 2, 0, high]]
+        return torch.tensor(rows[r], dtype=dtype)
+    nan, inf = float("nan"), float("inf")
+    rows = [[1.0, inf, inf, -0.0, 2.5, 1e-30], [-inf, inf, 1.0, -0.0, 3.25, 1e30]]
+    if not ordered:
+        rows = [[*rows[0], nan, 1.0, 0.0, -0.0, inf], [*rows[1], 1.0, nan, -0.0, 0.0, -inf]]
+    if dtype.is_complex:
+        return torch.complex(torch.tensor(rows[r]), torch.tensor(rows[r][::-1])).to(dtype)
+    return torch.tensor(rows[r]).to(dtype)
+
+
+def edges(torch: Any, dist: Any, r: int) -> dict[str, Any]:
+    """Reductions of values at the edges; gloo takes a NaN of one rank for the MIN or not."""
+    out = {}
+    for op in (*REDUCTIONS, "AVG"):
+        for dtype in (*DTYPES, "complex64", "complex128"):
+            kind, ordered = getattr(torch, dtype), op in {"MIN", "MAX"}
+            integral = dtype == "bool" or "int" in dtype
+            if (op == "AVG" and integral) or (op == "PRODUCT" and "complex" in dtype):
+                continue  # more than gloo does
+
+            def all_reduce(kind: Any = kind, ordered: bool = ordered, op: str = op) -> Any:
+                x = edge_values(torch, kind, r, ordered=ordered)
+                dist.all_reduce(x, getattr(dist.ReduceOp, op))
+                return list(map(repr, x.tolist()))
+
+            def reduce(kind: Any = kind, ordered: bool = ordered, op: str = op) -> Any:
+                x = edge_values(torch, kind, r, ordered=ordered)
+                dist.reduce(x, 1, getattr(dist.ReduceOp, op))
+                return list(map(repr, x.tolist())) if r == 1 else None
+
+            out |= {f"all_reduce {op} {dtype}": all_reduce}
+            if op != "AVG":
+                out |= {f"reduce {op} {dtype}": reduce}
+    return out
+
+
 def movements(torch: Any, dist: Any, r: int) -> dict[str, Any]:
     def v(n: int = 5) -> Any:
         return values(torch, r, n=n)
@@ -178,7 +221,7 @@ def refusals(torch: Any, dist: Any, r: int) -> dict[str, Any]:
     }
 
 
-TABLES = (reductions, movements, messages, gradients, refusals)
+TABLES = (reductions, edges, movements, messages, gradients, refusals)
 
 
 def plain(value: Any) -> Any:

@@ -89,7 +89,7 @@ def _apart() -> Iterator[Setting]:
     yield Setting("tcp", "SCATTERED", {"all_reduce": Way.SCATTERED}, True)
     for way in dict.fromkeys(way for _, way in PLANS):
         ways = {name: way for name, planned in PLANS if planned is way}
-        yield Setting("tcp", way.name, ways, False)
+        yield Setting("tcp", way.name, ways, exact=way is Way.PAIRWISE)
 
 
 def _mixed() -> Iterator[Setting]:
