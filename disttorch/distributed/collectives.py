@@ -277,7 +277,7 @@ def monitored_barrier(
 ) -> None:
     """Barrier whose RuntimeError names all ranks that did not come within `timeout`."""
     if not outside(group):
-        own_group.monitored_barrier(resolve_group(group), timeout)
+        own_group.monitored_barrier(resolve_group(group), timeout, wait_all_ranks)
 
 
 all_gather_single = all_gather_into_tensor

@@ -92,10 +92,11 @@ def monitored_barrier(
         own.barrier(async_op=False, timeout_s=timeout_s)
     except CollectiveTimeoutError as error:
         waited_ms = round(1000 * (own.timeout_s if timeout_s is None else timeout_s))
+        many = "s" if wait_all_ranks or len(error.ranks) != 1 else ""
         names = ", ".join(map(str, error.ranks))
         raise CollectiveTimeoutError(
-            f"[Rank {own.rank}]: Ranks {names} failed to pass monitoredBarrier in {waited_ms} ms. "
-            f"{error}",
+            f"[Rank {own.rank}]: Rank{many} {names} failed to pass monitoredBarrier in "
+            f"{waited_ms} ms. {error}",
             error.ranks,
         ) from None
 
@@ -432,4 +433,4 @@ class OwnGroup(ArrayGroup):
         self, timeout: timedelta | float | None = None, wait_all_ranks: bool = False
     ) -> None:
         """Barrier whose RuntimeError names all ranks that did not come within `timeout`."""
-        monitored_barrier(self, timeout)
+        monitored_barrier(self, timeout, wait_all_ranks)

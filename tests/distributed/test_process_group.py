@@ -1,6 +1,7 @@
 """Groups under PyTorch's own method names, and backends that somebody else writes."""
 
 import pickle
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -25,6 +26,8 @@ def joined(tmp_path, body, **how):
         try:
             return body(dist.get_rank())
         finally:
+            if how.get("together"):  # nobody leaves before all are done
+                group.barrier()
             if dist.is_initialized():
                 dist.destroy_process_group()
 
@@ -82,6 +85,33 @@ def test_a_method_takes_one_tensor_at_a_time():
             dist.AllreduceOptions().rootRank = 1
     finally:
         dist.destroy_process_group()
+
+
+def waits_in_vain(rank):
+    if rank:
+        return None
+    with pytest.raises(RuntimeError) as caught:
+        dist.monitored_barrier(timeout=timedelta(seconds=0.2))
+    return str(caught.value)
+
+
+def test_a_monitored_barrier_names_all_that_did_not_come(tmp_path):
+    told, *_ = joined(tmp_path, waits_in_vain, together=True)
+    assert told.startswith("[Rank 0]: Ranks 1, 2 failed to pass monitoredBarrier in 200 ms")
+
+
+@pytest.mark.parametrize(("wait_all_ranks", "missing"), [(False, "Rank"), (True, "Ranks")])
+def test_one_rank_is_named_as_pytorch_names_it(tmp_path, wait_all_ranks, missing):
+    def body(rank):
+        pair = dist.new_group([0, 1])
+        if rank:
+            return None
+        with pytest.raises(RuntimeError) as caught:
+            pair.monitored_barrier(timedelta(seconds=0.2), wait_all_ranks)
+        return str(caught.value)
+
+    told, *_ = joined(tmp_path, body, together=True)
+    assert told.startswith(f"[Rank 0]: {missing} 1 failed to pass monitoredBarrier in 200 ms")
 
 
 # ---- backends of one's own --------------------------------------------------------------------
