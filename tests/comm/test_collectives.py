@@ -374,6 +374,19 @@ def test_a_sample_of_the_sweep(transport: str, n_ranks: int, every: int) -> None
     assert sweep.overlapping(setting, n_ranks, sizes=(5001,)) > 0
 
 
+@pytest.mark.parametrize("transport", ["shared", "tcp"])
+def test_one_dimension_with_gaps_in_it_is_no_memory_to_send(transport: str) -> None:
+    for setting in settings(transport):
+        chosen = [
+            case
+            for case in sweep.cases(setting)
+            if (case.layout, case.size, case.dtype.str) == ("strided", sweep.LARGE, "<f4")
+        ]
+        assert chosen
+        found = sweep.run(setting, 2, chosen)
+        assert not found.failures, "\n".join(found.failures)
+
+
 BAD_CALLS: list[tuple[Callable[[ProcessGroup], object], type[Exception], str]] = [
     (lambda g: g.all_reduce([1.0]), TypeError, "must be a NumPy array, got list"),
     (lambda g: g.all_reduce(np.array([{}])), TypeError, "holds Python objects"),

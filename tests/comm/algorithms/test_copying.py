@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from disttorch.comm.algorithms.copying import PAGE, address_of, clashes, copy, empty_beside
+from disttorch.comm.algorithms.copying import (
+    PAGE,
+    address_of,
+    clashes,
+    copy,
+    empty_beside,
+    flat_of,
+    kept_apart,
+)
 
 
 def at_page_offset(offset: int, size: int) -> np.ndarray:
@@ -37,3 +45,35 @@ def test_memory_beside_a_source_does_not_clash_with_it(source: int) -> None:
         target = empty_beside(source, nbytes)
         assert target.nbytes == nbytes
         assert not clashes(address_of(target), source)
+
+
+def test_what_is_flat_has_no_gaps() -> None:
+    memory = np.arange(24).reshape(4, 6)
+    given = (memory, memory.T, memory[:, ::2], memory[0, ::2], memory[::-1, 0], memory[2, 3, ...])
+    for array in given:
+        flat = flat_of(array)
+        assert flat.flags.c_contiguous and flat.tolist() == [int(x) for x in array.flat]
+    assert np.shares_memory(flat_of(memory), memory)
+
+
+@pytest.mark.parametrize(
+    ("source", "targets", "in_step", "is_copied"),
+    [
+        ((0, 4), [(4, 8)], True, False),
+        ((0, 4), [(0, 4)], True, False),
+        ((0, 4), [(0, 4)], False, True),
+        ((0, 4), [(0, 2), (8, 9)], True, False),
+        ((1, 4), [(0, 2), (8, 9)], True, True),
+        ((4, 8), [(0, 4), (8, 12)], True, False),
+        ((4, 8), [(0, 5), (8, 12)], True, True),
+        ((0, 4), [(3, 7)], True, True),
+    ],
+)
+def test_inputs_are_copied_where_writing_would_change_them(
+    source, targets, in_step, is_copied
+) -> None:
+    memory = np.arange(12)
+    given = memory[slice(*source)]
+    (kept,) = kept_apart([given], [memory[slice(*t)] for t in targets], in_step=in_step)
+    assert np.array_equal(kept, given)
+    assert np.shares_memory(kept, memory) is not is_copied
