@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import signal
@@ -19,7 +20,7 @@ from disttorch.comm import join_tcp, peers, status
 from disttorch.comm.collectives import allocate
 from disttorch.comm.deadline import Deadline
 from disttorch.comm.env import RankEnv, exit_key
-from disttorch.comm.errors import PeerLostError, SharedMemoryError
+from disttorch.comm.errors import PeerLostError, SharedMemoryError, StoreTimeoutError
 from disttorch.comm.group import ProcessGroup
 from disttorch.comm.status import StatusPage
 from disttorch.comm.store import FileStore
@@ -283,3 +284,20 @@ def test_the_report_of_an_error_takes_every_text(tmp_path: Path) -> None:
     page = StatusPage(0, str(tmp_path / "status-0-0"))
     status.dump(page, "no such file: \udcff")
     assert r"\udcff" in (tmp_path / "collectives-0-0.txt").read_text()
+
+
+def test_a_store_whose_lock_is_held_by_a_stopped_process_is_an_error_in_time(
+    tmp_path: Path,
+) -> None:
+    store = FileStore(f"{tmp_path}/store", timeout_s=0.1)
+    store.set("key", "value")
+    with open(f"{tmp_path}/store") as held:
+        # As a process does that was stopped in the middle of a call.
+        fcntl.flock(held, fcntl.LOCK_EX)
+        for call in (lambda: store.set("key", "other"), lambda: store.get("key", 0.0)):
+            began_s = time.monotonic()
+            with pytest.raises(StoreTimeoutError, match="locked by another process"):
+                call()
+            assert time.monotonic() - began_s < 3.0
+    assert store.get("key") == b"value"
+    store.close()

@@ -25,6 +25,8 @@ _CHANGE = struct.Struct("<Iq")
 # How many stores have the file open, and how many of the job's ranks have closed theirs.
 _USERS, _ENDED = b"\0users", b"\0ended"
 _SHORTEST_NAP_S = 1e-3
+# What others do under the lock takes far less, unless they are stopped.
+_SHORTEST_LOCK_S = 1.0
 _LONGEST_NAP_S = 20e-3
 
 
@@ -90,7 +92,7 @@ class FileStore(Store):
         deadline = Deadline.after(self.timeout_s if timeout_s is None else timeout_s)
         nap_s = _SHORTEST_NAP_S
         while True:
-            with self._locked():
+            with self._locked(deadline.remaining_s()):
                 if self._table.has_all(wanted):
                     return self._table.get_all(wanted)
             if deadline.expired():
@@ -137,7 +139,7 @@ class FileStore(Store):
         self._closed = True
 
     def _leave(self) -> None:
-        with self._locked() as fd:
+        with self._locked(0.0) as fd:
             n_users = self._make(fd, lambda table: table.add(_USERS, -1), _USERS)
             own = 0 if self._is_clone else 1
             n_ended = self._make(fd, lambda table: table.add(_ENDED, own), _ENDED)
@@ -169,8 +171,12 @@ class FileStore(Store):
         return result
 
     @contextmanager
-    def _locked(self) -> Iterator[int]:
-        """The file, caught up with; nobody else reads or writes it, in no thread either."""
+    def _locked(self, timeout_s: float | None = None) -> Iterator[int]:
+        """The file, caught up with; nobody else reads or writes it, in no thread either.
+
+        Raises StoreTimeoutError if that takes longer than `timeout_s`, by default the store's, and
+        a second at the least.
+        """
         if self._closed:
             raise DistStoreError(f"the store in {self.path} was closed")
         is_ours = False
@@ -178,12 +184,26 @@ class FileStore(Store):
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 _check_own(fd, self.path)
-                fcntl.flock(fd, fcntl.LOCK_EX)
+                self._lock(fd, self.timeout_s if timeout_s is None else timeout_s)
                 if is_ours := self._is_there(fd):
                     self._catch_up(fd)
                     yield fd
             finally:
                 os.close(fd)
+
+    def _lock(self, fd: int, timeout_s: float) -> None:
+        deadline = Deadline.after(max(timeout_s, _SHORTEST_LOCK_S))
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            # A lock that blocks would do so for as long as a stopped process holds it.
+            if deadline.expired():
+                raise StoreTimeoutError(
+                    f"the store in {self.path} was locked by another process for "
+                    f"{deadline.timeout_s:g} s; is one of the ranks stopped?"
+                )
+            time.sleep(_SHORTEST_NAP_S)
 
     def _is_there(self, fd: int) -> bool:
         """Whether the locked file still has its name; if not, it is another one's that has ended.
