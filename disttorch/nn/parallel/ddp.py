@@ -21,7 +21,7 @@ from disttorch.nn.parallel.complaints import difference
 from disttorch.nn.parallel.ddp_join import DDPJoinHook, tell_the_joined
 from disttorch.nn.parallel.mixed_precision import cast_buffers, run
 from disttorch.nn.parallel.reducer import Reducer
-from disttorch.nn.parallel.replicas import broadcast_all
+from disttorch.nn.parallel.replicas import broadcast_all, share_buffers
 from disttorch.nn.parallel.wrapper import ModuleWrapper
 from disttorch.nn.parameter import UninitializedParameter
 from disttorch.tensor import Tensor
@@ -172,11 +172,6 @@ class DistributedDataParallel(ModuleWrapper, Joinable):
             if f"{path}.{name}".lstrip(".") not in self.parameters_to_ignore
         ]
 
-    def _buffers_now(self) -> list[Any]:
-        """The module's buffers, wherever their modules have put new ones."""
-        buffers = (owner._buffers.get(name) for owner, name in self._buffer_places)
-        return [b for b in buffers if b is not None]
-
     def _check_equal(self) -> None:
         """Raise RuntimeError if the ranks' models differ in a parameter's name, shape, dtype or
         in whether it is trained.
@@ -194,12 +189,12 @@ class DistributedDataParallel(ModuleWrapper, Joinable):
     def _sync_from(self, root: int) -> None:
         """Take parameters and buffers from one rank."""
         broadcast_all(self._group, [p for _, p in self._named_parameters()], root)
-        broadcast_all(self._group, self._buffers_now(), root)
+        share_buffers(self._group, self._buffer_places, root)
 
     # ---- training -----------------------------------------------------------------------------
 
     def forward(self, *inputs: Any, **keywords: Any) -> Any:
-        """Run the wrapped module; buffers are brought to rank 0's before, in training."""
+        """Run the wrapped module; in training, buffers are rank 0's before, and after backward."""
         recording = is_grad_enabled()
         sync = self.require_backward_grad_sync and recording
         buffers = self.will_sync_module_buffers() and sync
@@ -209,7 +204,7 @@ class DistributedDataParallel(ModuleWrapper, Joinable):
         if sync and self._joining:
             root = self._meet_the_joined(buffers)
         if buffers:
-            broadcast_all(self._group, self._buffers_now(), root)
+            share_buffers(self._group, self._buffer_places, root)
         if self.mixed_precision is None or self.mixed_precision.param_dtype is None:
             outputs = self.module(*inputs, **keywords)
         else:
@@ -219,7 +214,14 @@ class DistributedDataParallel(ModuleWrapper, Joinable):
                 self._reducer = self._make_reducer()
             assert self._reducer is not None
             self._reducer.prepare(sync, outputs)
+            # Evaluation then needs no collective, which ranks may do apart.
+            share = buffers and not self._joining
+            self._reducer.after = self._share_buffers() if share else None
         return outputs
+
+    def _share_buffers(self) -> Callable[[], None]:
+        """What brings buffers to those of rank 0; without this wrapper, which has the reducer."""
+        return functools.partial(share_buffers, self._group, self._buffer_places)
 
     def will_sync_module_buffers(self) -> bool:
         """Return whether a forward pass brings the buffers to those of rank 0."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from disttorch.distributed.algorithms.join import JoinHook
-from disttorch.nn.parallel.replicas import broadcast_all
+from disttorch.nn.parallel.replicas import share_buffers
 
 
 def tell_the_joined(group: Any, *, active: bool, buffers: bool) -> tuple[int, int, bool]:
@@ -35,7 +35,7 @@ class DDPJoinHook(JoinHook):
         model = self.model
         root, n_active, buffers = tell_the_joined(model._group, active=False, buffers=False)
         if buffers:
-            broadcast_all(model._group, model._buffers_now(), root)
+            share_buffers(model._group, model._buffer_places, root)
         reducer = model._reducer
         reducer.n_averaged = None if self.divide_by_initial_world_size else n_active
         reducer.shadow()

@@ -84,6 +84,7 @@ class Reducer:
         self.group = group
         self.sync = True
         self.comm_hook: CommHook | None = None
+        self.after: Callable[[], None] | None = None  # called when all averages are there
         self.n_averaged: int | None = None  # ranks with data, if not all have
         self.places: list[tuple[dict[str, Any], str, int]] = []  # of modules, by parameter
         memories = _allocate(group, plans)
@@ -297,6 +298,8 @@ class Reducer:
         self._show_averages()
         self._check_untaken()
         self._reset()
+        if self.after is not None:
+            self.after()
 
     def _check_untaken(self) -> None:
         """Raise RuntimeError if a gradient was stepped with, and dropped, before its average."""

@@ -126,21 +126,6 @@ def test_find_unused_parameters_averages_over_all_ranks():
     assert run_ranks(2, body) == [expected, expected]
 
 
-def test_buffers_follow_rank_0():
-    def body(group):
-        model = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4))
-        wrapped = DistributedDataParallel(model, process_group=group)
-        mine = torch.tensor([[1.0, 2.0], [3.0, float(group.rank)], [0.0, 1.0]])
-        wrapped(mine).sum().backward()
-        after_own_data = model[1].running_mean.tolist()
-        wrapped(torch.ones(3, 2))  # starts from rank 0's statistics everywhere
-        return after_own_data, model[1].running_mean.tolist()
-
-    (own_0, common_0), (own_1, common_1) = run_ranks(2, body)
-    assert own_0 != own_1
-    assert common_0 == common_1
-
-
 def test_models_that_differ_are_refused_on_every_rank():
     def body(group):
         DistributedDataParallel(nn.Linear(2, 2 + group.rank), process_group=group)
