@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.parity.distributed_programs import PROGRAMS
+
 PUBLIC = (
     *("all_gather", "all_gather_coalesced", "all_gather_into_tensor", "all_gather_object"),
     *("all_reduce", "all_reduce_coalesced", "all_to_all", "all_to_all_single", "barrier"),
@@ -213,6 +215,9 @@ def answers(torch: Any, dist: Any, rank: int) -> dict[str, Any]:
         for call in calls:
             out[f"{name}: {call}"] = answer(call, space)
             dist.barrier()
+    for program in PROGRAMS:
+        out[f"program: {program.__name__}"] = plain(program(torch, dist, rank, space["n"]))
+        dist.barrier()
     return out | signatures(dist)
 
 

@@ -4,9 +4,11 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from tests.parity import distributed_api as api
+from tests.parity.distributed_programs import PROGRAMS
 
 pytestmark = [pytest.mark.parity, pytest.mark.timeout(180)]
 pytest.importorskip("torch", reason="PyTorch is the oracle")
@@ -79,3 +81,15 @@ def test_call(answers, call):
 @pytest.mark.parametrize("call", OURS)
 def test_calls_that_are_told_apart_do_differ(answers, call):
     assert not all(alike(m[call], t[call]) for m, t in zip(*answers, strict=True))
+
+
+def leaves(value):
+    return [x for part in value for x in leaves(part)] if isinstance(value, list) else [value]
+
+
+@pytest.mark.parametrize("program", [program.__name__ for program in PROGRAMS])
+def test_program(answers, program):
+    for mine, theirs in zip(*answers, strict=True):
+        got, want = (leaves(answer[f"program: {program}"]) for answer in (mine, theirs))
+        assert len(want) > 0
+        np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-6)
