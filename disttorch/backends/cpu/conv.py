@@ -13,9 +13,6 @@ memory if x or w is, as in PyTorch.
 
 from __future__ import annotations
 
-import functools
-from typing import Any
-
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
@@ -235,19 +232,25 @@ def _backward_weight(x: Array, gy: Array, window: Window) -> Array:
     # Contiguous gradients stay as they are if a product an image is cheaper than a transposition.
     images_apart = gy.flags.c_contiguous and columns.depth <= columns.n_pixels
     blocks = _blocks(len(x), columns.nbytes, large)
-    totals: list[Any] = [None] * len(blocks)
 
-    def work(i: int, part: slice) -> None:
+    def share(part: slice) -> Array:
         block = columns.block(part)
         if images_apart:
             pixels = gy[part].reshape(block.shape[0], n_out, -1).transpose(0, 2, 1)
-            totals[i] = np.matmul(block.transpose(0, 2, 1), pixels).sum(0)
-        else:
-            pixels = np.ascontiguousarray(channels_last_view(gy[part])).reshape(-1, n_out)
-            totals[i] = columns.flat(block).T @ pixels
+            total: Array = np.matmul(block.transpose(0, 2, 1), pixels).sum(0)
+            return total
+        pixels = np.ascontiguousarray(channels_last_view(gy[part])).reshape(-1, n_out)
+        return columns.flat(block).T @ pixels
 
-    run_blocks(work, blocks, shared=not large)
-    total = functools.reduce(np.add, totals, np.zeros((columns.depth, n_out), gy.dtype))
+    total = np.zeros((columns.depth, n_out), gy.dtype)
+    if large:
+        for part in blocks:
+            total += share(part)
+    else:
+        shares = [total] * len(blocks)
+        run_blocks(lambda i, part: shares.__setitem__(i, share(part)), blocks)
+        for each in shares:
+            total += each
     return columns.restore_weight(total, window.kernel)
 
 

@@ -32,7 +32,8 @@ Array = np.ndarray
 _LONG_RUN = 48
 # A product has as many rows as a block of images has pixels in a row of the output. With fewer it
 # is inefficient, since BLAS rearranges the whole weight each time; a large one takes it longer.
-_MIN_PIXELS = 64
+_MIN_PIXELS = 128
+_MIN_PIXELS_BACK = 64  # for the input's gradient, whose other way has more to add up
 _LARGE_WEIGHT = 1 << 20  # bytes
 # With fewer, the shares of a pixel are too short to be added up quickly.
 _FEW_CHANNELS = 8
@@ -43,7 +44,7 @@ def fits(x: Array, weight_nbytes: int, window: Window) -> bool:
     if not _suits(window, x.shape[1], weight_nbytes):
         return False
     lowered = _Lowered(x.shape, x.itemsize, window)
-    return _has_pixels(image_blocks(lowered.n, lowered.nbytes), lowered.n_across)
+    return _has_pixels(image_blocks(lowered.n, lowered.nbytes), lowered.n_across, _MIN_PIXELS)
 
 
 def forward(x: Array, w: Array, bias: Array | None, window: Window, y: Array) -> None:
@@ -72,7 +73,7 @@ def fits_backward_input(gy: Array, w: Array, window: Window) -> bool:
         and window.stride[0] == 1
         and window.padding[0] < window.kernel[0]
         and w.shape[1] >= _FEW_CHANNELS
-        and _has_pixels(_blocks_of_shares(gy, w), math.prod(gy.shape[3:]))
+        and _has_pixels(_blocks_of_shares(gy, w), math.prod(gy.shape[3:]), _MIN_PIXELS_BACK)
     )
 
 
@@ -147,9 +148,9 @@ def _suits(window: Window, n_channels: int, weight_nbytes: int) -> bool:
     )
 
 
-def _has_pixels(blocks: list[slice], n_across: int) -> bool:
+def _has_pixels(blocks: list[slice], n_across: int, least: int) -> bool:
     """Whether the products have enough rows."""
-    return bool(blocks) and blocks[0].stop * n_across >= _MIN_PIXELS
+    return bool(blocks) and blocks[0].stop * n_across >= least
 
 
 def _matrix(w: Array) -> Array:

@@ -16,6 +16,7 @@ SIZES = (7, 6, 5)
 def small(monkeypatch):
     """Let row by row be chosen for small images too, in blocks of an image or two."""
     monkeypatch.setattr(conv_rows, "_MIN_PIXELS", 1)
+    monkeypatch.setattr(conv_rows, "_MIN_PIXELS_BACK", 1)
     monkeypatch.setattr(conv_rows, "_LONG_RUN", 1)
     monkeypatch.setattr(image_blocks, "_BLOCK_NBYTES", 1 << 11)
     monkeypatch.setattr(image_blocks, "get_num_threads", lambda: 2)
