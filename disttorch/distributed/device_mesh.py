@@ -113,8 +113,8 @@ class DeviceMesh:
         return [int(i) for i in found[0]] if len(found) else None
 
     def get_local_rank(self, mesh_dim: int | str | None = None) -> int:
-        """Return this process's rank in the group along a dimension."""
-        return get_rank(self.get_group(mesh_dim))
+        """Return this process's rank in the group along a dimension; errors as of `get_group`."""
+        return get_rank(self._groups[self._chosen(mesh_dim)])
 
     def get_group(self, mesh_dim: int | str | None = None) -> Any:
         """Return this process's group along a dimension, given by number or name.
@@ -122,16 +122,25 @@ class DeviceMesh:
         RuntimeError if there are several dimensions and none is given; KeyError for a name that
         there is not.
         """
-        if mesh_dim is None:
-            if self.ndim > 1:
-                raise RuntimeError(
-                    f"Found the DeviceMesh have {self.ndim} dimensions",
-                    "Optional kwarg `mesh_dim` needs to be specified when device_mesh.ndim > 1.",
-                    "If you want to get the list of all the ProcessGroups in the DeviceMesh,"
-                    "please use `get_all_groups()` instead.",
-                )
-            mesh_dim = 0
-        return self._groups[self._dim(mesh_dim)]
+        return self._groups[
+            self._chosen(
+                mesh_dim,
+                "If you want to get the list of all the ProcessGroups in the DeviceMesh,"
+                "please use `get_all_groups()` instead.",
+            )
+        ]
+
+    def _chosen(self, mesh_dim: int | str | None, *advice: str) -> int:
+        """The number of a dimension, which is the only one for None."""
+        if mesh_dim is not None:
+            return self._dim(mesh_dim)
+        if self.ndim > 1:
+            raise RuntimeError(
+                f"Found the DeviceMesh have {self.ndim} dimensions",
+                "Optional kwarg `mesh_dim` needs to be specified when device_mesh.ndim > 1.",
+                *advice,
+            )
+        return 0
 
     def get_all_groups(self) -> list[Any]:
         """Return this process's groups along all dimensions."""
