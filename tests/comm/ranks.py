@@ -152,7 +152,20 @@ def _rank(
         outcome.error, outcome.trace = error, traceback.format_exc()
     outcome.ended_s = time.monotonic()
     with os.fdopen(out, "wb") as pipe:
-        pipe.write(pickle.dumps(outcome))
+        pipe.write(_packed(outcome))
+
+
+def _packed(outcome: Outcome) -> bytes:
+    try:
+        data = pickle.dumps(outcome)
+        pickle.loads(data)
+    except Exception as error:
+        # Not to be lost, or the rank would count as one that ended well: pytest's own failures,
+        # such as that of `raises`, cannot be pickled.
+        outcome.trace = outcome.trace or f"what it returned cannot be sent: {error!r}"
+        outcome.result, outcome.error = None, AssertionError(outcome.trace)
+        data = pickle.dumps(outcome)
+    return data
 
 
 def _go_to_host(rank: int) -> None:
@@ -178,6 +191,7 @@ def _fork(body: Callable[[int], None]) -> tuple[int, int]:
         body(write_end)
     except BaseException:
         traceback.print_exc()
+        os._exit(1)
     finally:
         # Not sys.exit: the child must not run the test runner's own exit handlers.
         os._exit(0)

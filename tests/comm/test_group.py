@@ -25,7 +25,7 @@ from disttorch.comm.group import ProcessGroup
 from disttorch.comm.reduce_op import ReduceOp
 from disttorch.comm.transport.arena import Condition
 from tests.comm.calls import BIG, SMALL, lost_after, waited
-from tests.comm.ranks import run_ranks
+from tests.comm.ranks import RankFailed, run_ranks
 
 
 def test_a_late_rank_is_named_at_the_deadline() -> None:
@@ -346,3 +346,13 @@ def test_objects_that_cannot_be_unpickled_leave_the_group_usable() -> None:
         assert group.all_gather_object(group.rank) == [0, 1]
 
     run_ranks(2, body)
+
+
+def test_a_check_that_fails_on_a_rank_fails_the_test() -> None:
+    def body(group: ProcessGroup) -> None:
+        if group.rank == 1:
+            with pytest.raises(ValueError, match="never"):
+                pass
+
+    with pytest.raises(RankFailed, match="DID NOT RAISE"):
+        run_ranks(2, body)

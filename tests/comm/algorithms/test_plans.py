@@ -226,3 +226,7 @@ def test_the_table_names_ways_that_have_plans() -> None:
             for _, way in ways:
                 is_staged = way in (Way.DIRECT, Way.STAGED, Way.SCATTERED)
                 assert is_staged or (collective, way) in plans.PLANS
+
+
+def test_a_rank_owns_the_blocks_of_its_span_and_no_others() -> None:
+    assert [Plan(5, owned=(1, 3)).owns(block) for block in range(5)] == [0, 1, 1, 0, 0]

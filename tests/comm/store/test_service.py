@@ -65,3 +65,13 @@ def test_adding_to_text_is_refused() -> None:
     ask(service, A, Op.SET, b"x", b"text")
     ((_, reply),) = ask(service, A, Op.ADD, b"x", b"1")
     assert reply.status is Status.REFUSED
+
+
+def test_what_cannot_be_delivered_wakes_the_next_that_waits() -> None:
+    service = StoreService()
+    for client in (A, B):
+        ask(service, client, Op.POP, b"queue", wait_ms=1000)
+    replies = dict(ask(service, b"c", Op.PUSH, b"queue", b"value"))
+    ((client, reply),) = service.undelivered(replies[A])
+    assert (client, reply.fields) == (B, (b"value",))
+    assert service.undelivered(replies[b"c"]) == []

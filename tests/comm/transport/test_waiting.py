@@ -96,3 +96,9 @@ def test_both_fences_are_callable() -> None:
     assert waiting._no_fence() is None
     assert waiting._lock_fence() is None
     assert not waiting._FENCE_LOCK.locked()
+
+
+@pytest.mark.usefixtures("clock")
+def test_what_comes_at_the_deadline_has_come() -> None:
+    looks = iter([False, True])
+    assert waiting.wait_until(lambda: next(looks), Deadline.after(0), lambda: None, eager=True)
