@@ -129,6 +129,7 @@ class Remaps:
                 else memory[place - start + lead :][: inner.nbytes].view(inner.dtype)
                 for memory, start, place in zip(memories, starts, places, strict=True)
             ]
+            assert [other is None for other in others] == [r == mesh.rank for r in range(mesh.size)]
             self._found[key] = others
         return [inner if other is None else other for other in others]
 

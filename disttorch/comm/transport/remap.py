@@ -104,10 +104,11 @@ class Region:
         """Share it no more, and see nothing of what others still write to the segment."""
         with _registry.lock:
             if self.shared:
-                copy = _map(None, self.nbytes, _NEW, -1)
-                ctypes.memmove(copy, self.start, self.nbytes)
-                flags = _MREMAP_MAYMOVE | _MREMAP_FIXED
-                _checked(_libc().mremap(copy, self.nbytes, self.nbytes, flags, self.start))
+                try:
+                    _replace_by_copy(self.start, self.nbytes)
+                except OSError:
+                    # Without memory for a copy, pages that are written from now on are safe.
+                    map_private(self.start, self.nbytes, self.segment.fd)
                 self.shared = False
                 self.segment.close_fd()
 
@@ -145,6 +146,18 @@ class _Registry:
         self.lock = threading.RLock()
         self.spans: dict[tuple[int, int], _Span] = {}
         self.moved: dict[tuple[int, int], _Span] = {}
+
+    def span(self, key: tuple[int, int], owner: Array) -> _Span:
+        """The span of these pages, new if need be; then all that have not moved may begin anew."""
+        with self.lock:
+            span = self.spans.get(key)
+            if span is None:
+                if len(self.spans) >= _MOST_SPANS:
+                    self.spans = dict(self.moved)
+                span = self.spans[key] = _Span(owner)
+                # NumPy also resizes no array that is referred to so: its memory stays where it is.
+                weakref.finalize(owner, self.forget, key).atexit = False
+            return span
 
     def before_fork(self) -> None:
         """Share nothing with the child but what is in use; all stays so until `after_fork`."""
@@ -197,15 +210,7 @@ def wanted(flat: Array) -> bool:
     if owner is None:
         return False
     key = whole_pages(flat)
-    spans = _registry.spans
-    span = spans.get(key)
-    if span is None:
-        if len(spans) >= _MOST_SPANS:
-            for old in [old for old in spans if old not in _registry.moved]:
-                del spans[old]
-        span = spans[key] = _Span(owner)
-        # NumPy also resizes no array that is referred to so: its memory stays where it is.
-        weakref.finalize(owner, _registry.forget, key).atexit = False
+    span = _registry.span(key, owner)
     span.n_left -= 1
     return span.n_left < 0 and _is_free(*key)
 
@@ -217,12 +222,14 @@ def move(flat: Array, user: int) -> Region:
     """
     _install_hooks()
     start, end = key = whole_pages(flat)
+    owner = _owner(flat)
+    assert owner is not None
     region = Region(start, end - start, user)
     # A fork comes before or after. If one has just made the region before private, without saying
     # so yet, that must come first, or it would take the place of this one.
     with _registry.lock:
         region.share()
-        span = _registry.moved[key] = _registry.spans[key]
+        span = _registry.moved[key] = _registry.span(key, owner)
         span.region = region
     return region
 
@@ -269,6 +276,7 @@ def _libc() -> ctypes.CDLL:
     libc.mmap.argtypes = (pointer, size, number, number, number, ctypes.c_long)
     libc.mremap.argtypes = (pointer, size, size, number, pointer)
     libc.madvise.argtypes = (pointer, size, number)
+    libc.munmap.argtypes = (pointer, size)
     libc.mmap.restype = libc.mremap.restype = pointer
     return libc
 
@@ -276,6 +284,17 @@ def _libc() -> ctypes.CDLL:
 def map_private(start: int, nbytes: int, fd: int) -> None:
     """Let `fd`, seen but not written to, take the place of pages; OSError if it cannot."""
     _map(start, nbytes, _PRIVATE, fd)
+
+
+def _replace_by_copy(start: int, nbytes: int) -> None:
+    copy = _map(None, nbytes, _NEW, -1)
+    ctypes.memmove(copy, start, nbytes)
+    flags = _MREMAP_MAYMOVE | _MREMAP_FIXED
+    try:
+        _checked(_libc().mremap(copy, nbytes, nbytes, flags, start))
+    except OSError:
+        _libc().munmap(copy, nbytes)
+        raise
 
 
 def _map(start: int | None, nbytes: int, flags: int, fd: int) -> int:

@@ -154,3 +154,29 @@ def test_threads_may_share_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.undo()
     writer.set("l", "w")
     assert store.multi_get(["k", "l"]) == [b"v", b"w"]
+
+
+def test_a_file_goes_with_its_last_user(tmp_path: Path) -> None:
+    path = str(tmp_path / "store")
+    first, second = FileStore(path, 2), FileStore(path, 2)
+    first.set("k", "v")
+    assert second.get("k") == b"v"
+    first.close()
+    assert second.get("k") == b"v" and os.path.exists(path)
+    second.close()
+    assert not os.path.exists(path)
+    with pytest.raises(DistStoreError, match="was closed"):
+        second.get("k")
+
+
+def test_a_change_cut_short_is_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    store = FileStore(str(path))
+    store.set("k", "v")
+    with path.open("ab") as log:
+        log.write(b"\x05\0\0\0\xff")
+    other = FileStore(str(path))
+    other.set("k", "w")
+    assert store.get("k") == b"w"
+    other.close()
+    store.close()

@@ -290,6 +290,33 @@ def test_an_array_does_not_die_amid_a_fork_of_another_thread() -> None:
     assert not region.shared
 
 
+def test_without_memory_for_a_copy_what_is_written_from_then_on_is_safe(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    flat = array()
+    region = moved(flat)
+    peer = seen_by_peer(region)
+    monkeypatch.setattr(remap, "_replace_by_copy", full)
+    region.copy_out()
+    flat[:] = 6
+    peer[:] = 0
+    assert (flat == 6).all() and not region.shared
+
+
+def test_an_array_that_is_waited_for_no_more_still_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remap, "_MOST_SPANS", 1)
+    flat, other = array(), array()
+    while not remap.wanted(flat):
+        pass
+    remap.wanted(other)
+    region = remap.move(flat, USER)
+    region.users.clear()
+    assert remap.find(flat) is region
+
+
 @pytest.mark.parametrize("what", ["available", "write", "map"])
 def test_without_memory_the_array_stays_as_it_is(
     what: str, monkeypatch: pytest.MonkeyPatch
