@@ -171,7 +171,7 @@ def summary(found: Found) -> str:
     """One line: the ways in order of size, each with the last size at which it is quickest."""
     parts = [f"{way} to {size_text(nbytes)}" for nbytes, way in found.best()]
     name = f"{found.collective}, {found.layout}, {found.n_ranks} ranks"
-    return f"{name:<36}{', '.join(parts)}"
+    return f"{name:<40}{', '.join(parts)}"
 
 
 def draw(path: Path, cases: Sequence[Found]) -> None:
