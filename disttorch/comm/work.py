@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -28,6 +28,7 @@ class Work:
         self.outputs: Any = None
         """What the future's value is: the list of tensors that the operation writes."""
         self._error: BaseException | None = None
+        self._before: tuple[Work, ...] = ()
         self._completed = False
         self._future: Future[Any] | None = None
         # Cheaper than an Event: held until the operation ends.
@@ -100,6 +101,19 @@ class Work:
                     self._tell(self._future)
             return self._future
 
+    def answer_for(self, before: Iterable[Work]) -> None:
+        """Let an error of operations that end before this one be its own, if it has none.
+
+        To be called before anybody else has the handle.
+        """
+        with _FUTURES:
+            self._before = tuple(before)
+            if self._completed:
+                self._take_errors()
+
+    def _take_errors(self) -> None:
+        self._error = next((w._error for w in (*self._before, self) if w._error), None)
+
     def finish(
         self, error: BaseException | None = None, ended: Callable[[], None] = lambda: None
     ) -> None:
@@ -109,6 +123,8 @@ class Work:
         """
         self._error = error
         with _FUTURES:
+            if self._before:
+                self._take_errors()
             self._completed = True
             future = self._future
             if future is None:

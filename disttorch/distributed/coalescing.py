@@ -12,7 +12,7 @@ from disttorch.comm.reduce_op import PremulSum, ReduceOp, Reduction
 from disttorch.comm.work import Work
 from disttorch.distributed.arguments import check_dtypes, check_tensors, outside
 from disttorch.distributed.collectives import Group, all_gather
-from disttorch.distributed.own_group import handle as _handle
+from disttorch.distributed.own_group import together as _together
 from disttorch.distributed.own_group import written as _written
 from disttorch.distributed.world import resolve_group
 from disttorch.tensor import Tensor
@@ -33,9 +33,8 @@ def all_reduce_coalesced(
         check_dtypes(*tensors)
     _written(*tensors)
     if async_op:
-        # They end in order, so the last one's end is that of all.
         works = [own.all_reduce(tensor._array, op, async_op=True) for tensor in tensors]
-        return _handle(works[-1], *tensors) if works else None
+        return _together(works, tensors)
     arrays = [tensor._array for tensor in tensors]
     if arrays:
         flat = np.concatenate([array.reshape(-1) for array in arrays])
@@ -52,11 +51,11 @@ def all_gather_coalesced(
     async_op: bool = False,
 ) -> Work | None:
     """Gather several tensors: ``output_tensor_lists[r][i]`` is tensor i of rank r."""
-    work: Work | None = None
-    for i, tensor in enumerate(input_tensor_list):
-        outs = [outputs[i] for outputs in output_tensor_lists]
-        work = all_gather(outs, tensor, group, async_op)
-    return work
+    works = [
+        all_gather([outputs[i] for outputs in output_tensor_lists], tensor, group, async_op)
+        for i, tensor in enumerate(input_tensor_list)
+    ]
+    return _together(works, (tensor for outputs in output_tensor_lists for tensor in outputs))
 
 
 class CoalescingManager:

@@ -8,7 +8,7 @@ list of them, are PyTorch's call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import wraps
 from typing import Any
@@ -39,6 +39,15 @@ def handle(work: Work | None, *outputs: Tensor) -> Work | None:
     if work is not None:
         work.outputs = list(outputs)
     return work
+
+
+def together(works: Sequence[Work | None], outputs: Iterable[Tensor]) -> Work | None:
+    """The handle of collectives that run one after another: its error is the first of theirs."""
+    begun = [work for work in works if work is not None]
+    if not begun:
+        return None
+    begun[-1].answer_for(begun[:-1])
+    return handle(begun[-1], *outputs)
 
 
 class Name(str):
@@ -201,9 +210,8 @@ class OwnGroup(ArrayGroup):
         return handle(self.all_reduce(tensor._array, reduction, **run), tensor)
 
     def allreduce_coalesced(self, tensors: Tensors, opts: Options | None = None) -> Work | None:
-        """Reduce tensors over all ranks, in place; the last one's end is that of all."""
-        works = [self.allreduce(tensor, opts) for tensor in tensors]
-        return handle(works[-1], *tensors) if works else None
+        """Reduce tensors over all ranks, in place."""
+        return together([self.allreduce(tensor, opts) for tensor in tensors], tensors)
 
     @_or_arrays
     @_spelt
@@ -259,8 +267,7 @@ class OwnGroup(ArrayGroup):
     ) -> Work | None:
         """Reduce the r-th parts of several tensors into those of rank r."""
         pairs = zip(outputs, inputs, strict=True)
-        works = [self._reduce_scatter_base(out, source, opts) for out, source in pairs]
-        return handle(works[-1], *outputs) if works else None
+        return together([self._reduce_scatter_base(*pair, opts) for pair in pairs], outputs)
 
     reduce_scatter_single_coalesced = reduce_scatter_tensor_coalesced
 
@@ -304,7 +311,7 @@ class OwnGroup(ArrayGroup):
             self.allgather(list(outs), tensor, opts)
             for outs, tensor in zip(columns, input_list, strict=True)
         ]
-        return handle(works[-1], *(t for row in output_lists for t in row)) if works else None
+        return together(works, (tensor for row in output_lists for tensor in row))
 
     def _allgather_base(
         self, output: Tensor, input: Tensor, opts: Options | None = None
@@ -320,8 +327,7 @@ class OwnGroup(ArrayGroup):
     ) -> Work | None:
         """Gather several tensors, each into one."""
         pairs = zip(outputs, inputs, strict=True)
-        works = [self._allgather_base(out, source, opts) for out, source in pairs]
-        return handle(works[-1], *outputs) if works else None
+        return together([self._allgather_base(*pair, opts) for pair in pairs], outputs)
 
     all_gather_single_coalesced = allgather_into_tensor_coalesced
 

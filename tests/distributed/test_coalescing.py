@@ -4,6 +4,7 @@ import pytest
 
 import disttorch as torch
 import disttorch.distributed as dist
+from disttorch.comm.errors import CollectiveMismatchError
 from disttorch.distributed.world import _World
 from tests.comm.ranks import run_ranks
 
@@ -29,6 +30,20 @@ def body(group):
     manager.wait()
     return a.tolist(), b.tolist(), [t.tolist() for t in later], gathered[1][0].tolist(), \
         half.tolist(), len(work.get_future().wait())  # fmt: skip
+
+
+def mismatched(group):
+    _World.group = dist.GroupMember.WORLD = group
+    first, last = torch.ones(2 + group.rank), torch.ones(2)
+    with pytest.raises(CollectiveMismatchError, match="all_reduce"):
+        dist.all_reduce_coalesced([first, last], async_op=True).wait()
+    dist.all_reduce(last)
+    return last.tolist()
+
+
+def test_an_error_of_any_is_the_error_of_all():
+    results = run_ranks(2, mismatched)
+    assert results[0] == results[1]
 
 
 def test_coalesced():
