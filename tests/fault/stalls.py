@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import threading
 from pathlib import Path
 
-from tests.launcher.jobs import PATIENCE_S, Job
+from tests.launcher.jobs import Job, until
 
 # what the guilty rank does instead of coming; the line that must be named is the marked one
 KINDS = {
@@ -47,7 +46,7 @@ def check_stall(folder: Path, kind: str, n_ranks: int, guilty: int) -> str:
     line = script.splitlines().index(f"    {what}") + 1
     options = ("--nproc", str(n_ranks), "--stall", "0.4", "--grace", "0.3")
     with Job(folder, script, *options) as job:
-        report = _until(job, " in <module>")
+        report = until(job, " in <module>")
     wanted = [
         "disttorch-launch: stalled: ",
         "init_process_group since" if early else "all_reduce #2 of float32 (4,) at job.py:17",
@@ -58,20 +57,6 @@ def check_stall(folder: Path, kind: str, n_ranks: int, guilty: int) -> str:
     if report.count("has not arrived") != 1:
         missing.append("one rank to blame")
     return f"{missing} in:\n{report}" if missing else ""
-
-
-def _until(job: Job, last: str) -> str:
-    """What comes on standard error up to the line with `last`, PATIENCE_S at most."""
-    watchdog = threading.Timer(PATIENCE_S, job.process.kill)
-    watchdog.start()
-    lines = []
-    for line in job.process.stderr:
-        lines.append(line.decode())
-        if last in lines[-1]:
-            break
-    watchdog.cancel()
-    watchdog.join()
-    return "".join(lines)
 
 
 def main(n_jobs: int) -> int:

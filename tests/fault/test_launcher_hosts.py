@@ -1,7 +1,6 @@
 """Jobs of two hosts, both of which are this one: two launchers that meet over TCP."""
 
 import socket
-import threading
 import time
 from contextlib import ExitStack, contextmanager
 
@@ -9,7 +8,7 @@ import pytest
 
 from disttorch_launcher import host_link
 from disttorch_launcher.hosts import HOST_LOST_STATUS
-from tests.launcher.jobs import PATIENCE_S, Job, wait_gone
+from tests.launcher.jobs import Job, until, wait_gone
 
 pytestmark = pytest.mark.fault
 
@@ -156,20 +155,6 @@ STUCK = """
         stuck()
     dist.all_reduce(x)
 """
-
-
-def until(job, last):
-    """What comes on standard error up to the line with `last`, PATIENCE_S at most."""
-    watchdog = threading.Timer(PATIENCE_S, job.process.kill)
-    watchdog.start()
-    lines = []
-    for line in job.process.stderr:
-        lines.append(line.decode())
-        if last in lines[-1]:
-            break
-    watchdog.cancel()
-    watchdog.join()
-    return "".join(lines)
 
 
 @pytest.mark.parametrize(

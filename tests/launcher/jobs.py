@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -109,3 +110,17 @@ def _readable(fd: int, timeout_s: float) -> None:
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     poll.poll(max(0.0, timeout_s) * 1000)
+
+
+def until(job: Job, last: str) -> str:
+    """What comes on standard error up to the line with `last`, PATIENCE_S at most."""
+    watchdog = threading.Timer(PATIENCE_S, job.process.kill)
+    watchdog.start()
+    lines = []
+    for line in job.process.stderr:
+        lines.append(line.decode())
+        if last in lines[-1]:
+            break
+    watchdog.cancel()
+    watchdog.join()
+    return "".join(lines)

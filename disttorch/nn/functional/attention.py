@@ -107,16 +107,34 @@ def _heads(t: Any, n_heads: int) -> Any:
     return t.unflatten(-1, (n_heads, -1)).permute(1, 2, 0, 3)
 
 
-def _static(t: Tensor, n: int, heads: int, depth: int, name: str) -> Tensor:
-    """Check given keys or values (N * H, S, D) and split their first dimension."""
+def _static(t: Tensor | None, name: str, projected: Tensor) -> Tensor:
+    """Keys or values (N, H, S, D): given ones (N * H, S, D), checked, or else the projected."""
+    if t is None:
+        return projected
+    n, heads, _, depth = projected.shape
     for dim, size in ((0, n * heads), (2, depth)):
         if t.shape[dim] != size:
             raise AssertionError(f"expecting {name}.size({dim}) of {size}, but got {t.shape[dim]}")
     return t.reshape(n, heads, *t.shape[1:])
 
 
-def _shaped_mask(mask: Any, n: int, heads: int, n_queries: int, n_keys: int) -> Any:
+def _masks(
+    query: Tensor, padding: Tensor | None, mask: Tensor | None, is_causal: bool, weights: bool
+) -> tuple[Any, Any, bool]:
+    """Both masks to be added, or None, and whether attention is causal without one."""
+    canonical = canonical_mask(padding, "key_padding_mask", mask, "attn_mask", query)
+    if is_causal and mask is None:
+        raise RuntimeError(_CAUSAL_WITHOUT_MASK)
+    causal = is_causal and canonical is None and not weights
+    added = None if causal else canonical_mask(mask, "attn_mask", None, "", query)
+    return canonical, added, causal
+
+
+def _shaped_mask(mask: Any, query: Tensor, key: Tensor, heads: int) -> Any:
     """Check an attention mask (L, S) or (N * H, L, S), make it broadcast to (N, H, L, S)."""
+    if mask is None:
+        return None
+    (n_queries, n, _), n_keys = query.shape, key.shape[0]
     wanted = {2: (n_queries, n_keys), 3: (n * heads, n_queries, n_keys)}
     if mask.ndim not in wanted:
         raise RuntimeError(f"attn_mask's dimension {mask.ndim} is not supported")
@@ -155,10 +173,14 @@ class _Keys:
         return padding if self.mask is None else self.mask + padding
 
 
-def _attend_with_weights(q: Any, keys: _Keys, rate: float, averaged: bool) -> tuple[Any, Any]:
-    """Attention from single operators, and the weights (N, H, L, S) or their mean (N, L, S)."""
-    scores = matmul(q * math.sqrt(1 / q.shape[-1]), keys.k.transpose(-2, -1))
+def _attend(
+    q: Any, keys: _Keys, rate: float, causal: bool, averaged: bool | None
+) -> tuple[Any, Any]:
+    """Attention, and its weights (N, H, L, S) or their mean (N, L, S), or None if that is None."""
     mask = keys.merged()
+    if averaged is None:
+        return scaled_dot_product_attention(q, keys.k, keys.v, mask, rate, causal), None
+    scores = matmul(q * math.sqrt(1 / q.shape[-1]), keys.k.transpose(-2, -1))
     weights = softmax(scores if mask is None else scores + mask, -1)
     if rate > 0:
         weights = dropout(weights, rate)
@@ -204,38 +226,21 @@ def multi_head_attention_forward(
     See `nn.MultiheadAttention`. AssertionError and RuntimeError for shapes that do not fit.
     """
     batched = _check_ranks(query, key, value, key_padding_mask, attn_mask, num_heads)
-    padding: Any = canonical_mask(
-        key_padding_mask, "key_padding_mask", attn_mask, "attn_mask", query
-    )
+    padding, mask, causal = _masks(query, key_padding_mask, attn_mask, is_causal, need_weights)
     if not batched:
         query, key, value = _batches_of_one(query, key, value)
         padding = None if padding is None else padding.unsqueeze(0)
-    if is_causal and attn_mask is None:
-        raise RuntimeError(_CAUSAL_WITHOUT_MASK)
-    causal = is_causal and padding is None and not need_weights
-    mask = None if causal else canonical_mask(attn_mask, "attn_mask", None, "", query)
     _check_sizes(query, key, value, embed_dim_to_check, num_heads)
-    (n_queries, n, depth), n_keys = query.shape, key.shape[0]
-    if mask is not None:
-        mask = _shaped_mask(mask, n, num_heads, n_queries, n_keys)
-    weights = (q_proj_weight, k_proj_weight, v_proj_weight)
-    parts = _projected(
-        query, key, value, weights if use_separate_proj_weight else in_proj_weight, in_proj_bias
-    )
-    q, k, v = (_heads(t, num_heads) for t in parts)
-    head_dim = depth // num_heads
-    if static_k is not None:
-        k = _static(static_k, n, num_heads, head_dim, "static_k")
-    if static_v is not None:
-        v = _static(static_v, n, num_heads, head_dim, "static_v")
+    mask = _shaped_mask(mask, query, key, num_heads)
+    separate = (q_proj_weight, k_proj_weight, v_proj_weight)
+    weight = separate if use_separate_proj_weight else in_proj_weight
+    q, k, v = (_heads(t, num_heads) for t in _projected(query, key, value, weight, in_proj_bias))
+    k, v = _static(static_k, "static_k", k), _static(static_v, "static_v", v)
     keys = _Keys(k, v, mask, padding)
     _extend(keys, bias_k, bias_v, static_k, static_v, add_zero_attn)
     rate = dropout_p if training else 0.0
-    if need_weights:
-        y, seen = _attend_with_weights(q, keys, rate, average_attn_weights)
-    else:
-        y, seen = scaled_dot_product_attention(q, keys.k, keys.v, keys.merged(), rate, causal), None
-    y = linear(y.permute(2, 0, 1, 3).reshape(n_queries, n, depth), out_proj_weight, out_proj_bias)
+    y, seen = _attend(q, keys, rate, causal, average_attn_weights if need_weights else None)
+    y = linear(y.permute(2, 0, 1, 3).reshape(query.shape), out_proj_weight, out_proj_bias)
     if batched:
         return y, seen
     return y.squeeze(1), None if seen is None else seen.squeeze(0)
